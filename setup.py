@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "geoloc_ros"
+HERE = Path(__file__).parent
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Visual geo-localization of vehicles against cached satellite imagery, for ROS 2",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="geoloc_ros contributors",
+    maintainer="geoloc_ros contributors",
+    maintainer_email="maintainers@geoloc-ros.org",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages("src"),
+    package_dir={"": "src"},
+    package_data={NAME: ["py.typed", "report/templates/*"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
+        ("share/" + NAME, ["package.xml"]),
+        ("share/" + NAME + "/config", ["config/geoloc.yaml"]),
+    ],
+    install_requires=[
+        "numpy>=1.24",
+        "scipy>=1.10",
+        "opencv-python-headless>=4.8",
+        "onnxruntime>=1.16",
+        "hnswlib>=0.8",
+        "pyyaml>=6.0",
+        "pyproj>=3.5",
+        "rasterio>=1.3",
+        "rosbags>=0.10",
+        "tqdm>=4.65",
+        "matplotlib>=3.7",
+        "jinja2>=3.1",
+        "psutil>=5.9",
+        "setuptools",
+    ],
+    extras_require={
+        "synth": ["trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
+        "train": ["torch>=2.2", "onnx>=1.15", "trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "mypy>=1.8",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "mercantile>=1.2",
+        ],
+    },
+    entry_points={"console_scripts": ["geoloc = geoloc_ros.cli.main:main"]},
+    zip_safe=False,
+)

@@ -1,0 +1,253 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The one configuration tree: YAML file, command line and ROS parameters all come from it.
+
+Every field has a documentation text, a unit in its name and bounds in its metadata. Unknown keys
+and values out of bounds are errors. Order: defaults < file < command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from geoloc_ros.errors import ConfigError
+
+
+def param(
+    default: float | int | str | bool,
+    doc: str,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:  # noqa: ANN401 - dataclasses.field has no expressible type
+    """One parameter: default, what it means, and the closed interval or choices it must lie in."""
+    return field(default=default, metadata={"doc": doc, "ge": ge, "le": le, "choices": choices})
+
+
+class _Checked:
+    """Base of the groups: checks every value against its own metadata."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            if "doc" in item.metadata:
+                _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+
+
+def _check(name: str, value: object, kind: type, meta: Mapping[str, Any]) -> None:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ConfigError(
+            f"{name} must be {kind.__name__}, got {value!r} ({type(value).__name__})"
+        )
+    if meta["choices"] and value not in meta["choices"]:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(meta['choices'])}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, high = meta["ge"], meta["le"]
+        if not ((low is None or value >= low) and (high is None or value <= high)):
+            raise ConfigError(f"{name} is {value}; it must lie in [{low}, {high}]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputConfig(_Checked):
+    """What is read, and when it is too old."""
+
+    image_topic: str = param("", "camera topic; empty: the only one there is")
+    camera_info_topic: str = param("", "CameraInfo topic; empty: the one beside the camera topic")
+    odometry_topic: str = param("", "odometry topic; empty: the only one; 'none': from images")
+    height_topic: str = param("", "sensor_msgs/Range height above ground; empty: the only one")
+    odometry_timeout_s: float = param(
+        0.5, "odometry older than this is missing, s", ge=0.01, le=60.0
+    )
+    clock_jump_s: float = param(
+        5.0,
+        "a stamp that goes back at all or forward by more resets the belief, s",
+        ge=0.1,
+        le=3600.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewConfig(_Checked):
+    """How the camera frame becomes what the encoder sees."""
+
+    mount_height_m: float = param(
+        0.0,
+        "camera height above ground for overhead views; 0: from the mount and height topic, m",
+        ge=0.0,
+        le=1000.0,
+    )
+    min_valid_share: float = param(
+        0.15, "views with a smaller share of seen pixels are not used", ge=0.0, le=1.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig(_Checked):
+    """Retrieval."""
+
+    candidates: int = param(50, "entries fetched per global search", ge=1, le=1000)
+    every_m: float = param(
+        5.0, "a global search at most once per this much driving, m", ge=0.0, le=1000.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterConfig(_Checked):
+    """The belief over (x, y, yaw)."""
+
+    particles: int = param(1500, "number of particles", ge=50, le=100_000)
+    odom_distance_sigma: float = param(0.02, "distance error per distance driven", ge=0.0, le=1.0)
+    odom_yaw_sigma_deg_per_m: float = param(
+        0.05, "heading error per root metre driven, deg", ge=0.0, le=10.0
+    )
+    odom_lateral_sigma: float = param(0.01, "sideways slip per distance driven", ge=0.0, le=1.0)
+    update_every_m: float = param(
+        1.0, "an image is weighed at most once per this much driving, m", ge=0.0, le=100.0
+    )
+    decorrelation_m: float = param(
+        5.0, "driving after which two images count as independent, m", ge=0.1, le=1000.0
+    )
+    lost_after_m: float = param(
+        40.0,
+        "driving without support after which LOCALISED is withdrawn for good, m",
+        ge=1.0,
+        le=1000.0,
+    )
+    localised_sigma_m: float = param(
+        6.0, "largest position sigma that may be called LOCALISED, m", ge=0.1, le=1000.0
+    )
+    recovery_share: float = param(
+        0.1, "largest share of particles redrawn from retrieval in one step", ge=0.0, le=1.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig(_Checked):
+    """What counts as a hit when retrieval is scored."""
+
+    recall_radius_m: float = param(8.0, "position radius of a hit, m", ge=0.1, le=10_000.0)
+    recall_yaw_deg: float = param(22.5, "heading tolerance of a hit, deg", ge=0.1, le=180.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(_Checked):
+    """The whole tree."""
+
+    random_seed: int = param(0, "seed of every random draw", ge=0, le=2**31 - 1)
+    encoder_threads: int = param(1, "threads of the encoder's session", ge=1, le=64)
+    input: InputConfig = field(default_factory=InputConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+
+
+def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, Any, dataclasses.Field[Any]]]:
+    """Yield (`group.name`, value, field) for every parameter of a tree."""
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from flatten(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", value, item
+
+
+def from_mapping(mapping: Mapping[str, Any], kind: type = Config, prefix: str = "") -> Any:  # noqa: ANN401
+    """Build a configuration from nested mappings.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, a value out of bounds.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{prefix or 'the configuration'} must be a mapping, got {mapping!r}")
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if key not in known:
+            raise ConfigError(f"unknown parameter {prefix}{key}; known here: {', '.join(known)}")
+        if dataclasses.is_dataclass(hints[key]):
+            values[key] = from_mapping(value or {}, hints[key], f"{prefix}{key}.")
+        else:
+            values[key] = float(value) if hints[key] is float and type(value) is int else value
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{prefix}{error}") from None
+
+
+def load(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Defaults, then the YAML file, then `group.name=value` overrides.
+
+    Raises:
+        ConfigError: unreadable file, unknown key, wrong type, value out of bounds.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read configuration {path}: {error}") from error
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise ConfigError(f"override {override!r} must look like group.name=value")
+        *groups, name = key.strip().split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"override {override!r}: {group} is no group")
+        node[name] = yaml.safe_load(text)
+    config: Config = from_mapping(tree)
+    return config
+
+
+def to_mapping(config: object) -> dict[str, Any]:
+    """Nested plain dictionaries of a tree."""
+    return dataclasses.asdict(config)  # type: ignore[call-overload, no-any-return]
+
+
+def dump(config: Config | None = None) -> str:
+    """YAML text with every parameter's documentation and bounds as comments."""
+    lines = [
+        "# Every parameter with its default. Written by 'geoloc config dump'; checked by a test."
+    ]
+    lines += _dump_group(config or Config(), "")
+    return "\n".join(lines) + "\n"
+
+
+def _dump_group(group: object, indent: str) -> list[str]:
+    lines: list[str] = []
+    for item in dataclasses.fields(group):  # type: ignore[arg-type]
+        value = getattr(group, item.name)
+        if dataclasses.is_dataclass(value):
+            lines += [
+                "",
+                f"{indent}# {(type(value).__doc__ or '').strip()}",
+                f"{indent}{item.name}:",
+            ]
+            lines += _dump_group(value, indent + "  ")
+            continue
+        low, high = item.metadata["ge"], item.metadata["le"]
+        bounds = f" [{low}, {high}]" if low is not None else ""
+        lines.append(f"{indent}# {item.metadata['doc']}{bounds}")
+        lines.append(f"{indent}{item.name}: {json.dumps(value)}")
+    return lines
+
+
+def sha256(config: Config) -> str:
+    """Hash of the whole tree, for provenance."""
+    text = json.dumps(to_mapping(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The values that travel between stages: frames, views, motion, candidates, estimates.
+
+Conventions: the world is the index's local plane (x east, y north, metres; `geo.wgs84`),
+`yaw_rad` is counter-clockwise from east, the base frame is x forward, y left, z up, an optical
+frame is z forward, x right, y down, `T_target_source` takes source points to target, covariances
+are ordered (x, y, yaw) in m and rad, stamps are integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.geo.wgs84 import LatLon
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Status(str, Enum):
+    """What the localizer dares to say about itself."""
+
+    UNINITIALISED = "UNINITIALISED"
+    SEARCHING = "SEARCHING"
+    AMBIGUOUS = "AMBIGUOUS"
+    LOCALISED = "LOCALISED"
+    DEGRADED = "DEGRADED"
+    LOST = "LOST"
+
+
+class Reason(str, Enum):
+    """Why the status is not simply LOCALISED."""
+
+    NO_FRAME_YET = "no_frame_yet"
+    TWO_MODES = "two_modes"
+    WIDE_SPREAD = "wide_spread"
+    LOW_SIMILARITY = "low_similarity"
+    NO_ODOMETRY = "no_odometry"
+    BAD_ODOMETRY = "bad_odometry"
+    OUTSIDE_INDEX = "outside_index"
+    STALE_FRAME = "stale_frame"
+    BAD_IMAGE = "bad_image"
+    BAD_CAMERA_INFO = "bad_camera_info"
+    FRAME_SIZE_CHANGED = "frame_size_changed"
+    CLOCK_JUMP = "clock_jump"
+    UNCONFIRMED = "unconfirmed"
+    NO_HEIGHT = "no_height"
+
+
+@dataclass(frozen=True, slots=True)
+class Odometry:
+    """One sample of dead reckoning: the vehicle's pose in the drifting `odom` frame.
+
+    Attributes:
+        stamp_ns: time of validity.
+        pose: (3,) x_m, y_m, yaw_rad in the odom frame.
+        speed_mps: forward speed, NaN if unknown.
+        yaw_rate_radps: turn rate, NaN if unknown.
+    """
+
+    stamp_ns: int
+    pose: FloatArray
+    speed_mps: float = float("nan")
+    yaw_rate_radps: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What the vehicle did between two stamps, with its uncertainty.
+
+    Attributes:
+        from_ns: start.
+        to_ns: end.
+        increment: (3,) dx forward, dy left, dyaw, in the base frame at `from_ns`.
+        cov_xy_yaw: (3, 3) of the increment.
+        reasons: what is wrong with the odometry behind it, if anything.
+    """
+
+    from_ns: int
+    to_ns: int
+    increment: FloatArray
+    cov_xy_yaw: FloatArray
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the encoder looks at: a rectified crop or an overhead patch.
+
+    Attributes:
+        image: (H, W, 3) RGB.
+        mask: (H, W), False where the camera saw nothing.
+        anchor_offset_m: (forward, left) of the view's anchor in the base frame. Every index entry
+            is an anchor pose; for a perspective view the anchor is the vehicle itself, for an
+            overhead patch it is the patch's centre.
+    """
+
+    image: Image
+    mask: Mask
+    anchor_offset_m: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Retrieved index entries, best first.
+
+    Attributes:
+        entry_ids: (K,) int64.
+        poses: (K, 3) anchor poses x_m, y_m, yaw_rad in the index's plane.
+        similarity: (K,) cosine similarity to the query.
+    """
+
+    entry_ids: npt.NDArray[np.int64]
+    poses: FloatArray
+    similarity: Float32Array
+
+    def __len__(self) -> int:
+        """How many candidates."""
+        return len(self.entry_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A disc of the local plane to which a search is restricted."""
+
+    x_m: float
+    y_m: float
+    radius_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class GeoPrior:
+    """Late or early knowledge of place: a Gaussian on the plane, with the share it is trusted.
+
+    Attributes:
+        stamp_ns: the time it speaks about.
+        mean: (3,) x_m, y_m, yaw_rad.
+        cov_xy_yaw: (3, 3); a yaw variance above 3 rad^2 means heading is unknown.
+        share: probability that the prior is right at all, in (0, 1).
+        source: who said it.
+    """
+
+    stamp_ns: int
+    mean: FloatArray
+    cov_xy_yaw: FloatArray
+    share: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoseEstimate:
+    """Where the vehicle is, how sure we are, and why.
+
+    Attributes:
+        stamp_ns: capture time of the frame.
+        status: see `Status`.
+        reasons: why, sorted.
+        pose: (3,) x_m, y_m, yaw_rad in the index's plane; NaN while there is no belief.
+        cov_xy_yaw: (3, 3), finite and positive definite whenever the pose is finite.
+        position: the same place as latitude and longitude, None while there is none.
+        similarity: similarity of the image at the estimate, NaN if not measured.
+        spread_m: root mean square spread of the whole belief.
+    """
+
+    stamp_ns: int
+    status: Status
+    reasons: tuple[Reason, ...]
+    pose: FloatArray
+    cov_xy_yaw: FloatArray
+    position: LatLon | None
+    similarity: float
+    spread_m: float

@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The model package: a directory with `model.json` and the files it vouches for.
+
+`model.json` is the model card a program can read: what the two encoders eat, how a satellite crop
+is cut for them, how a similarity becomes a likelihood, how they were trained, on what, and how
+well they did on held-out data. Every file is bound by its sha256.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from geoloc_ros.errors import ModelError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySpec:
+    """What the query encoder eats.
+
+    Attributes:
+        view: which view the camera frame is turned into.
+        height_px: rows.
+        width_px: columns.
+        hfov_deg: horizontal field of view of a perspective view; 0 for ground_plane.
+        extent_m: side of the square overhead patch of a ground_plane view; 0 for perspective.
+    """
+
+    view: Literal["perspective", "ground_plane"]
+    height_px: int
+    width_px: int
+    hfov_deg: float = 0.0
+    extent_m: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceSpec:
+    """How a satellite crop is cut: square, heading up, shifted ahead of its anchor.
+
+    Attributes:
+        size_px: rows and columns.
+        extent_m: side on the ground.
+        offset_forward_m: how far the crop's centre lies ahead of the anchor.
+    """
+
+    size_px: int
+    extent_m: float
+    offset_forward_m: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How similarity becomes likelihood and how far to trust the result; fitted, never typed in.
+
+    Attributes:
+        temperature: log-likelihood of an independent image = (similarity - background) / temperature.
+        background: similarity a wrong place reaches on average.
+        background_sigma: its standard deviation.
+        matched: similarity the right pose reaches on average.
+        matched_sigma: its standard deviation.
+        covariance_scale: factor on the published covariance.
+        fitted_on: command and seeds of the fit.
+    """
+
+    temperature: float = 0.05
+    background: float = 0.0
+    background_sigma: float = 0.15
+    matched: float = 0.6
+    matched_sigma: float = 0.15
+    covariance_scale: float = 1.0
+    fitted_on: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPackage:
+    """One encoder pair on disk.
+
+    Attributes:
+        root: its directory.
+        files: file name -> sha256.
+        mean: per RGB channel, of pixels in 0..1; also the fill colour of unseen pixels.
+        std: per RGB channel.
+        training: command, seeds, data, date-free provenance.
+        scores: held-out figures by name.
+    """
+
+    root: Path
+    name: str
+    version: str
+    query: QuerySpec
+    reference: ReferenceSpec
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    descriptor_dim: int
+    files: dict[str, str]
+    licence: str = "Apache-2.0"
+    metric: str = "cosine"
+    channel_order: str = "RGB"
+    calibration: Calibration = field(default_factory=Calibration)
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encoder_sha256(self) -> str:
+        """Identity of the pair: hash over the hashes of its files."""
+        text = json.dumps(sorted(self.files.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def preprocessing_sha256(self) -> str:
+        """Identity of everything that happens to pixels before the encoders see them."""
+        parts = [dataclasses.asdict(self.query), dataclasses.asdict(self.reference)]
+        text = json.dumps([*parts, self.mean, self.std, self.channel_order], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self) -> None:
+        """Write `model.json` (the files themselves are already there)."""
+        content = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        del content["root"]
+        text = json.dumps(content, indent=2) + "\n"
+        (self.root / "model.json").write_text(text, encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def load_package(root: Path) -> ModelPackage:
+    """Read and verify a model package.
+
+    Raises:
+        ModelError: no `model.json`, unreadable, another schema, or a file altered or missing.
+    """
+    path = root / "model.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"no usable model package at {root}: {error}") from error
+    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+        raise ModelError(f"{path} is not of schema {SCHEMA}; export the model again")
+    try:
+        content["query"] = QuerySpec(**content["query"])
+        content["reference"] = ReferenceSpec(**content["reference"])
+        content["calibration"] = Calibration(**content["calibration"])
+        content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
+        package = ModelPackage(root=root, **content)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path} is incomplete or has unknown keys: {error}") from error
+    _verify_files(package)
+    return package
+
+
+def _verify_files(package: ModelPackage) -> None:
+    for name, expected in package.files.items():
+        path = package.root / name
+        if not path.is_file():
+            raise ModelError(f"model {package.name} lacks {path}; fetch the package again")
+        found = file_sha256(path)
+        if found != expected:
+            raise ModelError(
+                f"{path} was altered: sha256 {found[:12]}, the model card says {expected[:12]}"
+            )

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One error per cause, one base for all of them.
+
+    GeolocError
+    ├── ConfigError            unknown key, wrong type, value out of bounds
+    ├── GeodesyError           a point outside the local plane's stated validity
+    ├── ImageryError           no CRS, rotated, empty, nodata everywhere
+    ├── CameraError            wrong CameraInfo, unknown distortion model, changed frame size
+    ├── ImageDecodeError       bytes that are no image
+    ├── ModelError             model package missing, altered or of the wrong kind
+    ├── IndexError_            base of everything about an index directory
+    │   ├── IndexCorruptError      a file's bytes do not match the manifest
+    │   ├── IndexMismatchError     built with another encoder, dimension or schema
+    │   └── IndexBuildError        a build that cannot go on (disk full, nothing to index)
+    ├── BagError               bag missing, truncated, empty, without the needed topics
+    ├── OdometryError          odometry that cannot be used
+    └── TrainingError          data set or checkpoint unusable
+
+Messages say what, the value, the limit with its unit, and the next action. Library code raises;
+only the command line catches.
+"""
+
+
+class GeolocError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(GeolocError):
+    """A configuration key is unknown, of the wrong type or out of bounds."""
+
+
+class GeodesyError(GeolocError):
+    """A position lies where the requested conversion is not valid."""
+
+
+class ImageryError(GeolocError):
+    """Satellite imagery cannot be used as given."""
+
+
+class CameraError(GeolocError):
+    """Camera calibration or frame geometry cannot be used as given."""
+
+
+class ImageDecodeError(GeolocError):
+    """Bytes could not be decoded into an image."""
+
+
+class ModelError(GeolocError):
+    """A model package is missing, altered or of the wrong kind."""
+
+
+class IndexError_(GeolocError):
+    """Something about an index directory is wrong."""
+
+
+class IndexCorruptError(IndexError_):
+    """A file of the index does not hold the bytes its manifest promises."""
+
+
+class IndexMismatchError(IndexError_):
+    """The index was built with another encoder, dimension, schema or geometry."""
+
+
+class IndexBuildError(IndexError_):
+    """The index cannot be built."""
+
+
+class BagError(GeolocError):
+    """A recording is missing, truncated, empty or lacks the needed topics."""
+
+
+class OdometryError(GeolocError):
+    """Odometry cannot be used as given."""
+
+
+class TrainingError(GeolocError):
+    """A data set or a checkpoint cannot be used for training."""
