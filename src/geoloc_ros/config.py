@@ -71,7 +71,7 @@ class InputConfig(_Checked):
     )
     clock_jump_s: float = param(
         5.0,
-        "a stamp that goes back at all or forward by more resets the belief, s",
+        "a stamp further back, or further ahead without odometry, resets the belief, s",
         ge=0.1,
         le=3600.0,
     )

@@ -72,6 +72,23 @@ class Odometry:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """One decoded camera image, or the reason why there is none.
+
+    Attributes:
+        stamp_ns: time of capture.
+        rgb: (H, W, 3), None if the image is unusable.
+        height_m: height above ground of an aerial vehicle's camera, None if unknown.
+        fault: why `rgb` is None.
+    """
+
+    stamp_ns: int
+    rgb: Image | None
+    height_m: float | None = None
+    fault: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Motion:
     """What the vehicle did between two stamps, with its uncertainty.
 

@@ -1,0 +1,62 @@
+# The verbs of this repository. 'make demo' and 'make test' are all a newcomer needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+GEOLOC := $(BIN)/geoloc
+DEMO   := out/demo
+DEMO_SEED := 900001
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-ros check lint type docs docs-check clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@echo "==> creating the virtual environment $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+
+$(VENV)/.run-ready: $(BIN)/python setup.py
+	@echo "==> installing geoloc_ros with what the demo needs (a few minutes; hnswlib is compiled)"
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth]'
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.run-ready
+	@echo "==> installing what the tests need (PyTorch among it)"
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,train,dev]'
+	@touch $@
+
+setup: $(VENV)/.run-ready ## a virtual environment with the geoloc command
+
+setup-dev: $(VENV)/.dev-ready ## the same with the tools for development
+
+demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/report.html
+	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --kidnap --out $(DEMO)/world --force
+	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index --force
+	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --model models/perspective --imagery $(DEMO)/world/imagery.tif --truth /ground_truth/pose --out $(DEMO) --force
+	@echo "==> open $(DEMO)/report.html in a browser"
+
+test: setup-dev ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-ros: setup-dev ## run the tests that need a real ROS 2 under /opt/ros
+	$(BIN)/python scripts/test_ros.py
+
+lint: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+type: setup-dev
+	$(BIN)/mypy
+
+docs: setup-dev ## write the generated parts: help texts in the docs, config/geoloc.yaml
+	$(BIN)/python scripts/generate_docs.py
+
+docs-check: setup-dev
+	$(BIN)/python scripts/generate_docs.py --check
+
+check: lint type docs-check test ## everything CI runs
+
+clean: ## remove what was built, keep the virtual environment
+	rm -rf out build .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Write the generated texts, or check that they are up to date.
+
+docs/cli.md            every command's help
+config/geoloc.yaml     every parameter with its default, unit and bounds
+README.md              the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _helps(parser: argparse.ArgumentParser, title: str) -> list[tuple[str, str]]:
+    found = [(title, parser.format_help())]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                found += _helps(child, f"{title} {name}")
+    return found
+
+
+def _cli_page() -> str:
+    from geoloc_ros.cli.main import build_parser
+
+    parts = ["# The `geoloc` command\n\nWritten by `make docs` from the commands' own help.\n"]
+    for title, text in _helps(build_parser(), "geoloc"):
+        parts.append(f"## {title}\n\n```text\n{text.rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def _config_page() -> str:
+    from geoloc_ros import config
+
+    return config.dump()
+
+
+def _commands_block() -> str:
+    from geoloc_ros.cli.main import build_parser
+
+    return "```text\n" + build_parser().format_help().rstrip() + "\n```"
+
+
+def _figure(value: object) -> str:
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _heldout_block() -> str:
+    path = ROOT / "docs/results/heldout.json"
+    if not path.exists():
+        return "No held-out run is recorded yet: `bench/heldout.py` writes it."
+    content = json.loads(path.read_text())
+    seeds = content["seeds"]
+    lines = [
+        f"Means over {len(seeds)} held-out towns (seeds {', '.join(map(str, seeds))}):",
+        "",
+        "| figure | wanted | reached |",
+        "|---|---|---|",
+    ]
+    for key, wanted in content["wanted"].items():
+        lines.append(f"| `{key}` | {wanted} | {_figure(content['figures'][key]['mean'])} |")
+    return "\n".join(lines)
+
+
+BLOCKS = {"commands": _commands_block, "heldout": _heldout_block}
+
+
+def _readme() -> str:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, write in BLOCKS.items():
+        pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = pattern.sub(lambda m, w=write: m.group(1) + w() + "\n" + m.group(2), text)
+    return text
+
+
+def main() -> int:
+    """Write or check; answers 1 when something is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail when out of date"
+    )
+    arguments = parser.parse_args()
+    os.environ["COLUMNS"] = "90"
+    pages = {"docs/cli.md": _cli_page, "config/geoloc.yaml": _config_page, "README.md": _readme}
+    stale = []
+    for name, write in pages.items():
+        path, text = ROOT / name, write()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if not arguments.check:
+            path.write_text(text, encoding="utf-8")
+    if stale and arguments.check:
+        print(f"out of date: {', '.join(stale)}; run 'make docs'", file=sys.stderr)
+        return 1
+    print(f"generated texts {'written: ' + ', '.join(stale) if stale else 'are up to date'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The `geoloc` command: one parser, one place where errors become one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from geoloc_ros import __version__
+from geoloc_ros.errors import GeolocError
+
+#: modules of this folder that add a command, in the order of the help text
+COMMANDS = ("synth", "index", "replay", "locate", "eval", "bag", "train", "calibrate", "config")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole parser; every command module adds its own part."""
+    parser = argparse.ArgumentParser(
+        prog="geoloc",
+        description="Find a vehicle on satellite imagery from its own cameras.",
+        epilog="'geoloc COMMAND --help' explains each command. Start with 'make demo'.",
+    )
+    parser.add_argument("--version", action="version", version=f"geoloc_ros {__version__}")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log what happens; errors show where they arose",
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"geoloc_ros.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (2 for an error the user can mend)."""
+    arguments = build_parser().parse_args(argv)
+    level = logging.INFO if arguments.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return int(arguments.run(arguments))
+    except GeolocError as error:
+        if arguments.verbose:
+            logging.getLogger(__name__).exception("the command failed")
+        print(f"geoloc: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("geoloc: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The spine: the way of one frame, from pixels to a pose with covariance. Read this first.
+
+`GeoLocalizer` is synchronous and deterministic. It knows no clock, no thread and no ROS: the live
+node and `geoloc replay` are thin callers of the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.cameras.views import ViewBuilder
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import (
+    CameraFrame,
+    Candidates,
+    FloatArray,
+    GeoPrior,
+    Motion,
+    PoseEstimate,
+    Reason,
+    View,
+)
+from geoloc_ros.encoders.base import Encoder
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import CameraError
+from geoloc_ros.filtering.belief import Belief
+from geoloc_ros.geo import se2
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.index.place_index import PlaceIndex
+
+#: wraps each stage, so that a caller that owns a clock can time it
+StageTimer = Callable[[str], AbstractContextManager[object]]
+
+
+def _untimed(_: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+class GeoLocalizer:
+    """Camera frames and odometry in, pose estimates out.
+
+    Attributes:
+        belief: what is believed about the vehicle's pose.
+        last_candidates: vehicle poses retrieved for the latest searched frame, for scoring and
+            display; None where the latest frame was not searched.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        package: ModelPackage,
+        encoder: Encoder,
+        index: PlaceIndex,
+        views: ViewBuilder,
+        stage: StageTimer = _untimed,
+    ) -> None:
+        self.belief = Belief(config.filter, package.calibration, config.random_seed)
+        self.last_candidates: Candidates | None = None
+        self._config = config
+        self._encoder = encoder
+        self._index = index
+        self._views = views
+        self._stage = stage
+        self._frame = LocalFrame(index.origin)
+
+    def localize(self, frame: CameraFrame, motion: Motion) -> PoseEstimate:
+        """Take one frame and the motion since the last one; say where the vehicle is."""
+        # Move the belief by what the vehicle did since the last frame
+        with self._stage("filter"):
+            self.belief.predict(motion)
+            wanted = self.belief.wants_image()
+
+        # Weigh it by how well each place explains the image
+        self.last_candidates = None
+        if wanted:
+            fault = self._look(frame)
+            if fault is not None:
+                self.belief.miss(fault)
+
+        # Say where the vehicle is, how sure we are, and why
+        with self._stage("filter"):
+            return self._placed(self.belief.estimate(frame.stamp_ns))
+
+    def apply_prior(self, prior: GeoPrior) -> None:
+        """Let late knowledge speak about the time it carries."""
+        self.belief.apply_prior(prior)
+
+    def _look(self, frame: CameraFrame) -> Reason | None:
+        """Weigh the belief by a frame; answers why not, if it cannot be used."""
+        if frame.rgb is None:
+            return frame.fault or Reason.BAD_IMAGE
+
+        # Cut what the encoder looks at
+        with self._stage("view"):
+            try:
+                view = self._views.build(frame.rgb, frame.height_m)
+            except CameraError:
+                return Reason.FRAME_SIZE_CHANGED
+            if view.mask.mean() < self._config.view.min_valid_share:
+                return Reason.BAD_IMAGE
+
+        # Describe the image
+        with self._stage("encode"):
+            descriptor = self._encoder.encode_query(view.image[None])[0]
+
+        # Retrieve similar places over the whole index
+        with self._stage("search"):
+            if self.belief.wants_candidates():
+                found = self._index.search(descriptor, self._config.search.candidates)
+                self.last_candidates = _to_vehicle(found, view)
+
+        # Compare the image with the map at every pose the vehicle may have
+        with self._stage("filter"):
+            self.belief.update(_similarity(self._index, descriptor, view), self.last_candidates)
+        return None
+
+    def _placed(self, estimate: PoseEstimate) -> PoseEstimate:
+        if not np.isfinite(estimate.pose).all():
+            return estimate
+        lat_deg, lon_deg = self._frame.to_latlon(estimate.pose[None, :2])
+        return replace(estimate, position=LatLon(float(lat_deg[0]), float(lon_deg[0])))
+
+
+def _to_vehicle(candidates: Candidates, view: View) -> Candidates:
+    """Vehicle poses of retrieved anchors, which lie at `anchor_offset_m` in the base frame."""
+    forward, left = view.anchor_offset_m
+    return replace(candidates, poses=se2.compose(candidates.poses, (-forward, -left, 0.0)))
+
+
+def _similarity(
+    index: PlaceIndex, descriptor: npt.NDArray[np.float32], view: View
+) -> Callable[[FloatArray], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
+    """Similarity of the image at any vehicle poses (N, 3), and where the index has support."""
+    forward, left = view.anchor_offset_m
+
+    def at(poses: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        return index.similarity_at(descriptor, se2.compose(poses, (forward, left, 0.0)))
+
+    return at

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs each camera frame with the vehicle's motion since the frame before it.
+
+Live node and replay share it, so that both hand the spine the same pairs. A frame waits until
+odometry has reached its stamp, or until it is clear that none will come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import Motion, Odometry, Reason
+from geoloc_ros.filtering.odometry import OdometryBuffer
+
+NS = 1_000_000_000
+
+Payload = TypeVar("Payload")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the frames."""
+
+    received: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Paired(Generic[Payload]):
+    """A frame with what belongs to it.
+
+    Attributes:
+        stamp_ns: capture time.
+        payload: whatever the caller put in: bytes, a message, pixels.
+        motion: since the previous frame; of zero length and no information for the first.
+        height_m: latest height above ground at the stamp, None if there is none.
+        reset: the clock jumped between the previous frame and this one.
+    """
+
+    stamp_ns: int
+    payload: Payload
+    motion: Motion
+    height_m: float | None
+    reset: bool
+
+
+@dataclass(slots=True)
+class _Pending(Generic[Payload]):
+    stamp_ns: int
+    payload: Payload
+
+
+@dataclass(slots=True)
+class _Heights:
+    samples: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=2000))
+
+    def at(self, stamp_ns: int, timeout_ns: int) -> float | None:
+        best = min(self.samples, key=lambda item: abs(item[0] - stamp_ns), default=None)
+        if best is None or abs(best[0] - stamp_ns) > timeout_ns:
+            return None
+        return best[1]
+
+
+class Synchronizer(Generic[Payload]):
+    """Holds frames until their odometry is there.
+
+    Args:
+        config: the tree; `input` and `filter` are used.
+        use_odometry: False when motion comes from the images themselves: frames never wait and
+            carry a motion of no information.
+    """
+
+    def __init__(self, config: Config, use_odometry: bool = True) -> None:
+        self.counts = Counts()
+        self._timeout_ns = int(config.input.odometry_timeout_s * NS)
+        self._jump_ns = int(config.input.clock_jump_s * NS)
+        self._odometry = OdometryBuffer(config) if use_odometry else None
+        self._heights = _Heights()
+        self._pending: deque[_Pending[Payload]] = deque()
+        self._previous_ns: int | None = None
+        self._latest_ns = 0
+
+    def add_odometry(self, odometry: Odometry) -> None:
+        """Take one odometry sample; samples may come late or out of order."""
+        if self._odometry is not None:
+            self._odometry.add(odometry)
+        self._latest_ns = max(self._latest_ns, odometry.stamp_ns)
+
+    def add_height(self, stamp_ns: int, height_m: float) -> None:
+        """Take one height above ground; heights that are not finite and positive are ignored."""
+        if np.isfinite(height_m) and height_m > 0.0:
+            self._heights.samples.append((stamp_ns, height_m))
+
+    def add_frame(self, stamp_ns: int, payload: Payload) -> None:
+        """Take one frame; one older than the last is counted as stale and dropped."""
+        self.counts.received += 1
+        newest = self._pending[-1].stamp_ns if self._pending else self._previous_ns
+        if newest is not None and newest - self._jump_ns <= stamp_ns <= newest:
+            self.counts.stale += 1
+            return
+        if newest is not None and stamp_ns < newest:
+            self._latest_ns = stamp_ns
+        self._latest_ns = max(self._latest_ns, stamp_ns)
+        self._pending.append(_Pending(stamp_ns, payload))
+
+    def ready(self, flush: bool = False) -> Iterator[Paired[Payload]]:
+        """Frames whose motion is known, in order; all of them when `flush` is set."""
+        while self._pending and (flush or self._is_ready(self._pending[0].stamp_ns)):
+            pending = self._pending.popleft()
+            yield self._pair(pending)
+            self._previous_ns = pending.stamp_ns
+
+    def _is_ready(self, stamp_ns: int) -> bool:
+        if self._odometry is None or self._odometry.latest_ns >= stamp_ns:
+            return True
+        return self._latest_ns >= stamp_ns + self._timeout_ns or len(self._pending) > 1000
+
+    def _pair(self, pending: _Pending[Payload]) -> Paired[Payload]:
+        stamp, previous = pending.stamp_ns, self._previous_ns
+        height = self._heights.at(stamp, self._timeout_ns)
+        if previous is None:
+            return Paired(stamp, pending.payload, unknown_motion(stamp, stamp), height, False)
+        back = stamp < previous
+        if back and self._odometry is not None:
+            self._odometry.clear_after(stamp)
+        motion = (
+            unknown_motion(previous, stamp)
+            if self._odometry is None or back
+            else self._odometry.motion(previous, stamp)
+        )
+        gap = stamp - previous > self._jump_ns and bool(motion.reasons)
+        return Paired(stamp, pending.payload, motion, height, back or gap)
+
+
+def unknown_motion(from_ns: int, to_ns: int) -> Motion:
+    """A motion about which nothing is known yet: no increment and no reason to trust it."""
+    return Motion(from_ns, to_ns, np.zeros(3), np.diag([1e-6, 1e-6, 1e-8]), (Reason.NO_ODOMETRY,))

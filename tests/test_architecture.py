@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Imports point downwards only, and the core imports without ROS and without heavy libraries."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
+BASE = {"geo", "datatypes", "config", "errors"}
+STAGES = {"cameras", "encoders", "filtering", "imagery", "index"}
+#: room -> rooms it may import besides itself and the base
+ALLOWED = {
+    "geo": set(),
+    "cameras": {"encoders", "imagery"},
+    "encoders": set(),
+    "filtering": {"cameras", "encoders", "index", "imagery"},
+    "imagery": {"encoders"},
+    "index": {"encoders", "imagery"},
+    "pipeline": STAGES,
+    "synchronizer": STAGES,
+    "evaluation": STAGES,
+    "report": STAGES | {"evaluation"},
+    "bags": STAGES | {"pipeline", "synchronizer", "evaluation", "report"},
+    "synthetic": STAGES | {"bags"},
+    "training": STAGES | {"synthetic", "bags", "evaluation"},
+}
+
+
+def _imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            if node.module == "geoloc_ros":
+                names = [f"geoloc_ros.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        rooms |= {n.split(".")[1] for n in names if n.startswith("geoloc_ros.")}
+    return rooms
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_imports_point_downwards(room: str) -> None:
+    for path in SOURCE.rglob("*.py"):
+        if _room(path) == room:
+            extra = _imported_rooms(path) - BASE - ALLOWED[room] - {room}
+            assert not extra, f"{path.relative_to(SOURCE)} imports {sorted(extra)}"
+
+
+@pytest.mark.parametrize("name", ["rclpy", "torch", "tensorrt", "matplotlib", "trimesh"])
+def test_the_spine_imports_without(name: str) -> None:
+    code = f"import sys; sys.modules[{name!r}] = None; import geoloc_ros.bags.replay"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_files_stay_readable() -> None:
+    long = {
+        str(p.relative_to(SOURCE)): n
+        for p in SOURCE.rglob("*.py")
+        if (n := len(p.read_text().splitlines())) > 400
+    }
+    assert not long
