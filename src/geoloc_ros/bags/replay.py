@@ -1,0 +1,290 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Replay: a recorded drive through the spine, and everything about the run on disk.
+
+Estimates depend on the bag, the index, the configuration and the seed, and on nothing else: truth
+is read after the last estimate, for scoring only.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from geoloc_ros import config as configuration
+from geoloc_ros.bags import messages
+from geoloc_ros.bags.reader import BagReader, Record
+from geoloc_ros.bags.recording import Recording
+from geoloc_ros.bags.trajectory import write_trajectory
+from geoloc_ros.cameras.views import make_views
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import CameraFrame, Candidates, Image, PoseEstimate, Reason
+from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.registry import find_model, find_model_by_sha
+from geoloc_ros.errors import BagError, ImageDecodeError
+from geoloc_ros.evaluation import tables
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.index.manifest import read_manifest
+from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.pipeline import GeoLocalizer
+from geoloc_ros.synchronizer import Paired, Synchronizer
+
+#: frames kept as pictures for the report, at most
+KEPT_FRAMES = 120
+KEPT_WIDTH_PX = 480
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayInputs:
+    """What a replay reads and where it writes."""
+
+    bag: Path
+    index: Path
+    out: Path
+    model: str | None = None
+    truth_topic: str | None = None
+    force: bool = False
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class _Records:
+    """What a replay collects while it runs."""
+
+    estimates: list[PoseEstimate] = field(default_factory=list)
+    latency_ms: list[dict[str, float]] = field(default_factory=list)
+    searches: list[tuple[int, Candidates, Any]] = field(default_factory=list)
+    unused: int = 0
+    kept: int = 0
+    damage: str = ""
+
+
+class _StageClock:
+    """Milliseconds per stage of the frame at hand."""
+
+    def __init__(self) -> None:
+        self.spent_ms: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent_ms[stage] += (time.perf_counter() - start) * 1e3
+
+    def take(self) -> dict[str, float]:
+        spent = dict(self.spent_ms)
+        self.spent_ms.clear()
+        return spent
+
+
+class Replay:
+    """One run of a recording through the spine.
+
+    Args:
+        inputs: files.
+        config: the tree.
+    """
+
+    def __init__(self, inputs: ReplayInputs, config: Config) -> None:
+        self._inputs = inputs
+        self._config = config
+        self._clock = _StageClock()
+        self._records = _Records()
+
+    def run(self) -> str:
+        """Replay and write the output directory.
+
+        Returns:
+            Empty, or what was wrong with the recording after the part that could be used.
+
+        Raises:
+            BagError: the recording cannot be used at all.
+            IndexError_: the index is damaged or belongs to another encoder.
+            ModelError: no model package fits.
+        """
+        self._prepare_out()
+        package = self._model()
+        index = ShardedIndex.open(self._inputs.index, package)
+        plane = LocalFrame(index.origin)
+        start = time.perf_counter()
+        with BagReader(self._inputs.bag) as reader:
+            recording = Recording(reader, self._config.input)
+            localizer = self._localizer(package, index, recording)
+            self._drive(recording, localizer)
+            wall_s = time.perf_counter() - start
+            self._write(package, plane, wall_s)
+            self._write_truth(recording, plane)
+        return self._records.damage
+
+    def _model(self) -> ModelPackage:
+        if self._inputs.model:
+            return find_model(self._inputs.model)
+        return find_model_by_sha(read_manifest(self._inputs.index).encoder_sha256)
+
+    def _localizer(
+        self, package: ModelPackage, index: ShardedIndex, recording: Recording
+    ) -> GeoLocalizer:
+        views = make_views(recording.camera, recording.T_base_camera, package)
+        encoder = OnnxEncoder(package, self._config.encoder_threads)
+        return GeoLocalizer(self._config, package, encoder, index, views, self._clock)
+
+    # -- the drive ----------------------------------------------------------------------------
+
+    def _drive(self, recording: Recording, localizer: GeoLocalizer) -> None:
+        pairs: Synchronizer[Any] = Synchronizer(
+            self._config, use_odometry=bool(recording.topics.odometry)
+        )
+        bar = tqdm(
+            total=recording.frame_count, unit="frame", disable=self._inputs.quiet, mininterval=0.5
+        )
+        with bar:
+            try:
+                for record in recording.messages():
+                    _feed(pairs, recording, record)
+                    self._take(pairs.ready(), localizer, recording, bar)
+            except BagError as error:
+                self._records.damage = str(error)
+            self._take(pairs.ready(flush=True), localizer, recording, bar)
+        self._records.unused += pairs.counts.stale
+        if not self._records.estimates:
+            raise BagError(self._records.damage or f"{self._inputs.bag} gave no usable frame")
+
+    def _take(
+        self,
+        ready: Iterator[Paired[Any]],
+        localizer: GeoLocalizer,
+        recording: Recording,
+        bar: tqdm[Any],
+    ) -> None:
+        for pair in ready:
+            if pair.reset:
+                localizer.belief.reset(Reason.CLOCK_JUMP)
+            start = time.perf_counter()
+            with self._clock("decode"):
+                frame = _decoded(pair)
+            estimate = localizer.localize(frame, pair.motion)
+            spent = self._clock.take()
+            spent["total"] = (time.perf_counter() - start) * 1e3
+            self._record(estimate, spent, localizer, frame.rgb)
+            bar.set_postfix_str(estimate.status.value.lower(), refresh=False)
+            bar.update()
+
+    def _record(
+        self,
+        estimate: PoseEstimate,
+        spent_ms: dict[str, float],
+        localizer: GeoLocalizer,
+        rgb: Image | None,
+    ) -> None:
+        self._records.estimates.append(estimate)
+        self._records.latency_ms.append(spent_ms)
+        found = localizer.last_candidates
+        if found is None:
+            return
+        self._records.searches.append((estimate.stamp_ns, found, found.poses))
+        every = max(1, len(self._records.estimates) // KEPT_FRAMES)
+        if rgb is not None and len(self._records.searches) % every == 0:
+            self._keep(estimate.stamp_ns, rgb)
+
+    def _keep(self, stamp_ns: int, rgb: Image) -> None:
+        if self._records.kept >= KEPT_FRAMES:
+            return
+        height = round(rgb.shape[0] * KEPT_WIDTH_PX / rgb.shape[1])
+        small = cv2.resize(rgb, (KEPT_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+        path = tables.frame_path(self._inputs.out, stamp_ns)
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(
+            str(path), cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80]
+        )
+        self._records.kept += 1
+
+    # -- the output directory -----------------------------------------------------------------
+
+    def _prepare_out(self) -> None:
+        out = self._inputs.out
+        if (out / "estimates.parquet").exists() and not self._inputs.force:
+            raise BagError(f"{out} holds an earlier replay; choose another --out or add --force")
+        out.mkdir(parents=True, exist_ok=True)
+        for stale in (*out.glob("*.parquet"), *(out / "frames").glob("*.jpg")):
+            stale.unlink()
+        text = yaml.safe_dump(configuration.to_mapping(self._config), sort_keys=False)
+        (out / "config.yaml").write_text(text, encoding="utf-8")
+        (out / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
+
+    def _write(self, package: ModelPackage, plane: LocalFrame, wall_s: float) -> None:
+        out, records = self._inputs.out, self._records
+        stamps = [estimate.stamp_ns for estimate in records.estimates]
+        tables.write_estimates(out, records.estimates)
+        tables.write_latency(out, tables.latency_from(stamps, records.latency_ms))
+        tables.write_retrieval(out, tables.retrieval_from(records.searches))
+        write_trajectory(out / "trajectory", records.estimates)
+        used = len(stamps)
+        summary = {
+            "frames": used + records.unused,
+            "frames_used": used,
+            "frames_dropped": records.unused,
+            "bag_s": (max(stamps) - min(stamps)) / 1e9,
+            "wall_s": wall_s,
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "seed": self._config.random_seed,
+            "encoder": package.encoder_sha256,
+            "model": package.name,
+            "index": str(self._inputs.index),
+            "bag": str(self._inputs.bag),
+            "config_sha256": configuration.sha256(self._config),
+            "origin": {"lat_deg": plane.origin.lat_deg, "lon_deg": plane.origin.lon_deg},
+            "notes": [records.damage] if records.damage else [],
+        }
+        tables.write_summary(out, summary)
+
+    def _write_truth(self, recording: Recording, plane: LocalFrame) -> None:
+        if self._inputs.truth_topic is None:
+            return
+        stamps, poses = recording.truth(self._inputs.truth_topic, plane)
+        tables.write_truth(self._inputs.out, tables.truth_from(stamps, np.array(poses)))
+
+
+def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:
+    stamp_ns, topic, message = record
+    if topic == recording.topics.image:
+        pairs.add_frame(stamp_ns, message)
+    elif topic == recording.topics.odometry:
+        pairs.add_odometry(messages.odometry(message, stamp_ns))
+    else:
+        pairs.add_height(stamp_ns, messages.height_m(message))
+
+
+def _decoded(pair: Paired[Any]) -> CameraFrame:
+    try:
+        rgb = messages.image_rgb(pair.payload)
+    except ImageDecodeError:
+        return CameraFrame(pair.stamp_ns, None, pair.height_m, Reason.BAD_IMAGE)
+    return CameraFrame(pair.stamp_ns, rgb, pair.height_m)
+
+
+def _versions() -> dict[str, str]:
+    names = ("geoloc_ros", "numpy", "scipy", "opencv-python-headless", "onnxruntime", "hnswlib")
+    found = {"python": platform.python_version()}
+    for name in (*names, "rosbags"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
