@@ -7,7 +7,7 @@ DEMO   := out/demo
 DEMO_SEED := 900001
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-ros check lint type docs docs-check clean
+.PHONY: help setup setup-dev demo test check lint type docs docs-check clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,9 +39,6 @@ demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/
 
 test: setup-dev ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
-
-test-ros: setup-dev ## run the tests that need a real ROS 2 under /opt/ros
-	$(BIN)/python scripts/test_ros.py
 
 lint: setup-dev
 	$(BIN)/ruff format --check .

@@ -66,6 +66,7 @@ class InputConfig(_Checked):
     camera_info_topic: str = param("", "CameraInfo topic; empty: the one beside the camera topic")
     odometry_topic: str = param("", "odometry topic; empty: the only one; 'none': from images")
     height_topic: str = param("", "sensor_msgs/Range height above ground; empty: the only one")
+    base_frame: str = param("base_link", "frame of the vehicle; x forward, y left, z up")
     odometry_timeout_s: float = param(
         0.5, "odometry older than this is missing, s", ge=0.01, le=60.0
     )

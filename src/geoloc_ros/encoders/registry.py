@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Where model packages are found: by path, by name, or by the hash an index was built with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from geoloc_ros.encoders.package import ModelPackage, load_package
+from geoloc_ros.errors import ModelError
+
+#: directories with model packages, besides the ones that are always searched; like PATH
+VARIABLE = "GEOLOC_MODELS"
+
+
+def model_folders() -> list[Path]:
+    """Folders searched for packages, first wins: $GEOLOC_MODELS, ./models, the checkout, share."""
+    named = [Path(p) for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
+    checkout = Path(__file__).resolve().parents[3] / "models"
+    installed = Path(sys.prefix) / "share" / "geoloc_ros" / "models"
+    return [*named, Path("models"), checkout, installed]
+
+
+def _packages() -> Iterator[Path]:
+    seen = set()
+    for folder in model_folders():
+        for card in sorted(folder.glob("*/model.json")):
+            if card.parent.resolve() not in seen:
+                seen.add(card.parent.resolve())
+                yield card.parent
+
+
+def find_model(name: str) -> ModelPackage:
+    """The package at a path or of a name, verified.
+
+    Raises:
+        ModelError: there is none, or it was altered.
+    """
+    if (Path(name) / "model.json").is_file():
+        return load_package(Path(name))
+    found = list(_packages())
+    for path in found:
+        if path.name == name:
+            return load_package(path)
+    known = ", ".join(path.name for path in found) or "none"
+    raise ModelError(f"no model package {name!r}; found here: {known}; or name a directory")
+
+
+def find_model_by_sha(encoder_sha256: str) -> ModelPackage:
+    """The package an index was built with, verified.
+
+    Raises:
+        ModelError: no package here has that hash.
+    """
+    tried = []
+    for path in _packages():
+        package = load_package(path)
+        if package.encoder_sha256 == encoder_sha256:
+            return package
+        tried.append(f"{path.name} ({package.encoder_sha256[:12]})")
+    raise ModelError(
+        f"the index was built with encoder {encoder_sha256[:12]}, found here: "
+        f"{', '.join(tried) or 'no model packages'}; name its directory with --model"
+    )
