@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The perspective view: a level pinhole camera that looks along the vehicle's heading."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.cameras.distortion import FloatArray
+from geoloc_ros.cameras.models import CameraModel
+from geoloc_ros.cameras.views import (
+    GREY,
+    Attitude,
+    FrameFitter,
+    checked_mount,
+    quantised_attitude,
+    rotation_level_base,
+)
+from geoloc_ros.cameras.warp import Warp
+from geoloc_ros.datatypes import Image, View
+from geoloc_ros.encoders.package import QuerySpec
+from geoloc_ros.errors import CameraError
+
+
+class PerspectiveView:
+    """Rectified crop: distortion, mount roll, pitch and yaw removed; horizon in the middle row.
+
+    The virtual camera stands where the real one stands, has the spec's horizontal field of view
+    from outer edge to outer edge, square pixels, its principal point in the middle, and looks
+    along the base frame's x axis, level.
+    """
+
+    needs_height = False
+
+    def __init__(
+        self,
+        camera: CameraModel,
+        T_base_camera: npt.ArrayLike,
+        spec: QuerySpec,
+        fill_rgb: tuple[float, float, float] = GREY,
+    ) -> None:
+        """Keep the geometry; maps are made with the first frame.
+
+        Args:
+            camera: intrinsics.
+            T_base_camera: (4, 4) mount, optical frame to base.
+            spec: of a perspective model.
+            fill_rgb: colour of unseen pixels, 0..255.
+
+        Raises:
+            CameraError: the spec is of another view, the mount is no rigid motion, or the camera
+                sees nothing of the view.
+        """
+        if spec.view != "perspective":
+            raise CameraError(f"model wants a {spec.view} view; this is the perspective view")
+        self._fitter = FrameFitter(camera)
+        self._rotation = checked_mount(T_base_camera)[:3, :3]
+        self._virtual = CameraModel.from_hfov(spec.width_px, spec.height_px, spec.hfov_deg)
+        self._fill = fill_rgb
+        self._warp: Warp | None = None
+        self._key: tuple[CameraModel, Attitude | None] | None = None
+        if not self._make(camera, None).mask.any():
+            raise CameraError(
+                f"the camera sees nothing within {spec.hfov_deg:g} degrees around the vehicle's "
+                "heading; check the mount (it must be that of the optical frame, z forward)"
+            )
+
+    def build(
+        self, rgb: Image, height_m: float | None = None, attitude: Attitude | None = None
+    ) -> View:
+        """The level crop of one frame; see `ViewBuilder.build`. The height plays no part."""
+        del height_m
+        key = self._fitter.camera_for(rgb), quantised_attitude(attitude)
+        if self._warp is None or key != self._key:
+            self._warp, self._key = self._make(*key), key
+        return View(self._warp.apply(rgb), self._warp.mask)
+
+    def _make(self, camera: CameraModel, attitude: Attitude | None) -> Warp:
+        directions = _level_directions(self._virtual)
+        rotation_level_optical = rotation_level_base(attitude) @ self._rotation
+        uv, seen = camera.project(directions.reshape(-1, 3) @ rotation_level_optical)
+        shape = directions.shape[:2]
+        return Warp(
+            uv.reshape(*shape, 2),
+            seen.reshape(shape),
+            (camera.width, camera.height),
+            per_pixel=False,
+            fill_rgb=self._fill,
+        )
+
+
+def _level_directions(virtual: CameraModel) -> FloatArray:
+    """Directions (H, W, 3) of the virtual camera's pixels in the level frame x forward, z up."""
+    v, u = np.mgrid[0.0 : virtual.height, 0.0 : virtual.width]
+    left = -(u - virtual.K[0, 2]) / virtual.K[0, 0]
+    up = -(v - virtual.K[1, 2]) / virtual.K[1, 1]
+    return np.stack([np.ones_like(left), left, up], axis=-1)
