@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from geoloc_ros.cameras.distortion import FloatArray
 from geoloc_ros.cameras.models import CameraModel
-from geoloc_ros.cameras.views import (
+from geoloc_ros.cameras.mounts import (
     GREY,
     Attitude,
     FrameFitter,
@@ -69,7 +69,7 @@ class PerspectiveView:
     def build(
         self, rgb: Image, height_m: float | None = None, attitude: Attitude | None = None
     ) -> View:
-        """The level crop of one frame; see `ViewBuilder.build`. The height plays no part."""
+        """The level crop of one frame; see `views.ViewBuilder.build`. The height plays no part."""
         del height_m
         key = self._fitter.camera_for(rgb), quantised_attitude(attitude)
         if self._warp is None or key != self._key:
