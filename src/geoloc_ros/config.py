@@ -107,7 +107,11 @@ class SearchConfig(_Checked):
 class FilterConfig(_Checked):
     """The belief over (x, y, yaw)."""
 
-    particles: int = param(1500, "number of particles", ge=50, le=100_000)
+    particles: int = param(1500, "largest number of particles", ge=200, le=100_000)
+    lead_particles: int = param(
+        300, "particles of a hypothesis that holds most of the belief", ge=30, le=100_000
+    )
+    mode_particles: int = param(30, "particles of any other hypothesis", ge=10, le=10_000)
     odom_distance_sigma: float = param(0.02, "distance error per distance driven", ge=0.0, le=1.0)
     odom_yaw_sigma_deg_per_m: float = param(
         0.05, "heading error per root metre driven, deg", ge=0.0, le=10.0
@@ -119,17 +123,35 @@ class FilterConfig(_Checked):
     decorrelation_m: float = param(
         5.0, "driving after which two images count as independent, m", ge=0.1, le=1000.0
     )
-    lost_after_m: float = param(
-        40.0,
-        "driving without support after which LOCALISED is withdrawn for good, m",
-        ge=1.0,
-        le=1000.0,
+    outlier_share: float = param(
+        0.05, "share of images that look like no place at all", ge=0.001, le=0.5
+    )
+    kidnap_per_km: float = param(
+        0.1, "how often per km the vehicle is carried away or odometry fails", ge=1e-6, le=100.0
+    )
+    confirm_evidence: float = param(
+        5.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
+    )
+    confirm_m: float = param(
+        10.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
+    )
+    localised_share: float = param(
+        0.97, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999
     )
     localised_sigma_m: float = param(
         6.0, "largest position sigma that may be called LOCALISED, m", ge=0.1, le=1000.0
     )
-    recovery_share: float = param(
-        0.1, "largest share of particles redrawn from retrieval in one step", ge=0.0, le=1.0
+    degraded_after_m: float = param(
+        8.0, "driving against the images after which LOCALISED becomes DEGRADED, m", ge=1.0, le=1e3
+    )
+    lost_after_m: float = param(
+        40.0, "driving against the images after which the place is given up, m", ge=1.0, le=1e3
+    )
+    floor_sigma_m: float = param(
+        1.0, "position error that no number of images averages out, m", ge=0.01, le=1000.0
+    )
+    floor_sigma_yaw_deg: float = param(
+        0.7, "heading error that no number of images averages out, deg", ge=0.01, le=180.0
     )
 
 

@@ -1,0 +1,386 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Belief over the vehicle's pose: a few hypotheses of place, each a particle cloud, and a null.
+
+The null is the hypothesis "somewhere else, or outside the index". It explains every image at ratio
+one, so a hypothesis grows only by explaining images better than a random place would, and masses
+are posterior probabilities. A retrieved candidate starts as one place among all indexed ones and
+needs several independent images to outgrow the null: a sequential probability ratio test (Wald,
+1945) run for every place at once. Driving leaks mass back to the null (kidnapping), which plays
+the part of the short-term/long-term averages of augmented Monte-Carlo localization (Thrun,
+Burgard, Fox, Probabilistic Robotics, 2005, table 8.3): new places are born in proportion to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.config import FilterConfig
+from geoloc_ros.datatypes import (
+    Candidates,
+    FloatArray,
+    GeoPrior,
+    Motion,
+    PoseEstimate,
+    Reason,
+    Status,
+)
+from geoloc_ros.encoders.package import Calibration
+from geoloc_ros.filtering import estimate, motion_model, proposal, status
+from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail
+from geoloc_ros.filtering.measurement_model import MeasurementModel
+from geoloc_ros.filtering.particles import Modes
+from geoloc_ros.geo import se2
+
+SimilarityAt = Callable[[FloatArray], tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]]
+
+ENTRIES_PER_PLACE = 5.0
+AREA_PER_ENTRY_M2 = 6.0
+PRUNE_LOG_MASS = -14.0
+LOCAL_REACH_M = 30.0
+LOCAL_LOG_MASS = float(np.log(0.01 / 50.0))
+SAME_PLACE_M = 12.0
+SAME_PLACE_RAD = np.deg2rad(30.0)
+MERGE_M = 3.0
+MERGE_RAD = np.deg2rad(12.0)
+LOW_SIMILARITY = 0.35
+SUPPORT_SIMILARITY = 0.5
+MAX_EVIDENCE = 12.0
+BIRTHS = 20
+TIGHT_PRIOR_M = 30.0
+MAX_IMAGE_EVIDENCE = 8.0
+
+
+class Belief:
+    """The filter.
+
+    Args:
+        config: sizes, noise and thresholds.
+        calibration: how similarity becomes likelihood, and the covariance factor.
+        seed: of every draw.
+        entries: how many poses the index holds; more places need more evidence.
+    """
+
+    def __init__(
+        self, config: FilterConfig, calibration: Calibration, seed: int, entries: int = 10_000
+    ) -> None:
+        self._config = config
+        self._calibration = calibration
+        self._model = MeasurementModel(calibration, config.outlier_share)
+        self._seed = seed
+        self._log_places = float(np.log(max(entries / ENTRIES_PER_PLACE, 10.0)))
+        self._area_m2 = max(entries, 1) * AREA_PER_ENTRY_M2
+        self.distance_m = 0.0
+        self.reset()
+
+    def reset(self, reason: Reason | None = None) -> None:
+        """Forget everything; the reason is named until the next image has been weighed."""
+        self._rng = np.random.default_rng(self._seed)
+        self._modes = Modes()
+        self._log_null = 0.0
+        self._pose = np.zeros(3)
+        self._trail = Trail()
+        self._priors: list[MovedPrior] = []
+        self._frames = 0
+        self._weighed_at_m = self.distance_m
+        self._seen_at_m = self.distance_m
+        self._searched_at_m = -np.inf
+        self._similarity = float("nan")
+        self._supported = 1.0
+        self._status = Status.UNINITIALISED
+        self._odometry: tuple[Reason, ...] = ()
+        self._reset_reason = reason
+
+    def predict(self, motion: Motion) -> None:
+        """Move the belief; a clock jump resets it.
+
+        Args:
+            motion: since the last frame.
+        """
+        if Reason.CLOCK_JUMP in motion.reasons:
+            self.reset(Reason.CLOCK_JUMP)
+            return
+        moved = float(np.hypot(motion.increment[0], motion.increment[1]))
+        self._odometry = motion.reasons
+        if motion.reasons:
+            moved = max(moved, estimate.largest_sigma_m(motion.cov_xy_yaw))
+        self.distance_m += moved
+        self._pose = se2.compose(self._pose, motion.increment)
+        self._trail.add(motion.to_ns, self._pose, self.distance_m)
+        self._leak(moved)
+        if len(self._modes):
+            self._modes.poses = motion_model.move(self._modes.poses, motion, self._rng)
+
+    def wants_candidates(self) -> bool:
+        """Whether a global search for the coming image would be used."""
+        every = self._config.decorrelation_m
+        if self._status is not Status.LOCALISED:
+            every *= 0.5
+        return self._due() and self.distance_m - self._searched_at_m >= every
+
+    def update(
+        self,
+        similarity_at: SimilarityAt,
+        candidates: Candidates | None = None,
+        view_ok: bool = True,
+    ) -> bool:
+        """Weigh the belief by one image.
+
+        Args:
+            similarity_at: (N, 3) vehicle poses -> similarity (N,), supported (N,).
+            candidates: result of a global search with vehicle poses, if one was made.
+            view_ok: False when the image shows nothing usable; it then counts as no support.
+
+        Returns:
+            Whether the image was weighed (it is not when the vehicle hardly moved).
+        """
+        if not view_ok:
+            self._unseen()
+            return False
+        if not self._due():
+            return False
+        moved = self.distance_m - self._weighed_at_m
+        if candidates is not None and len(candidates):
+            self._propose(candidates)
+        self._weighed_at_m = self.distance_m
+        self._frames += 1
+        self._reset_reason = None
+        if len(self._modes):
+            self._weigh(similarity_at, moved)
+            self._normalise()
+            self._tidy()
+        return True
+
+    def apply_prior(self, prior: GeoPrior) -> None:
+        """Take soft knowledge about now or the past, as of its own stamp.
+
+        Args:
+            prior: believed with its share, at most once per 100 m in full from one source.
+        """
+        then, distance = self._trail.at(prior.stamp_ns)
+        same = [old for old in self._priors if old.prior.source == prior.source]
+        since = min((distance - old.distance_then_m for old in same), default=INDEPENDENT_M)
+        weight = float(np.clip(since / INDEPENDENT_M, 0.0, 1.0))
+        if weight <= 0.0 or not _usable(prior):
+            return
+        moved = MovedPrior(prior, then, distance, weight)
+        if len(self._modes):
+            factor = moved.log_factor(
+                self._modes.poses, self._pose, self.distance_m, self._area_m2
+            )
+            self._modes.log_mass += self._modes.weigh(factor)
+        if np.sqrt(np.max(np.diag(prior.cov_xy_yaw)[:2])) <= TIGHT_PRIOR_M:
+            self._born_of_prior(moved)
+        self._priors = [
+            old for old in self._priors if self.distance_m - old.distance_then_m < 500.0
+        ] + [moved]
+        self._normalise()
+
+    def estimate(self, stamp_ns: int) -> PoseEstimate:
+        """The belief in one pose, and what may be said about it.
+
+        Args:
+            stamp_ns: capture time of the frame.
+
+        Returns:
+            Estimate without latitude and longitude; the covariance covers the whole belief unless
+            the status is LOCALISED or DEGRADED.
+        """
+        if not len(self._modes):
+            return self._nothing(stamp_ns)
+        modes = self._modes
+        lead = int(np.argmax(modes.log_mass))
+        means = modes.means()
+        same = proposal.near(means[lead : lead + 1], means, SAME_PLACE_M, SAME_PLACE_RAD)[0]
+        mass = np.exp(modes.log_mass)
+        weights = np.exp(modes.log_weights) * mass[modes.owner]
+        inside = same[modes.owner]
+        pose, cov = estimate.mean_and_covariance(modes.poses[inside], weights[inside])
+        delta = modes.poses - pose
+        delta[:, 2] = se2.wrap_angle(delta[:, 2])
+        whole = estimate.about(delta, weights / weights.sum())
+        others = mass[~same]
+        facts = status.Facts(
+            frames=self._frames,
+            share=float(mass[same].sum()),
+            second_share=float(others.max()) if len(others) else 0.0,
+            sigma_m=estimate.largest_sigma_m(cov),
+            evidence=float(modes.evidence[lead]),
+            support_m=float(modes.support_m[lead]),
+            low_m=float(modes.low_m[lead]),
+            supported=self._supported,
+            odometry=self._odometry,
+        )
+        self._status, reasons = status.decide(facts, self._status, self._config)
+        tracking = self._status in status.TRACKING
+        return PoseEstimate(
+            stamp_ns=stamp_ns,
+            status=self._status,
+            reasons=reasons,
+            pose=pose,
+            cov_xy_yaw=self._publish(cov if tracking else whole),
+            position=None,
+            similarity=self._similarity,
+            spread_m=float(np.sqrt(whole[0, 0] + whole[1, 1])),
+        )
+
+    def _publish(self, cov: FloatArray) -> FloatArray:
+        return estimate.published(
+            cov,
+            self._calibration.covariance_scale,
+            self._config.floor_sigma_m,
+            float(np.deg2rad(self._config.floor_sigma_yaw_deg)),
+        )
+
+    def _nothing(self, stamp_ns: int) -> PoseEstimate:
+        reasons: set[Reason] = set(self._odometry)
+        if self._reset_reason is not None:
+            reasons.add(self._reset_reason)
+        if self._frames == 0:
+            self._status = Status.UNINITIALISED
+            reasons.add(Reason.NO_FRAME_YET)
+        else:
+            lost = self._status in (*status.TRACKING, Status.LOST)
+            self._status = Status.LOST if lost else Status.SEARCHING
+            reasons.add(Reason.UNCONFIRMED)
+        nan = np.full(3, np.nan)
+        return PoseEstimate(
+            stamp_ns=stamp_ns,
+            status=self._status,
+            reasons=tuple(sorted(reasons)),
+            pose=nan,
+            cov_xy_yaw=np.full((3, 3), np.nan),
+            position=None,
+            similarity=self._similarity,
+            spread_m=float("nan"),
+        )
+
+    def _due(self) -> bool:
+        if self._frames == 0:
+            return True
+        return self.distance_m - self._weighed_at_m >= self._config.update_every_m - 1e-6
+
+    def _leak(self, moved_m: float) -> None:
+        """Let the vehicle be carried away now and then."""
+        share = -np.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
+        if len(self._modes) and share > 0.0:
+            known = np.logaddexp.reduce(self._modes.log_mass)
+            self._log_null = float(np.logaddexp(self._log_null, known + np.log(share)))
+            self._modes.log_mass += np.log1p(-share)
+
+    def _unseen(self) -> None:
+        """Driving blind contradicts every mode a little."""
+        blind = self.distance_m - self._seen_at_m
+        self._seen_at_m = self.distance_m
+        self._similarity = float("nan")
+        self._modes.low_m = np.minimum(self._modes.low_m + blind, self._config.lost_after_m)
+
+    def _propose(self, candidates: Candidates) -> None:
+        """Open new hypotheses where retrieval points and nobody is."""
+        self._searched_at_m = self.distance_m
+        modes, config = self._modes, self._config
+        means = modes.means() if len(modes) else np.zeros((0, 3))
+        similarity = np.asarray(candidates.similarity, dtype=np.float64)
+        chosen = proposal.pick(candidates.poses, similarity, means)
+        log_mass = self._birth_log_mass(candidates.poses[chosen], means)
+        seen = self._model.log_ratio(similarity[chosen], np.ones(len(chosen), dtype=bool))
+        chosen, log_mass = (
+            chosen[log_mass + seen > PRUNE_LOG_MASS],
+            log_mass[log_mass + seen > PRUNE_LOG_MASS],
+        )
+        if not len(chosen):
+            return
+        slots = (config.particles - config.lead_particles) // config.mode_particles
+        self._keep_best(max(slots - min(len(chosen), BIRTHS), 1))
+        free = max(slots - len(modes), 1)
+        chosen, log_mass = chosen[:free], log_mass[:free]
+        seeds = np.asarray(candidates.poses, dtype=np.float64)[chosen]
+        modes.append(proposal.scatter(seeds, config.mode_particles, self._rng), log_mass)
+
+    def _birth_log_mass(self, poses: FloatArray, means: FloatArray) -> FloatArray:
+        """Prior mass of a place: its share of the null, or a small slip of the leading mode."""
+        log_mass = np.full(len(poses), self._log_null - self._log_places)
+        for prior in self._priors:
+            log_mass += prior.log_factor(poses, self._pose, self.distance_m, self._area_m2)
+        if len(means):
+            lead = int(np.argmax(self._modes.log_mass))
+            slip = self._modes.log_mass[lead] + LOCAL_LOG_MASS
+            local = proposal.near(
+                poses, means[lead : lead + 1], LOCAL_REACH_M, 2.0 * SAME_PLACE_RAD
+            )[:, 0]
+            log_mass = np.where(local, np.maximum(log_mass, slip), log_mass)
+        return log_mass
+
+    def _born_of_prior(self, moved: MovedPrior) -> None:
+        """A prior that names a place opens a hypothesis there (an initial pose does)."""
+        mean, cov = moved.now(self._pose, self.distance_m)
+        each = self._config.lead_particles
+        poses = self._rng.multivariate_normal(mean, cov, size=each, method="cholesky")
+        poses[:, 2] = se2.wrap_angle(poses[:, 2])
+        share = moved.weight * min(moved.prior.share, 0.95)
+        self._modes.log_mass += np.log1p(-share)
+        self._log_null += float(np.log1p(-share))
+        self._modes.append(poses[None], np.array([np.log(share)]))
+
+    def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:
+        modes, config = self._modes, self._config
+        found, supported = similarity_at(modes.poses)
+        similarity = np.asarray(found, dtype=np.float64)
+        temper = min(1.0, moved_m / config.decorrelation_m)
+        each = np.where(modes.born, 1.0, temper)
+        ratio = self._model.log_ratio(similarity, supported)
+        evidence = modes.weigh(each[modes.owner] * ratio)
+        evidence = np.minimum(evidence, each * min(self._model.best, MAX_IMAGE_EVIDENCE))
+        modes.log_mass = modes.log_mass + evidence
+        grown = np.clip(modes.evidence + evidence, 0.0, MAX_EVIDENCE)
+        modes.evidence = np.where(modes.born, 0.0, grown)
+        seen = np.where(supported, similarity, self._calibration.background)
+        level = modes.mean_of(seen)
+        z = self._model.normalised(level)
+        drive = self.distance_m - self._seen_at_m
+        self._seen_at_m = self.distance_m
+        low = modes.low_m + drive * (LOW_SIMILARITY - z) / LOW_SIMILARITY
+        modes.low_m = np.where(modes.born, 0.0, np.clip(low, 0.0, config.lost_after_m))
+        gained = np.where(z >= SUPPORT_SIMILARITY, min(drive, config.decorrelation_m), 0.0)
+        modes.support_m = np.where(modes.born, 0.0, modes.support_m + gained)
+        modes.born = np.zeros(len(modes), dtype=bool)
+        lead = int(np.argmax(modes.log_mass))
+        self._similarity = float(level[lead])
+        self._supported = float(modes.mean_of(supported.astype(np.float64))[lead])
+
+    def _normalise(self) -> None:
+        total = float(np.logaddexp.reduce(np.append(self._modes.log_mass, self._log_null)))
+        self._modes.log_mass = self._modes.log_mass - total
+        self._log_null -= total
+
+    def _tidy(self) -> None:
+        """Resample inside modes, merge those that met, drop those without a chance."""
+        modes, config = self._modes, self._config
+        given_up = modes.low_m >= config.lost_after_m
+        modes.support_m = np.where(given_up, 0.0, modes.support_m)
+        modes.evidence = np.where(given_up, 0.0, modes.evidence)
+        modes.keep(modes.log_mass > PRUNE_LOG_MASS)
+        if not len(modes):
+            self._log_null = 0.0
+            return
+        modes.merge(lambda a, b: proposal.near(a, b, MERGE_M, MERGE_RAD))
+        leading = modes.log_mass > np.log(0.5)
+        wanted = np.where(leading, config.lead_particles, config.mode_particles)
+        modes.resample(wanted.astype(np.int64), self._rng)
+
+    def _keep_best(self, most: int) -> None:
+        modes = self._modes
+        if len(modes) > most:
+            rank = np.argsort(np.argsort(-modes.log_mass, kind="stable"), kind="stable")
+            modes.keep(rank < most)
+
+
+def _usable(prior: GeoPrior) -> bool:
+    """Whether a prior is a Gaussian at all."""
+    cov = np.asarray(prior.cov_xy_yaw, dtype=np.float64)
+    if not (np.all(np.isfinite(prior.mean)) and np.all(np.isfinite(cov)) and prior.share > 0.0):
+        return False
+    return bool(np.all(np.linalg.eigvalsh(cov) > 0.0))

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Knowledge that arrives late: a prior about a past stamp, moved to now by odometry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geoloc_ros.datatypes import FloatArray, GeoPrior
+from geoloc_ros.geo import se2
+
+WINDOW_NS = 60_000_000_000
+YAW_UNKNOWN_RAD2 = 3.0
+DRIFT_SHARE = 0.03
+MAX_GAIN = 50.0
+MAX_SHARE = 0.95
+# Two priors of one source this far apart count as independent; a talkative source that repeats
+# itself gains nothing by it.
+INDEPENDENT_M = 100.0
+
+
+class Trail:
+    """Dead-reckoned track of the last minute: where the vehicle was at which stamp."""
+
+    def __init__(self) -> None:
+        self._points: list[tuple[int, FloatArray, float]] = []
+
+    def add(self, stamp_ns: int, pose: FloatArray, distance_m: float) -> None:
+        """Append a point; pose (3,) in the frame the trail started in."""
+        self._points.append((stamp_ns, pose, distance_m))
+        if self._points[0][0] < stamp_ns - WINDOW_NS and len(self._points) > 2:
+            del self._points[0]
+
+    def at(self, stamp_ns: int) -> tuple[FloatArray, float]:
+        """Pose and distance driven at the point closest to a stamp."""
+        if not self._points:
+            return np.zeros(3), 0.0
+        _, pose, distance = min(self._points, key=lambda point: abs(point[0] - stamp_ns))
+        return pose, distance
+
+
+@dataclass(frozen=True, slots=True)
+class MovedPrior:
+    """A prior with the dead-reckoned pose and distance of the moment it speaks about."""
+
+    prior: GeoPrior
+    pose_then: FloatArray
+    distance_then_m: float
+    weight: float
+
+    def now(self, pose_now: FloatArray, distance_m: float) -> tuple[FloatArray, FloatArray]:
+        """Mean (3,) and covariance (3, 3) as of now, widened by the drift since.
+
+        Args:
+            pose_now: (3,) dead-reckoned pose.
+            distance_m: distance driven so far.
+        """
+        driven = distance_m - self.distance_then_m
+        cov = np.array(self.prior.cov_xy_yaw, dtype=np.float64)
+        if cov[2, 2] > YAW_UNKNOWN_RAD2:
+            return self.prior.mean, cov + np.diag([driven**2, driven**2, 0.0])
+        moved = se2.compose(self.prior.mean, se2.between(self.pose_then, pose_now))
+        reach = driven**2 * (cov[2, 2] + DRIFT_SHARE**2)
+        return moved, cov + np.diag([reach, reach, 0.0])
+
+    def log_factor(
+        self, poses: FloatArray, pose_now: FloatArray, distance_m: float, area_m2: float
+    ) -> FloatArray:
+        """Log of how much more likely the prior makes poses than nowhere in particular.
+
+        Args:
+            poses: (N, 3).
+            pose_now: (3,) dead-reckoned pose.
+            distance_m: distance driven so far.
+            area_m2: area the vehicle may be in at all.
+
+        Returns:
+            (N,) in [log(1 - share), log(MAX_GAIN)], scaled down for repeated priors.
+        """
+        mean, cov = self.now(pose_now, distance_m)
+        delta = poses - mean
+        size = 2 if cov[2, 2] > YAW_UNKNOWN_RAD2 else 3
+        delta[:, 2] = se2.wrap_angle(delta[:, 2])
+        block = cov[:size, :size]
+        exponent = np.einsum("ni,ij,nj->n", delta[:, :size], np.linalg.inv(block), delta[:, :size])
+        volume = area_m2 * (2.0 * np.pi if size == 3 else 1.0)
+        peak = volume / np.sqrt(np.linalg.det(2.0 * np.pi * block))
+        gain = min(peak, MAX_GAIN) * np.exp(-0.5 * exponent)
+        share = min(self.prior.share, MAX_SHARE)
+        factor: FloatArray = self.weight * np.log(share * gain + 1.0 - share)
+        return factor

@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Measurement model: what a similarity says for a pose, against being anywhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.encoders.package import Calibration
+
+
+class MeasurementModel:
+    """Similarity to log-likelihood ratio, with a share of images that say nothing.
+
+    The ratio is log p(image | this pose) - log p(image | some other place). With likelihood
+    proportional to exp(similarity / temperature) and similarities of wrong places distributed as
+    N(background, background_sigma^2), the average over wrong places is
+    exp(background / T + background_sigma^2 / (2 T^2)); dividing by it makes a wrong place's
+    expected ratio 1. The pivot, where an image says nothing, is kept between the two levels
+    whatever was fitted.
+
+    Args:
+        calibration: levels and temperature of the encoder.
+        outlier_share: share of images that look like no place (occluded, dazzled).
+    """
+
+    def __init__(self, calibration: Calibration, outlier_share: float) -> None:
+        self._background = calibration.background
+        self._gap = max(calibration.matched - calibration.background, 1e-3)
+        self._temperature = max(calibration.temperature, 1e-4)
+        pivot = calibration.background_sigma**2 / (2.0 * self._temperature)
+        self._pivot = self._background + float(np.clip(pivot, 0.3 * self._gap, 0.6 * self._gap))
+        self._outlier = outlier_share
+        self.best = (
+            calibration.matched + calibration.matched_sigma - self._pivot
+        ) / self._temperature
+
+    def log_ratio(self, similarity: FloatArray, supported: npt.NDArray[np.bool_]) -> FloatArray:
+        """Log-likelihood ratio of poses against anywhere else, for one independent image.
+
+        Args:
+            similarity: (N,) at each pose.
+            supported: (N,) False where the index has nothing near the pose.
+
+        Returns:
+            (N,), bounded below by log(outlier_share), which unsupported poses get.
+        """
+        finite = np.where(supported & np.isfinite(similarity), similarity, -np.inf)
+        raw = (finite - self._pivot) / self._temperature
+        ratio: FloatArray = np.logaddexp(raw + np.log1p(-self._outlier), np.log(self._outlier))
+        return ratio
+
+    def normalised(self, similarity: FloatArray) -> FloatArray:
+        """Similarities on the scale where wrong places average 0 and right ones 1."""
+        return (similarity - self._background) / self._gap

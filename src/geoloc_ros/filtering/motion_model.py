@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Motion model: how uncertain an odometry increment is, and how it moves particles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geoloc_ros.config import FilterConfig
+from geoloc_ros.datatypes import FloatArray, Motion
+
+# A scale error does not change from frame to frame; as white noise per frame it would average
+# out. Its variance therefore grows as if it stayed constant over this much driving.
+PERSISTENCE_M = 25.0
+STILL_SIGMA_M_PER_ROOT_S = 0.02
+STILL_SIGMA_RAD_PER_ROOT_S = np.deg2rad(0.1)
+UNKNOWN_SPEED_MPS = 3.0
+UNKNOWN_YAW_RATE_RADPS = 0.3
+
+
+def increment_covariance(
+    increment: FloatArray, seconds: float, config: FilterConfig
+) -> FloatArray:
+    """Covariance of an odometry increment.
+
+    Args:
+        increment: (3,) dx, dy, dyaw in the base frame, m and rad.
+        seconds: duration.
+        config: relative noise of the odometry.
+
+    Returns:
+        (3, 3) in m and rad, never singular: a standing vehicle keeps a small random walk.
+    """
+    distance = float(np.hypot(increment[0], increment[1]))
+    reach = distance * max(distance, PERSISTENCE_M)
+    still = max(seconds, 1e-3)
+    still_m = STILL_SIGMA_M_PER_ROOT_S**2 * still
+    yaw_sigma = np.deg2rad(config.odom_yaw_sigma_deg_per_m)
+    turned = 0.01 * abs(float(increment[2]))
+    return np.diag(
+        [
+            config.odom_distance_sigma**2 * reach + still_m,
+            config.odom_lateral_sigma**2 * reach + still_m,
+            yaw_sigma**2 * distance + STILL_SIGMA_RAD_PER_ROOT_S**2 * still + turned**2,
+        ]
+    )
+
+
+def unknown_covariance(seconds: float, speed_mps: float) -> FloatArray:
+    """Covariance of a motion nobody measured.
+
+    Args:
+        seconds: for how long.
+        speed_mps: speed before, m/s.
+
+    Returns:
+        (3, 3); its sigma grows linearly with time and with the speed the vehicle had.
+    """
+    metres = (UNKNOWN_SPEED_MPS + speed_mps) * seconds + 0.01
+    yaw = min(UNKNOWN_YAW_RATE_RADPS * seconds, np.pi) + 1e-3
+    return np.diag([metres**2, metres**2, yaw**2])
+
+
+def move(poses: FloatArray, motion: Motion, rng: np.random.Generator) -> FloatArray:
+    """Move particles by an increment, each with its own draw of the noise.
+
+    Args:
+        poses: (N, 3).
+        motion: increment and covariance in the base frame.
+        rng: source of the draws.
+
+    Returns:
+        (N, 3). Source: sampling from a Gaussian motion model, Thrun, Burgard, Fox, Probabilistic
+        Robotics, 2005, section 5.4, with the increment's own covariance.
+    """
+    root = np.linalg.cholesky(motion.cov_xy_yaw)
+    step = rng.standard_normal(poses.shape) @ root.T
+    step += motion.increment
+    cos, sin = np.cos(poses[:, 2]), np.sin(poses[:, 2])
+    moved = np.empty_like(poses)
+    moved[:, 0] = poses[:, 0] + cos * step[:, 0] - sin * step[:, 1]
+    moved[:, 1] = poses[:, 1] + sin * step[:, 0] + cos * step[:, 1]
+    moved[:, 2] = (poses[:, 2] + step[:, 2] + np.pi) % (2.0 * np.pi) - np.pi
+    return moved
