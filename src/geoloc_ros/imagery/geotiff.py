@@ -1,0 +1,364 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Reading georeferenced rasters of any projection onto the local plane.
+
+Everything that could turn into a wrong place is refused with the way out: rasters without CRS or
+geotransform, with ground control points only, with pixels that are no picture.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyproj
+import rasterio
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.warp import reproject
+from rasterio.windows import Window
+
+from geoloc_ros.datatypes import Image, Mask
+from geoloc_ros.errors import GeodesyError, ImageryError
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+
+_log = logging.getLogger(__name__)
+
+#: Largest raster handled in memory, pixels (4 bytes each, twice).
+MAX_PIXELS = 600_000_000
+_EDGE_POINTS = 33
+_GEO_ERRORS = (RasterioError, pyproj.exceptions.ProjError, ValueError)
+
+FloatArray = npt.NDArray[np.float64]
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A north-up pixel grid on the local plane.
+
+    Attributes:
+        west_m: outer edge of column 0.
+        north_m: outer edge of row 0.
+        gsd_m: side of a pixel.
+        width: columns.
+        height: rows.
+    """
+
+    west_m: float
+    north_m: float
+    gsd_m: float
+    width: int
+    height: int
+
+    @staticmethod
+    def covering(bounds_m: Bounds, gsd_m: float) -> Grid:
+        """The smallest grid over west, south, east, north, aligned to multiples of `gsd_m`.
+
+        Raises:
+            ImageryError: empty, or more than `MAX_PIXELS`.
+        """
+        scaled = np.asarray(bounds_m) / gsd_m
+        # A thousandth of a pixel is rounding, not ground.
+        west, south = np.floor(scaled[:2] + 1e-3)
+        east, north = np.ceil(scaled[2:] - 1e-3)
+        width, height = int(east - west), int(north - south)
+        if width < 1 or height < 1:
+            raise ImageryError(
+                f"area {_text(bounds_m)} m (west, south, east, north) holds no pixel of "
+                f"{gsd_m:g} m; give west < east and south < north inside the imagery"
+            )
+        check_size(width, height, f"the area at {gsd_m:.3g} m per pixel")
+        return Grid(float(west * gsd_m), float(north * gsd_m), gsd_m, width, height)
+
+    @property
+    def bounds_m(self) -> Bounds:
+        """West, south, east, north."""
+        east, south = (
+            self.west_m + self.width * self.gsd_m,
+            self.north_m - self.height * self.gsd_m,
+        )
+        return self.west_m, south, east, self.north_m
+
+
+def check_size(width: int, height: int, what: str) -> None:
+    """Refuse rasters that would not fit in memory.
+
+    Raises:
+        ImageryError: more than `MAX_PIXELS`.
+    """
+    if width * height > MAX_PIXELS:
+        raise ImageryError(
+            f"{what} is {width}x{height} = {width * height / 1e6:.0f} million pixels; at most "
+            f"{MAX_PIXELS / 1e6:.0f} million fit in memory: give a smaller area or a coarser gsd_m"
+        )
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[Any]:
+    """Open a raster that says where it lies.
+
+    Yields:
+        The rasterio dataset.
+
+    Raises:
+        ImageryError: missing, not a raster, no CRS, only ground control points, no geotransform,
+            or pixels that are no picture.
+    """
+    if not path.is_file():
+        raise ImageryError(f"no imagery at {path}; give a GeoTIFF or any raster GDAL can read")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(path)
+        except RasterioError as error:
+            raise ImageryError(f"{path} is no readable raster: {error}") from error
+    with dataset:
+        _check_georeference(path, dataset)
+        _check_pixels(path, dataset)
+        yield dataset
+
+
+def _check_georeference(path: Path, dataset: Any) -> None:  # noqa: ANN401 - rasterio is untyped
+    points, _ = dataset.gcps
+    affine = dataset.transform
+    if dataset.crs is None or affine.is_identity:
+        if points:
+            raise ImageryError(
+                f"{path} is placed by {len(points)} ground control points only, whose accuracy is "
+                "unknown; rectify it first: gdalwarp -t_srs EPSG:3857 IN OUT"
+            )
+        missing = "CRS" if dataset.crs is None else "geotransform"
+        raise ImageryError(
+            f"{path} has no {missing}, so nobody can say where it lies; if you know, add it: "
+            "gdal_translate -a_srs EPSG:... -a_ullr WEST NORTH EAST SOUTH IN OUT"
+        )
+    if not np.isfinite(affine[:6]).all() or affine.determinant == 0.0:
+        raise ImageryError(f"{path} has a geotransform without area: {tuple(affine[:6])}")
+
+
+def _check_pixels(path: Path, dataset: Any) -> None:  # noqa: ANN401
+    kinds = {str(kind) for kind in dataset.dtypes}
+    if not kinds <= {"uint8", "uint16"}:
+        raise ImageryError(
+            f"{path} holds {', '.join(sorted(kinds))} values, which may be heights and are no "
+            "picture; if they are colours, convert them: gdal_translate -ot Byte -scale IN OUT"
+        )
+
+
+class LocalMap:
+    """The way between a raster's pixels and a local plane."""
+
+    def __init__(self, dataset: Any, path: Path, frame: LocalFrame | None) -> None:  # noqa: ANN401
+        """Choose the plane (by default around the raster's centre) and check the distance.
+
+        Raises:
+            ImageryError: the CRS has no place on Earth, or the raster is out of the plane's reach.
+        """
+        self.path, self._dataset = path, dataset
+        try:
+            crs = pyproj.CRS.from_wkt(dataset.crs.to_wkt())
+            self._geographic = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+            self.frame = frame or self._default_frame()
+            self._planar = pyproj.Transformer.from_crs(crs, self.frame.crs, always_xy=True)
+        except _GEO_ERRORS as error:
+            raise ImageryError(
+                f"the CRS of {path} cannot be placed on Earth: {error}; reproject it: gdalwarp "
+                "-t_srs EPSG:3857 IN OUT"
+            ) from error
+
+    def _default_frame(self) -> LocalFrame:
+        centre = 0.5 * self._dataset.width, 0.5 * self._dataset.height
+        lon, lat = self._geographic.transform(*_apply(self._dataset.transform, *centre))
+        try:
+            return LocalFrame(LatLon(round(float(lat), 5), round(float(lon), 5)))
+        except GeodesyError as error:
+            raise ImageryError(f"the centre of {self.path} is {error}") from error
+
+    def bounds_m(self) -> Bounds:
+        """West, south, east, north of the whole raster on the plane.
+
+        Raises:
+            ImageryError: a part of it is out of the plane's reach.
+        """
+        t = np.linspace(0.0, 1.0, _EDGE_POINTS)
+        zero, one = np.zeros_like(t), np.ones_like(t)
+        columns = np.concatenate([t, t, zero, one]) * self._dataset.width
+        rows = np.concatenate([zero, one, t, t]) * self._dataset.height
+        xy = self.to_plane(columns, rows)
+        west, south = (float(value) for value in xy.min(axis=0))
+        east, north = (float(value) for value in xy.max(axis=0))
+        return west, south, east, north
+
+    def to_plane(self, columns: FloatArray, rows: FloatArray) -> FloatArray:
+        """Plane coordinates (N, 2) of pixel edges; column 0, row 0 is the outer corner."""
+        x, y = _apply(self._dataset.transform, columns, rows)
+        lon, lat = self._geographic.transform(x, y)
+        try:
+            return self.frame.to_xy(lat, lon)
+        except GeodesyError as error:
+            raise ImageryError(
+                f"{self.path} does not fit the local plane: {error}; or give bounds_m"
+            ) from error
+
+    def native_gsd_m(self) -> float:
+        """Side of a source pixel on the ground at the raster's centre (geometric mean)."""
+        u, v = 0.5 * self._dataset.width, 0.5 * self._dataset.height
+        corners = self.to_plane(np.array([u, u + 1.0, u]), np.array([v, v, v + 1.0]))
+        right, down = corners[1] - corners[0], corners[2] - corners[0]
+        return float(np.sqrt(abs(right[0] * down[1] - right[1] * down[0])))
+
+    def window(self, grid: Grid) -> Window | None:
+        """Source pixels that can touch the grid, None if there are none."""
+        west, south, east, north = grid.bounds_m
+        t = np.linspace(0.0, 1.0, _EDGE_POINTS)
+        x, y = (
+            a.ravel() for a in np.meshgrid(west + t * (east - west), south + t * (north - south))
+        )
+        x, y = self._planar.transform(x, y, direction=pyproj.enums.TransformDirection.INVERSE)
+        columns, rows = _apply(~self._dataset.transform, np.asarray(x), np.asarray(y))
+        if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+            raise ImageryError(f"the requested area lies outside the projection of {self.path}")
+        margin = 8.0
+        left, right = np.clip(
+            [columns.min() - margin, columns.max() + margin], 0, self._dataset.width
+        )
+        top, bottom = np.clip([rows.min() - margin, rows.max() + margin], 0, self._dataset.height)
+        left, top = np.floor([left, top])
+        width, height = int(np.ceil(right) - left), int(np.ceil(bottom) - top)
+        return Window(int(left), int(top), width, height) if width > 0 and height > 0 else None
+
+
+def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, str]:  # noqa: ANN401
+    """Resample a raster onto a grid of the local plane.
+
+    Cubic convolution where the grid is about as fine as the source or finer, area average where
+    it is coarser; masked pixels never bleed into their neighbours.
+
+    Returns:
+        Colours (H, W, 3), validity (H, W), and how values were scaled to 8 bits ("" if not).
+
+    Raises:
+        ImageryError: nothing of the raster lies in the grid, or it cannot be read.
+    """
+    window = local.window(grid)
+    if window is None:
+        raise ImageryError(
+            f"{local.path} covers {_text(local.bounds_m())} m but {_text(grid.bounds_m)} m (west, "
+            "south, east, north of the local plane) was asked for; they do not overlap"
+        )
+    coarser = grid.gsd_m / local.native_gsd_m()
+    # Read big sources at half the grid's pixel: overviews and averaging make that cheap.
+    reduction = max(1.0, 0.5 * coarser)
+    shape = (
+        max(1, int(np.ceil(window.height / reduction))),
+        max(1, int(np.ceil(window.width / reduction))),
+    )
+    check_size(shape[1], shape[0], f"the needed part of {local.path}")
+    try:
+        rgba, rule = _read_rgba(dataset, window, shape)
+    except RasterioError as error:
+        raise ImageryError(f"{local.path} cannot be read: {error}; is it complete?") from error
+    source_transform = _window_transform(dataset.transform, window, shape)
+    out = np.zeros((4, grid.height, grid.width), np.uint8)
+    target = rasterio.Affine(grid.gsd_m, 0.0, grid.west_m, 0.0, -grid.gsd_m, grid.north_m)
+    try:
+        reproject(
+            rgba,
+            out,
+            src_transform=source_transform,
+            src_crs=dataset.crs,
+            src_alpha=4,
+            dst_transform=target,
+            dst_crs=local.frame.crs,
+            dst_alpha=4,
+            resampling=Resampling.average if coarser / reduction > 1.3 else Resampling.cubic,
+        )
+    except RasterioError as error:
+        raise ImageryError(f"{local.path} cannot be reprojected: {error}") from error
+    valid = out[3] >= 128
+    return np.ascontiguousarray(out[:3].transpose(1, 2, 0)), valid, rule
+
+
+def _read_rgba(
+    dataset: Any,  # noqa: ANN401
+    window: Window,
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.uint8], str]:
+    """Colours and validity (4, H, W) of a window, resampled to `shape`."""
+    bands = _colour_bands(dataset)
+    paletted = dataset.colorinterp[0] == ColorInterp.palette
+    averaging = Resampling.nearest if paletted else Resampling.average
+    values = dataset.read(
+        bands, window=window, out_shape=(len(bands), *shape), resampling=averaging
+    )
+    mask = dataset.dataset_mask(window=window, out_shape=shape, resampling=Resampling.nearest)
+    rule = ""
+    if paletted:
+        values = _palette(dataset)[values[0]].transpose(2, 0, 1)
+    elif values.dtype != np.uint8:
+        values, rule = _to_8_bit(dataset, bands, values)
+    rgba = np.empty((4, *shape), np.uint8)
+    rgba[:3] = values
+    rgba[3] = np.where(mask > 0, 255, 0)
+    return rgba, rule
+
+
+def _colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
+    """Band numbers of red, green, blue, or of the only grey."""
+    by_colour = {colour: number for number, colour in enumerate(dataset.colorinterp, start=1)}
+    wanted = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    if all(colour in by_colour for colour in wanted):
+        return [by_colour[colour] for colour in wanted]
+    plain = [n for n, colour in enumerate(dataset.colorinterp, 1) if colour != ColorInterp.alpha]
+    return plain[:3] if len(plain) >= 3 else plain[:1]
+
+
+def _palette(dataset: Any) -> Image:  # noqa: ANN401
+    table = np.zeros((256, 3), np.uint8)
+    for value, colour in dataset.colormap(1).items():
+        if value < 256:
+            table[value] = colour[:3]
+    return table
+
+
+def _to_8_bit(
+    dataset: Any,  # noqa: ANN401
+    bands: list[int],
+    values: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.uint8], str]:
+    """Stretch the 1st..99th percentile of the whole raster, all bands alike, to 0..255."""
+    step = max(1, int(np.ceil(max(dataset.width, dataset.height) / 1024)))
+    small = max(1, dataset.height // step), max(1, dataset.width // step)
+    sample = dataset.read(bands, out_shape=(len(bands), *small))
+    mask = dataset.dataset_mask(out_shape=small) > 0
+    chosen = sample[:, mask]
+    low, high = np.percentile(chosen, [1.0, 99.0]) if chosen.size else (0.0, 1.0)
+    if high <= low:
+        high = low + 1.0
+    _log.warning("16-bit imagery: %g..%g stretched to 0..255", low, high)
+    stretched = np.rint((values.astype(np.float32) - low) * (255.0 / (high - low)))
+    return np.clip(stretched, 0, 255).astype(np.uint8), f"{low:g}..{high:g} to 0..255"
+
+
+def _text(bounds_m: Bounds) -> str:
+    return "(" + ", ".join(f"{value:.1f}" for value in bounds_m) + ")"
+
+
+def _apply(affine: Any, x: Any, y: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Affine map of scalars or arrays; written out because affine 2 and 3 spell it differently."""
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def _window_transform(affine: Any, window: Window, shape: tuple[int, int]) -> Any:  # noqa: ANN401
+    """Geotransform of a window that was resampled to `shape` (rows, columns)."""
+    sx, sy = window.width / shape[1], window.height / shape[0]
+    x0, y0 = _apply(affine, window.col_off, window.row_off)
+    return rasterio.Affine(affine.a * sx, affine.b * sy, x0, affine.d * sx, affine.e * sy, y0)
