@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Encoding with ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoloc_ros.datatypes import Float32Array, Image
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import ModelError
+
+QUERY_FILE = "query.onnx"
+REFERENCE_FILE = "reference.onnx"
+_UNIT_TOLERANCE = 1e-3
+
+
+class OnnxEncoder:
+    """Both encoders of a model package; a session is created when it is first needed.
+
+    A vehicle that only asks questions never loads the reference encoder.
+
+    Args:
+        package: a verified model package.
+        threads: threads per session; they sleep when idle.
+    """
+
+    def __init__(self, package: ModelPackage, threads: int = 1) -> None:
+        self.package = package
+        self.threads = threads
+        self._sessions: dict[str, Any] = {}
+        # (x / 255 - mean) / std as one product and one sum
+        std = np.array(package.std, dtype=np.float64)
+        self._gain = (1.0 / (255.0 * std)).astype(np.float32).reshape(3, 1, 1)
+        self._shift = (-np.array(package.mean) / std).astype(np.float32).reshape(3, 1, 1)
+
+    def encode_query(self, views: Image) -> Float32Array:
+        """Describe views.
+
+        Args:
+            views: (N, H, W, 3) uint8 RGB of the size the model card gives.
+
+        Returns:
+            (N, D) unit vectors.
+
+        Raises:
+            ModelError: wrong shape or type, or the model misbehaves.
+        """
+        spec = self.package.query
+        return self._encode(QUERY_FILE, views, (spec.height_px, spec.width_px))
+
+    def encode_reference(self, crops: Image) -> Float32Array:
+        """Describe satellite crops.
+
+        Args:
+            crops: (N, S, S, 3) uint8 RGB of the size the model card gives.
+
+        Returns:
+            (N, D) unit vectors.
+
+        Raises:
+            ModelError: wrong shape or type, or the model misbehaves.
+        """
+        side = self.package.reference.size_px
+        return self._encode(REFERENCE_FILE, crops, (side, side))
+
+    def normalise(self, images: Image) -> Float32Array:
+        """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, (x / 255 - mean) / std."""
+        out = np.empty((len(images), 3, *images.shape[1:3]), dtype=np.float32)
+        np.multiply(images.transpose(0, 3, 1, 2), self._gain, out=out, casting="unsafe")
+        out += self._shift
+        return out
+
+    def _encode(self, name: str, images: Image, size: tuple[int, int]) -> Float32Array:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*size, 3):
+            raise ModelError(
+                f"{name} of model {self.package.name} takes (N, {size[0]}, {size[1]}, 3) uint8 "
+                f"RGB, got {images.shape} {images.dtype}"
+            )
+        dim = self.package.descriptor_dim
+        if not len(images):
+            return np.zeros((0, dim), dtype=np.float32)
+        session = self._session(name)
+        try:
+            found = session.run(["descriptor"], {"image": self.normalise(images)})[0]
+        except Exception as error:  # onnxruntime's errors share no public base
+            raise ModelError(f"{self.package.root / name} failed: {error}") from error
+        descriptors = np.asarray(found, dtype=np.float32)
+        if descriptors.shape != (len(images), dim):
+            raise ModelError(
+                f"{self.package.root / name} gave {descriptors.shape}, its model card promises "
+                f"({len(images)}, {dim}); export the model again"
+            )
+        norms = np.linalg.norm(descriptors, axis=1)
+        if not (np.abs(norms - 1.0) < _UNIT_TOLERANCE).all():
+            worst = norms[np.argmax(np.abs(norms - 1.0))]
+            raise ModelError(
+                f"{self.package.root / name} gave a descriptor of length {worst:.4f}, expected 1; "
+                "export the model again"
+            )
+        return descriptors
+
+    def _session(self, name: str) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+        if name not in self._sessions:
+            if name not in self.package.files:
+                raise ModelError(
+                    f"model {self.package.name} has no {name}; its card lists "
+                    f"{', '.join(sorted(self.package.files)) or 'no file'}"
+                )
+            self._sessions[name] = _open(self.package.root / name, self.threads)
+        return self._sessions[name]
+
+
+def _open(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # idle threads must not burn the core that the filter needs
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no public base
+        raise ModelError(f"cannot load {path}: {error}") from error
+    inputs = [item.name for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+    if inputs != ["image"] or "descriptor" not in outputs:
+        raise ModelError(
+            f"{path} has inputs {inputs} and outputs {outputs}; expected one input 'image' and "
+            "an output 'descriptor'"
+        )
+    return session

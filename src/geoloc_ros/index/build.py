@@ -1,0 +1,226 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Building an index: anchors -> crops -> descriptors -> shards -> one rename.
+
+Everything is written to `<out>.partial` first. Each finished cell leaves a record there, so that
+an interrupted build continues where it stopped if, and only if, it is asked for the very same
+index; the result has the same bytes either way.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from geoloc_ros.datatypes import Float32Array, FloatArray, Image, Mask
+from geoloc_ros.encoders.base import ReferenceEncoder
+from geoloc_ros.encoders.package import ModelPackage, ReferenceSpec
+from geoloc_ros.errors import IndexBuildError
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.index import shard as shards
+from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord
+from geoloc_ros.index.policy import Road, SamplingPolicy
+from geoloc_ros.index.sampling import sample
+from geoloc_ros.index.workplace import Workplace
+
+_LOG = logging.getLogger(__name__)
+
+CELL_M = 500.0
+BATCH = 64
+MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
+
+
+class Ortho(Protocol):
+    """What the builder needs of satellite imagery (`imagery.OrthoImage` has it)."""
+
+    @property
+    def frame(self) -> LocalFrame:
+        """The local plane."""
+
+    @property
+    def bounds_m(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in the plane."""
+
+    def valid_at(self, xy_m: FloatArray) -> Mask:
+        """Whether imagery exists at positions (N, 2)."""
+
+
+Cropper = Callable[[Ortho, FloatArray, ReferenceSpec], tuple[Image, FloatArray]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What stays the same from cell to cell."""
+
+    ortho: Ortho
+    spec: ReferenceSpec
+    crop: Cropper
+    encoder: ReferenceEncoder
+    dim: int
+    bar: Any
+
+    def images(self, anchors: FloatArray) -> tuple[Image, npt.NDArray[np.bool_]]:
+        images, valid_share = self.crop(self.ortho, anchors, self.spec)
+        return images, np.asarray(valid_share) >= MIN_VALID_SHARE
+
+
+def build_index(
+    ortho: Ortho,
+    package: ModelPackage,
+    encoder: ReferenceEncoder,
+    out: Path,
+    policy: SamplingPolicy,
+    *,
+    imagery: ImageryRecord,
+    crop: Cropper,
+    roads: Sequence[Road] | None = None,
+    progress: bool = True,
+    workers: int = 1,
+) -> Manifest:
+    """Build an index directory, or replace one.
+
+    Args:
+        ortho: satellite imagery.
+        package: the model; its hashes go into the manifest.
+        encoder: encodes crops.
+        out: the index directory; replaced only when the new one is complete.
+        policy: which poses to index.
+        imagery: provenance of the picture.
+        crop: cuts crops, `imagery.crops`.
+        roads: centrelines, needed by the policy `roads`.
+        progress: show a progress bar on stderr.
+        workers: threads that cut crops ahead of the encoder.
+
+    Returns:
+        The manifest of the new index.
+
+    Raises:
+        IndexBuildError: nothing to index, disk full, `out` is something else, or another build
+            is writing there. The index at `out`, if any, is as it was.
+    """
+    valid = getattr(ortho, "valid_at", None)
+    anchors = sample(policy, roads, ortho.bounds_m, valid)
+    if not len(anchors):
+        west, south, east, north = ortho.bounds_m
+        raise IndexBuildError(
+            f"nothing to index: no {policy.kind} anchor lies on the imagery (x {west:.0f}.."
+            f"{east:.0f} m, y {south:.0f}..{north:.0f} m around "
+            f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
+            "check that imagery and road layer show the same place"
+        )
+    draft = _draft(ortho, package, policy, imagery)
+    try:
+        with Workplace(out, draft, anchors) as place:
+            place.need_space(len(anchors) * (8 * draft.dim + 320))
+            return place.finish(
+                _shards(place, ortho, package, encoder, crop, anchors, progress, workers)
+            )
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise IndexBuildError(
+            f"{'disk full' if full else 'cannot write'} while building {out}: {error}; "
+            f"{'free some space and ' if full else ''}run the same command again: finished "
+            f"shards are kept in {out}.partial. The old index, if any, is untouched"
+        ) from error
+
+
+def _draft(
+    ortho: Ortho, package: ModelPackage, policy: SamplingPolicy, imagery: ImageryRecord
+) -> Manifest:
+    return Manifest(
+        encoder_sha256=package.encoder_sha256,
+        preprocessing_sha256=package.preprocessing_sha256,
+        model=f"{package.name} {package.version}",
+        dim=package.descriptor_dim,
+        metric=package.metric,
+        storage="float32",
+        query=package.query,
+        reference=package.reference,
+        policy=policy,
+        origin=ortho.frame.origin,
+        cell_m=CELL_M,
+        hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},
+        imagery=imagery,
+        shards=(),
+    )
+
+
+def _shards(
+    place: Workplace,
+    ortho: Ortho,
+    package: ModelPackage,
+    encoder: ReferenceEncoder,
+    crop: Cropper,
+    anchors: FloatArray,
+    progress: bool,
+    workers: int,
+) -> list[ShardRecord]:
+    """All shards in the order of their cells; empty cells are left out."""
+    records: list[ShardRecord | None] = []
+    cells = list(_cells(anchors))
+    bar = tqdm(
+        total=len(anchors), desc="index", unit="entry", disable=not progress, smoothing=0.05
+    )
+    job = _Job(ortho, package.reference, crop, encoder, package.descriptor_dim, bar)
+    # one thread writes the last shard's graph while the encoder works on the next
+    with bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
+        pending: Future[ShardRecord | None] | None = None
+        for cell, members in cells:
+            known = place.finished(cell)
+            if known is not None:
+                bar.update(len(members))
+                records.append(known if known.count else None)
+                continue
+            poses, descriptors = _describe(job, cutters, anchors[members])
+            if pending is not None:
+                records.append(pending.result())
+            pending = writer.submit(place.store, cell, poses, descriptors)
+        if pending is not None:
+            records.append(pending.result())
+    return sorted((r for r in records if r is not None), key=lambda record: record.cell)
+
+
+def _cells(anchors: FloatArray) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
+    """(cell, members) sorted by cell, members in the order of the anchors."""
+    cells = np.floor(anchors[:, :2] / CELL_M).astype(np.int64)
+    unique, inverse = np.unique(cells, axis=0, return_inverse=True)
+    inverse = inverse.ravel()
+    order = np.argsort(inverse, kind="stable")
+    edges = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
+    for number, (column, row) in enumerate(unique):
+        yield (int(column), int(row)), order[edges[number] : edges[number + 1]]
+
+
+def _describe(
+    job: _Job, cutters: ThreadPoolExecutor, anchors: FloatArray
+) -> tuple[FloatArray, Float32Array]:
+    """Descriptors of one cell's anchors, those without enough imagery left out."""
+    batches = [anchors[i : i + BATCH] for i in range(0, len(anchors), BATCH)]
+    ahead: deque[Future[tuple[Image, npt.NDArray[np.bool_]]]] = deque()
+    waiting = iter(batches)
+    poses, descriptors = [np.zeros((0, 3))], [np.zeros((0, job.dim), np.float32)]
+    for batch in batches:
+        while len(ahead) < 3 and (following := next(waiting, None)) is not None:
+            ahead.append(cutters.submit(job.images, following))
+        images, shown = ahead.popleft().result()
+        if shown.any():
+            found = job.encoder.encode_reference(images[shown])
+            if found.shape[1] != job.dim:
+                raise IndexBuildError(
+                    f"the encoder makes descriptors of length {found.shape[1]}, its model card "
+                    f"says {job.dim}; export the model again"
+                )
+            poses.append(batch[shown])
+            descriptors.append(found)
+        job.bar.update(len(batch))
+    return np.concatenate(poses), np.concatenate(descriptors)

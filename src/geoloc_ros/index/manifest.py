@@ -1,0 +1,288 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest: what an index directory promises, down to every byte.
+
+`manifest.json` is written in one canonical form that contains the hash of everything else in it.
+Reading renders it again and compares bytes, so that any altered bit is noticed, and every other
+file of the index is bound by its size and sha256.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec, file_sha256
+from geoloc_ros.errors import (
+    GeolocError,
+    IndexBuildError,
+    IndexCorruptError,
+    IndexMismatchError,
+)
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.index.policy import SamplingPolicy
+
+SCHEMA = 1
+NAME = "manifest.json"
+PARTS = ("poses.npy", "descriptors.npy", "hnsw")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageryRecord:
+    """Where the satellite picture came from and how it may be used.
+
+    Attributes:
+        source: file name or server.
+        sha256: of the pixels that were indexed.
+        gsd_m: ground sampling distance, m/px.
+        licence: empty if unknown.
+        attribution: text to show beside pictures; empty if unknown.
+    """
+
+    source: str
+    sha256: str
+    gsd_m: float
+    licence: str = ""
+    attribution: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One file: its size in bytes and its sha256."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """One geographic cell.
+
+    Attributes:
+        cell: column and row of the cell; its south-west corner is `cell * cell_m`.
+        count: entries.
+        bounds_m: west, south, east, north of the entries.
+        files: for each of `PARTS`.
+    """
+
+    cell: tuple[int, int]
+    count: int
+    bounds_m: tuple[float, float, float, float]
+    files: dict[str, FileRecord]
+
+    @property
+    def stem(self) -> str:
+        """File name without its part, e.g. `x+001y-002`."""
+        return f"x{self.cell[0]:+04d}y{self.cell[1]:+04d}"
+
+    def path(self, root: Path, part: str) -> Path:
+        """Where a part lies."""
+        return root / "shards" / f"{self.stem}.{part}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything about an index but its entries.
+
+    Attributes:
+        encoder_sha256: identity of the encoder pair that made the descriptors.
+        preprocessing_sha256: identity of what happened to the pixels.
+        model: name and version, for people.
+        dim: length of a descriptor.
+        metric: `cosine`: inner product of unit vectors.
+        storage: element type of stored descriptors.
+        query: the view the matching query encoder needs.
+        reference: how crops were cut.
+        policy: how poses were sampled.
+        origin: of the local plane, WGS84.
+        datum: geodetic datum of the origin.
+        cell_m: side of a shard's cell.
+        hnsw: construction parameters of the graphs.
+        imagery: provenance.
+        shards: sorted by cell.
+    """
+
+    encoder_sha256: str
+    preprocessing_sha256: str
+    model: str
+    dim: int
+    metric: str
+    storage: str
+    query: QuerySpec
+    reference: ReferenceSpec
+    policy: SamplingPolicy
+    origin: LatLon
+    cell_m: float
+    hnsw: dict[str, int]
+    imagery: ImageryRecord
+    shards: tuple[ShardRecord, ...]
+    datum: str = "WGS84"
+
+    @property
+    def count(self) -> int:
+        """Entries of all shards."""
+        return sum(shard.count for shard in self.shards)
+
+    @property
+    def frame(self) -> LocalFrame:
+        """The local plane of the poses."""
+        return LocalFrame(self.origin)
+
+    @property
+    def bounds_m(self) -> tuple[float, float, float, float]:
+        """West, south, east, north of all entries."""
+        west, south, east, north = zip(*(shard.bounds_m for shard in self.shards), strict=True)
+        return min(west), min(south), max(east), max(north)
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the whole index: hash over everything in the manifest."""
+        return _digest(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    def render(self) -> str:
+        """The canonical text of `manifest.json`."""
+        content = self._content()
+        return json.dumps({**content, "manifest_sha256": _digest(content)}, indent=1) + "\n"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def parse(text: str, path: Path) -> Manifest:
+    """Read the text of a manifest.
+
+    Raises:
+        IndexCorruptError: not the bytes that were written.
+        IndexMismatchError: another schema.
+    """
+    try:
+        content = json.loads(text)
+        schema = content.pop("schema")
+        del content["manifest_sha256"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
+    if schema != SCHEMA:
+        raise IndexMismatchError(
+            f"{path} is of schema {schema!r}, this version reads {SCHEMA}; build the index again"
+        )
+    try:
+        manifest = _from_content(content)
+        intact = manifest.render() == text
+    except (KeyError, TypeError, ValueError, AttributeError, GeolocError) as error:
+        raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
+    if not intact:
+        raise IndexCorruptError(f"{path} was altered after it was written; build the index again")
+    return manifest
+
+
+def _from_content(content: dict[str, Any]) -> Manifest:
+    content["query"] = QuerySpec(**content["query"])
+    content["reference"] = ReferenceSpec(**content["reference"])
+    content["policy"] = SamplingPolicy(**content["policy"])
+    content["origin"] = LatLon(**content["origin"])
+    content["imagery"] = ImageryRecord(**content["imagery"])
+    content["shards"] = tuple(shard_from_content(shard) for shard in content["shards"])
+    return Manifest(**content)
+
+
+def shard_from_content(content: dict[str, Any]) -> ShardRecord:
+    """A shard record from its JSON object.
+
+    Raises:
+        ValueError, KeyError, TypeError: the object is not one.
+    """
+    files = {part: FileRecord(**content["files"][part]) for part in PARTS}
+    if len(content["files"]) != len(PARTS):
+        raise ValueError("unknown file parts")
+    column, row = (int(value) for value in content["cell"])
+    west, south, east, north = (float(value) for value in content["bounds_m"])
+    return ShardRecord(
+        cell=(column, row),
+        count=int(content["count"]),
+        bounds_m=(west, south, east, north),
+        files=files,
+    )
+
+
+def load_manifest(root: Path) -> Manifest:
+    """Read the manifest of an index directory.
+
+    Raises:
+        IndexCorruptError: missing, unreadable or altered.
+        IndexMismatchError: another schema.
+    """
+    path = root / NAME
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise IndexCorruptError(
+            f"no usable index at {root}: {error}; make one with 'geoloc index build'"
+        ) from error
+    manifest = parse(text, path)
+    if not manifest.shards:
+        raise IndexCorruptError(f"{path} lists no shard; build the index again")
+    return manifest
+
+
+def check_model(manifest: Manifest, package: ModelPackage, root: Path) -> None:
+    """Refuse an index that another encoder made.
+
+    Raises:
+        IndexMismatchError: encoder, preprocessing, dimension or metric differ.
+    """
+    pairs = (
+        ("descriptor length", manifest.dim, package.descriptor_dim),
+        ("metric", manifest.metric, package.metric),
+        ("encoder", manifest.encoder_sha256[:12], package.encoder_sha256[:12]),
+        ("preprocessing", manifest.preprocessing_sha256[:12], package.preprocessing_sha256[:12]),
+    )
+    for what, found, wanted in pairs:
+        if found != wanted:
+            raise IndexMismatchError(
+                f"index {root} was built with {what} {found} ({manifest.model}), model "
+                f"{package.name} {package.version} has {wanted}; "
+                f"build it again: geoloc index build ... --model {package.root}"
+            )
+
+
+def check_file(path: Path, record: FileRecord) -> None:
+    """Compare a file with its record.
+
+    Raises:
+        IndexCorruptError: missing, of another size, or of other bytes.
+    """
+    try:
+        size = path.stat().st_size
+        if size != record.bytes:
+            raise IndexCorruptError(
+                f"{path} has {size} bytes, the manifest says {record.bytes}; "
+                "copy or build the index again"
+            )
+        found = file_sha256(path)
+    except OSError as error:
+        raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
+    if found != record.sha256:
+        raise IndexCorruptError(
+            f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
+            "copy or build the index again"
+        )
+
+
+def record_file(path: Path) -> FileRecord:
+    """The record of a file as it lies on disk.
+
+    Raises:
+        IndexBuildError: it cannot be read back.
+    """
+    try:
+        return FileRecord(bytes=path.stat().st_size, sha256=file_sha256(path))
+    except OSError as error:
+        raise IndexBuildError(f"cannot read back {path}: {error}") from error

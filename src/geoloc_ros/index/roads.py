@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Road layers: GeoJSON in WGS84 -> centrelines in the local plane."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoloc_ros.errors import GeodesyError, IndexBuildError
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.index.policy import Road
+
+_NO_CARS = {
+    "footway", "path", "steps", "pedestrian", "cycleway", "bridleway", "corridor", "proposed",
+    "construction",
+}  # fmt: skip
+
+
+def read_roads(path: Path, frame: LocalFrame) -> list[Road]:
+    """Read LineString and MultiLineString features as roads.
+
+    OpenStreetMap's habits are understood: `oneway` may be true, "yes", 1, or -1 for against the
+    line's direction; features whose `highway` no car may use are skipped.
+
+    Args:
+        path: a GeoJSON FeatureCollection, longitude and latitude in degrees.
+        frame: the local plane.
+
+    Returns:
+        Roads in file order.
+
+    Raises:
+        IndexBuildError: unreadable, not GeoJSON, a bad coordinate, or no road in it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        roads = [road for feature in content["features"] for road in _roads(feature, frame)]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise IndexBuildError(f"cannot read road layer {path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise IndexBuildError(
+            f"{path} is no GeoJSON FeatureCollection of lines in longitude, latitude: {error!r}"
+        ) from error
+    except GeodesyError as error:
+        raise IndexBuildError(f"road layer {path} does not fit the imagery: {error}") from error
+    if not roads:
+        raise IndexBuildError(f"road layer {path} holds no road (LineString); use --grid instead")
+    return roads
+
+
+def _roads(feature: dict[str, Any], frame: LocalFrame) -> Iterator[Road]:
+    geometry = feature["geometry"] or {}
+    properties = feature.get("properties") or {}
+    if properties.get("highway") in _NO_CARS:
+        return
+    lines: list[Any] = []
+    if geometry.get("type") == "LineString":
+        lines = [geometry["coordinates"]]
+    elif geometry.get("type") == "MultiLineString":
+        lines = geometry["coordinates"]
+    oneway = str(properties.get("oneway", "no")).lower()
+    for line in lines:
+        lonlat_deg = np.array([point[:2] for point in line], dtype=np.float64)
+        if len(lonlat_deg) < 2:
+            continue
+        if not np.isfinite(lonlat_deg).all() or (np.abs(lonlat_deg) > [180.0, 90.0]).any():
+            raise ValueError("a coordinate is not finite or out of range")
+        xy_m = frame.to_xy(lonlat_deg[:, 1], lonlat_deg[:, 0])
+        if oneway in ("-1", "reverse"):
+            xy_m = xy_m[::-1]
+        yield Road(xy_m, oneway in ("yes", "true", "1", "1.0", "-1", "reverse"))

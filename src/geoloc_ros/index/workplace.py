@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The directory an index is built in, and how it takes the place of the old one."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from geoloc_ros.datatypes import Float32Array, FloatArray
+from geoloc_ros.errors import IndexBuildError, IndexCorruptError
+from geoloc_ros.index import shard as shards
+from geoloc_ros.index.manifest import NAME, Manifest, ShardRecord, check_file, shard_from_content
+
+_LOG = logging.getLogger(__name__)
+
+_FINGERPRINT = "fingerprint.txt"
+_DONE = "done"
+
+
+class Workplace:
+    """`<out>.partial`: held by one build at a time, kept when a build stops, renamed at the end.
+
+    Args:
+        out: where the index shall be.
+        draft: its manifest without shards.
+        anchors: (N, 3) poses asked for; with the draft they are the build's fingerprint.
+    """
+
+    def __init__(self, out: Path, draft: Manifest, anchors: FloatArray) -> None:
+        self.out = out
+        self.root = out.with_name(out.name + ".partial")
+        self._old = out.with_name(out.name + ".old")
+        self._draft = draft
+        self._lock: IO[bytes] | None = None
+        digest = hashlib.sha256(draft.render().encode())
+        digest.update(anchors.tobytes())
+        self._fingerprint = digest.hexdigest()
+
+    def __enter__(self) -> Workplace:
+        """Take the place, and what an earlier build of the same index left there.
+
+        Raises:
+            IndexBuildError: another build holds it, or `out` is no index.
+            OSError: the disk refuses.
+        """
+        if not self.out.exists() and self._old.is_dir():
+            self._old.rename(self.out)  # a build was stopped between its two renames
+        self._check_out()
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._take()
+        known = self.root / _FINGERPRINT
+        if not known.is_file() or known.read_text(encoding="utf-8") != self._fingerprint:
+            self._empty()
+            (self.root / "shards").mkdir()
+            (self.root / _DONE).mkdir()
+            shards.write_bytes(known, self._fingerprint.encode())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go; what is finished stays."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def need_space(self, size_bytes: int) -> None:
+        """Refuse to begin what cannot fit.
+
+        Raises:
+            IndexBuildError: less than `size_bytes` free, finished shards counted.
+        """
+        there = sum(path.stat().st_size for path in (self.root / "shards").iterdir())
+        free = shutil.disk_usage(self.root).free
+        if free + there < size_bytes:
+            raise IndexBuildError(
+                f"disk full: the index needs about {size_bytes / 1e6:.0f} MB, "
+                f"{self.root.parent} has {free / 1e6:.0f} MB free; free some space or sample less "
+                "densely (--spacing, --pitch, --headings)"
+            )
+
+    def finished(self, cell: tuple[int, int]) -> ShardRecord | None:
+        """The record of a cell that an earlier build finished; count 0 if it has no entry."""
+        path = self._record_path(cell)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content == 0:
+                return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
+            record = shard_from_content(content)
+            for part, file in record.files.items():
+                check_file(record.path(self.root, part), file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, IndexCorruptError) as error:
+            _LOG.warning("shard %s of an earlier build is done again: %s", cell, error)
+            return None
+        return record
+
+    def store(
+        self, cell: tuple[int, int], poses: FloatArray, descriptors: Float32Array
+    ) -> ShardRecord | None:
+        """Write a cell's shard and its record; None if it has no entry.
+
+        Raises:
+            OSError: the disk refuses.
+            IndexBuildError: what was written is not what should have been.
+        """
+        if not len(poses):
+            shards.write_bytes(self._record_path(cell), b"0")
+            return None
+        record = shards.write_shard(self.root, cell, poses, descriptors)
+        shards.write_bytes(
+            self._record_path(cell), json.dumps(dataclasses.asdict(record)).encode()
+        )
+        return record
+
+    def finish(self, records: list[ShardRecord]) -> Manifest:
+        """Write the manifest and put the new index in the place of the old one.
+
+        Raises:
+            IndexBuildError: there is no entry at all.
+            OSError: the disk refuses.
+        """
+        if not records:
+            raise IndexBuildError(
+                "nothing to index: no crop shows enough imagery (at least 60 % valid pixels); "
+                "check the imagery for holes and that it is larger than one crop"
+            )
+        manifest = dataclasses.replace(self._draft, shards=tuple(records))
+        shards.write_bytes(self.root / NAME, manifest.render().encode())
+        shards.sync(self.root / "shards")
+        shutil.rmtree(self.root / _DONE)
+        (self.root / _FINGERPRINT).unlink()
+        (self.root / "lock").unlink()
+        shards.sync(self.root)
+        if self.out.exists():
+            shutil.rmtree(self._old, ignore_errors=True)
+            self.out.rename(self._old)
+        self.root.rename(self.out)
+        shards.sync(self.out.parent)
+        shutil.rmtree(self._old, ignore_errors=True)
+        return manifest
+
+    def _check_out(self) -> None:
+        if not self.out.exists():
+            return
+        if not self.out.is_dir() or (any(self.out.iterdir()) and not (self.out / NAME).is_file()):
+            raise IndexBuildError(
+                f"{self.out} exists and is no index; choose another --out or remove it"
+            )
+
+    def _take(self) -> None:
+        lock = (self.root / "lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise IndexBuildError(
+                f"another build is writing {self.root}; wait for it or choose another --out"
+            ) from error
+        self._lock = lock
+
+    def _empty(self) -> None:
+        for path in self.root.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
+
+    def _record_path(self, cell: tuple[int, int]) -> Path:
+        return self.root / _DONE / f"{cell[0]}_{cell[1]}.json"
