@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`geoloc train encoder`: render made towns, train an encoder pair, export a model package."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from geoloc_ros.errors import TrainingError
+
+_DESCRIPTION = """\
+Train one of the shipped encoder pairs from seeds.
+
+Renders made towns (kept in --data, so a second run starts at once), trains with symmetric InfoNCE
+and hard negatives, validates in towns never trained on, and writes a model package after every
+epoch: MODEL/model.json, query.onnx, reference.onnx, README.md. Training needs the extra
+dependencies: pip install 'geoloc_ros[train]'.
+
+The defaults made the shipped models. About an hour on two CPU cores per model, rendering included.
+"""
+_EPILOG = """\
+examples:
+  geoloc train encoder --kind perspective --out models/perspective
+  geoloc train encoder --kind ground_plane --out models/ground_plane --aerial photos/
+  geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
+"""
+EPOCHS = {"perspective": 10, "ground_plane": 10}
+BATCH = {"perspective": 128, "ground_plane": 96}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser("train", help="train the encoders")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    encoder = verbs.add_parser(
+        "encoder",
+        help="train an encoder pair from seeds and export it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_arguments(encoder)
+    encoder.set_defaults(run=_encoder)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--kind", required=True, choices=sorted(EPOCHS), help="which pair")
+    add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
+    add("--towns", type=int, default=28, metavar="N", help="training towns (default: 28)")
+    add("--epochs", type=int, metavar="N", help=f"passes over the data (default: {EPOCHS})")
+    add("--batch", type=int, metavar="N", help=f"pairs per step (default: {BATCH})")
+    add("--seed", type=int, default=1, help="of weights, order and augmentation (default: 1)")
+    add("--first-seed", type=int, default=1000, metavar="SEED",
+        help="seed of the first training town; 2000.. validate, 900000.. are refused "
+             "(default: 1000)")  # fmt: skip
+    add("--data", type=Path, default=Path("out/train/towns"), metavar="DIR",
+        help="rendered towns, made where missing (default: out/train/towns)")  # fmt: skip
+    add("--work", type=Path, metavar="DIR",
+        help="checkpoint and log.csv (default: out/train/KIND)")  # fmt: skip
+    add("--aerial", type=Path, metavar="DIR",
+        help="aerial photos as DIR/SITE/*.jpg, for ground_plane; without it the pair learns from "
+             "made towns only")  # fmt: skip
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
+    add("--resume", action="store_true", help="continue from the checkpoint in --work")
+    add("--render-only", action="store_true", help="stop when the towns are rendered")
+
+
+def _encoder(arguments: argparse.Namespace) -> int:
+    for name, least in (("towns", 1), ("epochs", 1), ("batch", 16), ("threads", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise TrainingError(f"--{name} is {value}; it must be at least {least}")
+    if arguments.aerial is not None and not arguments.aerial.is_dir():
+        raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")
+    logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
+    try:
+        from geoloc_ros.training.recipe import Recipe, render, train_encoder
+        from geoloc_ros.training.train import TrainConfig
+    except ImportError as error:
+        raise TrainingError(
+            f"training needs {error.name}; install it with: pip install 'geoloc_ros[train]'"
+        ) from error
+    kind = arguments.kind
+    recipe = Recipe(
+        train=TrainConfig(
+            kind=kind,
+            epochs=arguments.epochs or EPOCHS[kind],
+            batch=arguments.batch or BATCH[kind],
+            seed=arguments.seed,
+            threads=arguments.threads,
+        ),
+        towns=arguments.towns,
+        first_seed=arguments.first_seed,
+        aerial=arguments.aerial,
+        data=arguments.data,
+        work=arguments.work or Path("out/train") / kind,
+        out=arguments.out,
+        workers=arguments.threads,
+    )
+    if arguments.render_only:
+        train, validation = render(recipe)
+        print(f"{len(train)} training and {len(validation)} validation towns in {arguments.data}")
+        return 0
+    scores = train_encoder(recipe, _command(arguments), arguments.resume)
+    for name, value in scores.items():
+        print(f"{name:>12}  {value:.4g}")
+    print(f"model package: {arguments.out}")
+    return 0
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command that makes this model again, without paths of this machine."""
+    parts = ["geoloc train encoder", f"--kind {arguments.kind}", f"--out models/{arguments.kind}"]
+    defaults = {"towns": 28, "epochs": None, "batch": None, "seed": 1, "first_seed": 1000}
+    for name, default in defaults.items():
+        value = getattr(arguments, name)
+        if value != default:
+            parts.append(f"--{name.replace('_', '-')} {value}")
+    if arguments.aerial is not None:
+        parts.append("--aerial PHOTOS")
+    return " ".join(parts)

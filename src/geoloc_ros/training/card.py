@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The model card a person reads, written from the one a program reads."""
+
+from __future__ import annotations
+
+from geoloc_ros.encoders.package import ModelPackage
+
+_WHAT = {
+    "perspective": (
+        "Matches the forward camera of a ground vehicle (rectified to a level pinhole) to "
+        "heading-up satellite crops that lie ahead of the vehicle."
+    ),
+    "ground_plane": (
+        "Matches camera images warped to a metric overhead patch (drones, 40-150 m) to satellite "
+        "crops turned the same way."
+    ),
+}
+_LIMITS = {
+    "perspective": (
+        "Trained on a made world only. It has never seen a real street; expect to fine-tune on "
+        "real drives before trusting it on a road."
+    ),
+    "ground_plane": (
+        "Trained on made towns and on a few hundred real aerial photos. Expect it to fail over "
+        "uniform fields, woods and water, and where the height is wrong by more than 15 %."
+    ),
+}
+
+
+def _view(package: ModelPackage) -> str:
+    query = package.query
+    size = f"{query.height_px} x {query.width_px} px"
+    if query.view == "perspective":
+        return f"{size}, pinhole, {query.hfov_deg:g} degrees wide, level"
+    return f"{size}, overhead, heading up, {query.extent_m:g} m; unseen pixels in the mean colour"
+
+
+def model_card(package: ModelPackage) -> str:
+    """Markdown text of a package's README."""
+    reference, training = package.reference, package.training
+    settings = training.get("settings", {})
+    figures = "\n".join(f"| {k} | {v} |" for k, v in package.scores.items())
+    towns, unseen = training.get("train_seeds", []), training.get("validation_seeds", [])
+    aerial = ""
+    if training.get("aerial_sites"):
+        aerial = (
+            f"\n- Aerial photos of {', '.join(training['aerial_sites'])} "
+            f"({training['aerial_source']}); held out for validation: "
+            f"{', '.join(training['aerial_sites_held_out'])}."
+        )
+    return f"""# {package.name} {package.version}
+
+{_WHAT[package.query.view]}
+
+| | |
+|---|---|
+| query | {_view(package)} |
+| reference | {reference.size_px} x {reference.size_px} px, {reference.extent_m:g} m, heading up, \
+centre {reference.offset_forward_m:g} m ahead of the anchor |
+| descriptor | {package.descriptor_dim} numbers, unit length, cosine similarity |
+| licence | {package.licence} |
+
+## Training
+
+- {training.get("train_images", 0)} rendered views of {len(towns)} made towns \
+(seeds {min(towns, default=0)}-{max(towns, default=0)}).{aerial}
+- {training.get("recipe", "")}; {training.get("epochs_done", 0)} of {settings.get("epochs", 0)} \
+epochs, seed {settings.get("seed", 0)}.
+- Again: `{training.get("command", "")}`
+
+## Validation (made towns with seeds {", ".join(str(s) for s in unseen)}, never trained on)
+
+| figure | value |
+|---|---|
+{figures}
+
+`r1 r5 r10`: share of single views whose right place (perspective: within 8 m and 22.5 degrees;
+ground_plane: within 15 m and 22.5 degrees on a 15 m grid of 16 headings) is among the first K of
+`entries`; `photo_*`: held-out aerial photos against overlapping neighbours; `matched` and
+`background`: mean similarity of right and of wrong pairs.
+
+## Limits
+
+{_LIMITS[package.query.view]}
+"""

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Symmetric InfoNCE, smoothed labels, learned temperature (Sample4Geo, arXiv 2303.11851)."""
+
+from __future__ import annotations
+
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from torch import Tensor  # noqa: TID253
+
+from geoloc_ros.errors import TrainingError
+
+MAX_SCALE = 100.0
+
+
+def masked_cross_entropy(logits: Tensor, ignore: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy whose target of row i is column i, over the columns not ignored.
+
+    With label smoothing e the target is (1 - e) on column i and e spread evenly over all columns
+    of the row that count (Szegedy et al., CVPR 2016).
+
+    Args:
+        logits: (N, M), M >= N.
+        ignore: (N, M) bool, True where a column is neither positive nor negative of the row.
+        smoothing: e, in 0..1.
+
+    Returns:
+        Scalar mean over rows.
+
+    Raises:
+        TrainingError: shapes do not fit, or a positive is ignored.
+    """
+    rows, columns = logits.shape
+    if ignore.shape != logits.shape or columns < rows:
+        raise TrainingError(
+            f"logits {tuple(logits.shape)} and mask {tuple(ignore.shape)} do not fit: "
+            "both must be (N, M) with M >= N"
+        )
+    if bool(ignore.diagonal().any()):
+        raise TrainingError("a positive pair is masked out; exclude the diagonal from the mask")
+    log_prob = torch.log_softmax(logits.masked_fill(ignore, float("-inf")), dim=1)
+    counted = (~ignore).sum(dim=1)
+    spread = log_prob.masked_fill(ignore, 0.0).sum(dim=1) / counted
+    return -((1.0 - smoothing) * log_prob.diagonal() + smoothing * spread).mean()
+
+
+def info_nce(
+    query: Tensor,
+    reference: Tensor,
+    scale: Tensor,
+    ignore: Tensor,
+    smoothing: float = 0.1,
+) -> Tensor:
+    """Symmetric InfoNCE over a batch.
+
+    Args:
+        query: (N, D) unit vectors.
+        reference: (M, D) unit vectors; the first N belong to the queries in order, the others are
+            extra negatives.
+        scale: inverse temperature, scalar; capped at `MAX_SCALE`.
+        ignore: (N, M) bool pairs that are neither right nor wrong (too near to call).
+        smoothing: label smoothing.
+
+    Returns:
+        Scalar: mean of query -> reference and reference -> query cross entropy.
+    """
+    logits = scale.clamp(max=MAX_SCALE) * query.float() @ reference.float().T
+    count = len(query)
+    forward = masked_cross_entropy(logits, ignore, smoothing)
+    backward = masked_cross_entropy(logits[:, :count].T, ignore[:, :count].T, smoothing)
+    return 0.5 * (forward + backward)

@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From nothing to a model package: render towns, train, validate, export, write the card."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from geoloc_ros.errors import TrainingError
+from geoloc_ros.training.augment import fill_colour
+from geoloc_ros.training.card import model_card
+from geoloc_ros.training.data import PerspectiveData, Shard, read_shard
+from geoloc_ros.training.evaluate import (
+    describe,
+    evaluate_towns,
+    first_hit,
+    grid_anchors,
+    recall,
+)
+from geoloc_ros.training.export import export_package
+from geoloc_ros.training.nets import MEAN, REFERENCE_SPECS, EncoderPair
+from geoloc_ros.training.overhead import (
+    HELD_OUT_SITES,
+    MaskBank,
+    OverheadSource,
+    Photo,
+    read_photos,
+    validation_pairs,
+)
+from geoloc_ros.training.sources import PerspectiveSource
+from geoloc_ros.training.train import Evaluate, Export, Source, TrainConfig, Trainer
+from geoloc_ros.training.worlds import (
+    HELD_OUT_SEED,
+    TRAIN_SEED,
+    VALIDATION_SEED,
+    WorldConfig,
+    render_towns,
+)
+
+LOG = logging.getLogger(__name__)
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One `geoloc train encoder` command.
+
+    Attributes:
+        train: the training's own settings.
+        world: what is rendered of each town.
+        towns: training towns, seeds from `first_seed`.
+        validation_towns: validation towns, seeds from 2000.
+        first_seed: seed of the first training town.
+        overhead_batches: batches per epoch of ground_plane, whose pairs are made anew each time.
+        aerial: folder of aerial photos by site, for ground_plane; None for made towns only.
+        data: where shards are cached.
+        work: where checkpoint and log lie.
+        out: model directory.
+        workers: processes that render.
+    """
+
+    train: TrainConfig
+    world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
+    towns: int = 28
+    validation_towns: int = 3
+    first_seed: int = TRAIN_SEED
+    overhead_batches: int = 150
+    aerial: Path | None = None
+    data: Path = Path("out/train/towns")
+    work: Path = Path("out/train/run")
+    out: Path = Path("models/perspective")
+    workers: int = 2
+
+    def seeds(self) -> tuple[range, range]:
+        """Training and validation seeds.
+
+        Raises:
+            TrainingError: they overlap or reach the held-out seeds.
+        """
+        train = range(self.first_seed, self.first_seed + self.towns)
+        validation = range(VALIDATION_SEED, VALIDATION_SEED + self.validation_towns)
+        if set(train) & set(validation) or max(train, default=0) >= HELD_OUT_SEED:
+            raise TrainingError(
+                f"training seeds {train.start}..{train.stop - 1} must not touch validation seeds "
+                f"{validation.start}..{validation.stop - 1} nor reach {HELD_OUT_SEED}"
+            )
+        return train, validation
+
+
+def render(recipe: Recipe) -> tuple[list[Path], list[Path]]:
+    """Render what is missing; returns the shards of training and validation towns."""
+    train, validation = recipe.seeds()
+    paths = render_towns([*validation, *train], recipe.world, recipe.data, recipe.workers)
+    return paths[len(validation) :], paths[: len(validation)]
+
+
+def train_encoder(recipe: Recipe, command: str, resume: bool) -> dict[str, float]:
+    """Run a recipe; the package is exported after every epoch, so it can be used early.
+
+    Args:
+        recipe: what to do.
+        command: the command line, for the model card.
+        resume: continue from the checkpoint in `recipe.work`.
+
+    Returns:
+        The last validation figures.
+
+    Raises:
+        TrainingError: no data, unusable shards or checkpoint.
+    """
+    cv2.setNumThreads(1)
+    train_paths, validation_paths = render(recipe)
+    kind = recipe.train.kind
+    view = "perspective" if kind == "perspective" else "oblique"
+    train = [read_shard(p, view) for p in train_paths]
+    validation = [read_shard(p, view) for p in validation_paths]
+    photos = read_photos(recipe.aerial) if recipe.aerial and kind == "ground_plane" else []
+    source, evaluate = _assemble(recipe, train, validation, photos)
+    if not resume:
+        (recipe.work / "log.csv").unlink(missing_ok=True)
+    trainer = Trainer(recipe.train, source, recipe.work)
+    if resume:
+        trainer.resume()
+    provenance = _provenance(recipe, command, train, validation, photos)
+    scores = trainer.run(evaluate, _exporter(recipe, provenance))
+    if not scores:
+        scores = evaluate(trainer.average.model)
+        _exporter(recipe, provenance)(trainer.average.model, scores, trainer.epoch)
+    return scores
+
+
+def _assemble(
+    recipe: Recipe, train: list[Shard], validation: list[Shard], photos: list[Photo]
+) -> tuple[Source, Evaluate]:
+    spec = REFERENCE_SPECS[recipe.train.kind]
+    if recipe.train.kind == "perspective":
+        return (
+            PerspectiveSource(PerspectiveData(train, spec)),
+            lambda pair: validate_perspective(pair, validation),
+        )
+    fill = fill_colour(MEAN)
+    held_out = read_photos(recipe.aerial, HELD_OUT_SITES) if recipe.aerial else []
+    return (
+        OverheadSource(photos, train, spec, fill, recipe.overhead_batches),
+        lambda pair: validate_overhead(pair, validation, held_out),
+    )
+
+
+def validate_perspective(
+    pair: EncoderPair, shards: Sequence[Shard], every: int = 2
+) -> dict[str, float]:
+    """Recall within 8 m and 22.5 degrees over all validation towns searched as one.
+
+    Args:
+        pair: encoders.
+        shards: validation towns.
+        every: use every n-th index anchor; anchors lie 1.5 m apart.
+    """
+    anchors = [s.anchors[::every] for s in shards]
+    spec = REFERENCE_SPECS["perspective"]
+    return evaluate_towns(pair, shards, spec, anchors, 8.0, joint=True)
+
+
+def validate_overhead(
+    pair: EncoderPair, shards: Sequence[Shard], held_out: Sequence[Photo]
+) -> dict[str, float]:
+    """Recall of drone views on a grid (15 m pitch, 16 headings) and of held-out photo pairs."""
+    spec = REFERENCE_SPECS["ground_plane"]
+    few = shards[:1]
+    anchors = [grid_anchors(s.orthos[0], 15.0, 16, 0.5 * spec.extent_m) for s in few]
+    scores = evaluate_towns(pair, few, spec, anchors, 15.0, joint=False)
+    if held_out:
+        masks = MaskBank([s.masks for s in shards])
+        fill = fill_colour(MEAN)
+        query, reference = validation_pairs(held_out, masks, spec, fill, 480, 5)
+        a, b = describe(pair.query, query), describe(pair.reference, reference)
+        ranks = first_hit(a, b, np.eye(len(a), dtype=bool))
+        scores |= {f"photo_{k}": v for k, v in recall(ranks).items()}
+    return scores
+
+
+def _provenance(
+    recipe: Recipe, command: str, train: list[Shard], validation: list[Shard], photos: list[Photo]
+) -> dict[str, Any]:
+    sites = sorted({p.site for p in photos})
+    return {
+        "command": command,
+        "settings": dataclasses.asdict(recipe.train),
+        "world": dataclasses.asdict(recipe.world),
+        "train_seeds": [s.seed for s in train],
+        "validation_seeds": [s.seed for s in validation],
+        "train_images": int(sum(len(s.images) for s in train)),
+        "aerial_sites": sites,
+        "aerial_sites_held_out": list(HELD_OUT_SITES) if sites else [],
+        "aerial_source": "OpenDroneMap sample sets, CC0 and BSD-2-Clause" if sites else "",
+        "recipe": "symmetric InfoNCE, geographic then similarity negatives (arXiv 2303.11851)",
+    }
+
+
+def _exporter(recipe: Recipe, provenance: dict[str, Any]) -> Export:
+    def export(pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
+        started = time.monotonic()
+        training = {**provenance, "epochs_done": epoch}
+        package = export_package(
+            pair, recipe.out, version=VERSION, training=training, scores=scores
+        )
+        (recipe.out / "README.md").write_text(model_card(package), encoding="utf-8")
+        LOG.info("exported epoch %d in %.0f s", epoch, time.monotonic() - started)
+
+    return export

@@ -1,0 +1,257 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: AdamW, cosine schedule with warm-up, averaged weights, checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from torch import Tensor, nn  # noqa: TID253
+from tqdm import tqdm
+
+from geoloc_ros.errors import TrainingError
+from geoloc_ros.training.augment import normalise
+from geoloc_ros.training.data import Batch
+from geoloc_ros.training.losses import info_nce
+from geoloc_ros.training.nets import MEAN, STD, EncoderPair
+
+LOG = logging.getLogger(__name__)
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the outcome of a training, besides the data.
+
+    Attributes:
+        kind: perspective or ground_plane.
+        epochs: passes over the data.
+        geographic_epochs: of these, how many use geographic neighbours before similarity.
+        batch: pairs per step.
+        cluster: neighbours that go into a batch together.
+        extra: references at wrong poses close by, per batch.
+        learning_rate: peak of the schedule.
+        weight_decay: of AdamW.
+        smoothing: label smoothing.
+        ema: decay of the averaged weights.
+        seed: of weights, order and augmentation.
+        threads: CPU threads of torch.
+    """
+
+    kind: str
+    epochs: int = 12
+    geographic_epochs: int = 4
+    batch: int = 128
+    cluster: int = 8
+    extra: int = 48
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.03
+    smoothing: float = 0.1
+    ema: float = 0.998
+    seed: int = 1
+    threads: int = 2
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def epoch(self, number: int, config: TrainConfig, rng: np.random.Generator) -> list[Any]:
+        """The plan of one epoch: one entry per batch."""
+        ...
+
+    def make(self, plan: Any, config: TrainConfig, rng: np.random.Generator) -> Batch:  # noqa: ANN401
+        """One batch of the plan."""
+        ...
+
+    def learned(self, plan: Any, query: Tensor, reference: Tensor) -> None:  # noqa: ANN401
+        """Told the descriptors of a batch, for mining."""
+        ...
+
+
+Evaluate = Callable[[EncoderPair], dict[str, float]]
+Export = Callable[[EncoderPair, dict[str, float], int], None]
+
+
+def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Images (N, H, W, 3) uint8 -> normalised (N, 3, H, W), channels last."""
+    return torch.from_numpy(normalise(images, MEAN, STD))
+
+
+def schedule(step: int, total: int, warm_up: int) -> float:
+    """Factor on the learning rate: linear warm-up, then half a cosine to zero."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    share = (step - warm_up) / max(1, total - warm_up)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+
+
+class Averaged:
+    """Exponential moving average of weights and of normalisation statistics."""
+
+    def __init__(self, model: EncoderPair, decay: float) -> None:
+        self.model = EncoderPair(model.kind)
+        self.model.load_state_dict(model.state_dict())
+        self.model.eval()
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards the current weights; faster at the start, when the average means little."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        ours, theirs = self.model.state_dict(), model.state_dict()
+        for name, value in ours.items():
+            if value.dtype.is_floating_point:
+                value.lerp_(theirs[name], 1 - decay)
+            else:
+                value.copy_(theirs[name])
+
+
+class Trainer:
+    """One training run; everything it needs to continue lies in its checkpoint.
+
+    Attributes:
+        model: weights in training.
+        average: averaged weights, the ones evaluated and exported.
+        epoch: epochs done.
+    """
+
+    def __init__(self, config: TrainConfig, source: Source, folder: Path) -> None:
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(config.threads)
+        self.config, self.source, self.folder = config, source, folder
+        self.model = EncoderPair(config.kind)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Averaged(self.model, config.ema)
+        weights = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": weights, "weight_decay": config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+        self.epoch = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run is kept."""
+        return self.folder / "checkpoint.pt"
+
+    def save(self) -> None:
+        """Write the checkpoint, replacing the old one in one step."""
+        state = {
+            "config": dataclasses.asdict(self.config),
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "average_steps": self.average.steps,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint.
+
+        Raises:
+            TrainingError: no readable checkpoint, or one of another configuration.
+        """
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError) as error:
+            raise TrainingError(f"cannot resume from {self.checkpoint}: {error}") from error
+        kept, asked = state["config"], dataclasses.asdict(self.config)
+        changed = [k for k in asked if kept.get(k) != asked[k] and k != "threads"]
+        if changed:
+            raise TrainingError(
+                f"{self.checkpoint} was made with other settings ({', '.join(changed)}); "
+                "train without --resume, or with the same settings"
+            )
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.average.steps = state["average_steps"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+
+    def run(self, evaluate: Evaluate, export: Export) -> dict[str, float]:
+        """Train to the end; evaluate, checkpoint and export after every epoch.
+
+        Returns:
+            The last validation figures.
+        """
+        scores: dict[str, float] = {}
+        while self.epoch < self.config.epochs:
+            started = time.monotonic()
+            loss = self._epoch()
+            trained = time.monotonic()
+            self.epoch += 1
+            self.save()
+            scores = evaluate(self.average.model)
+            seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
+            self._log({"epoch": self.epoch, "loss": loss, **scores, **seconds})
+            export(self.average.model, scores, self.epoch)
+        return scores
+
+    def _epoch(self) -> float:
+        rng = np.random.default_rng([self.config.seed, 77, self.epoch])
+        plans = self.source.epoch(self.epoch, self.config, rng)
+        total, losses = self.config.epochs * len(plans), []
+        self.model.train()
+        label = f"{self.config.kind} epoch {self.epoch + 1}/{self.config.epochs}"
+        for i, loss in enumerate(self._steps(plans, total, rng)):
+            losses.append(loss)
+            if i == 0:
+                bar = tqdm(total=len(plans), desc=label, unit="batch", mininterval=5.0)
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
+        if not losses:
+            raise TrainingError("an epoch has no full batch; render more towns or lower --batch")
+        bar.close()
+        return float(np.mean(losses))
+
+    def _steps(self, plans: list[Any], total: int, rng: np.random.Generator) -> Iterator[float]:
+        done = self.epoch * len(plans)
+        for i, plan in enumerate(plans):
+            factor = schedule(done + i, total, max(20, total // 25))
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * factor
+            yield self._step(plan, self.source.make(plan, self.config, rng))
+
+    def _step(self, plan: Any, batch: Batch) -> float:  # noqa: ANN401 - the source's own plan
+        with torch.autocast("cpu", torch.bfloat16):
+            query = self.model.query(to_tensor(batch.query))
+            reference = self.model.reference(to_tensor(batch.reference))
+        loss = info_nce(
+            query, reference, self.model.log_scale.exp(),
+            torch.from_numpy(batch.ignore), self.config.smoothing,
+        )  # fmt: skip
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        self.average.update(self.model)
+        self.source.learned(plan, query.detach(), reference.detach())
+        return float(loss.detach())
+
+    def _log(self, row: dict[str, float]) -> None:
+        LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+        path = self.folder / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
