@@ -32,7 +32,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import CameraError
 from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.geo import se2
-from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.place_index import PlaceIndex
 
 #: wraps each stage, so that a caller that owns a clock can time it
@@ -61,32 +61,34 @@ class GeoLocalizer:
         views: ViewBuilder,
         stage: StageTimer = _untimed,
     ) -> None:
-        self.belief = Belief(config.filter, package.calibration, config.random_seed)
+        self.belief = Belief(
+            config.filter, package.calibration, config.random_seed, index.manifest.count
+        )
         self.last_candidates: Candidates | None = None
         self._config = config
         self._encoder = encoder
         self._index = index
         self._views = views
         self._stage = stage
-        self._frame = LocalFrame(index.origin)
+        self._plane = index.manifest.frame
 
     def localize(self, frame: CameraFrame, motion: Motion) -> PoseEstimate:
         """Take one frame and the motion since the last one; say where the vehicle is."""
         # Move the belief by what the vehicle did since the last frame
         with self._stage("filter"):
             self.belief.predict(motion)
-            wanted = self.belief.wants_image()
+            moved = self.belief.wants_image()
 
         # Weigh it by how well each place explains the image
         self.last_candidates = None
-        if wanted:
+        fault = frame.fault
+        if moved:
             fault = self._look(frame)
-            if fault is not None:
-                self.belief.miss(fault)
 
         # Say where the vehicle is, how sure we are, and why
         with self._stage("filter"):
-            return self._placed(self.belief.estimate(frame.stamp_ns))
+            estimate = self.belief.estimate(frame.stamp_ns)
+        return self._placed(estimate, fault)
 
     def apply_prior(self, prior: GeoPrior) -> None:
         """Let late knowledge speak about the time it carries."""
@@ -94,17 +96,12 @@ class GeoLocalizer:
 
     def _look(self, frame: CameraFrame) -> Reason | None:
         """Weigh the belief by a frame; answers why not, if it cannot be used."""
-        if frame.rgb is None:
-            return frame.fault or Reason.BAD_IMAGE
-
         # Cut what the encoder looks at
         with self._stage("view"):
-            try:
-                view = self._views.build(frame.rgb, frame.height_m)
-            except CameraError:
-                return Reason.FRAME_SIZE_CHANGED
-            if view.mask.mean() < self._config.view.min_valid_share:
-                return Reason.BAD_IMAGE
+            view, fault = self._view(frame)
+        if view is None:
+            self.belief.miss()
+            return fault
 
         # Describe the image
         with self._stage("encode"):
@@ -121,11 +118,26 @@ class GeoLocalizer:
             self.belief.update(_similarity(self._index, descriptor, view), self.last_candidates)
         return None
 
-    def _placed(self, estimate: PoseEstimate) -> PoseEstimate:
-        if not np.isfinite(estimate.pose).all():
-            return estimate
-        lat_deg, lon_deg = self._frame.to_latlon(estimate.pose[None, :2])
-        return replace(estimate, position=LatLon(float(lat_deg[0]), float(lon_deg[0])))
+    def _view(self, frame: CameraFrame) -> tuple[View | None, Reason | None]:
+        if frame.rgb is None:
+            return None, frame.fault or Reason.BAD_IMAGE
+        if self._views.needs_height and frame.height_m is None:
+            return None, Reason.NO_HEIGHT
+        try:
+            view = self._views.build(frame.rgb, frame.height_m)
+        except CameraError:
+            return None, Reason.FRAME_SIZE_CHANGED
+        if view.mask.mean() < self._config.view.min_valid_share:
+            return None, Reason.BAD_IMAGE
+        return view, None
+
+    def _placed(self, estimate: PoseEstimate, fault: Reason | None) -> PoseEstimate:
+        reasons = estimate.reasons if fault is None else tuple(sorted({*estimate.reasons, fault}))
+        position = estimate.position
+        if np.isfinite(estimate.pose).all():
+            lat_deg, lon_deg = self._plane.to_latlon(estimate.pose[None, :2])
+            position = LatLon(float(lat_deg[0]), float(lon_deg[0]))
+        return replace(estimate, reasons=reasons, position=position)
 
 
 def _to_vehicle(candidates: Candidates, view: View) -> Candidates:

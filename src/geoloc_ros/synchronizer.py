@@ -81,7 +81,7 @@ class Synchronizer(Generic[Payload]):
         self.counts = Counts()
         self._timeout_ns = int(config.input.odometry_timeout_s * NS)
         self._jump_ns = int(config.input.clock_jump_s * NS)
-        self._odometry = OdometryBuffer(config) if use_odometry else None
+        self._odometry = OdometryBuffer(config.input, config.filter) if use_odometry else None
         self._heights = _Heights()
         self._pending: deque[_Pending[Payload]] = deque()
         self._previous_ns: int | None = None
@@ -118,7 +118,10 @@ class Synchronizer(Generic[Payload]):
             self._previous_ns = pending.stamp_ns
 
     def _is_ready(self, stamp_ns: int) -> bool:
-        if self._odometry is None or self._odometry.latest_ns >= stamp_ns:
+        if self._odometry is None:
+            return True
+        reached = self._odometry.latest_ns
+        if reached is not None and reached >= stamp_ns:
             return True
         return self._latest_ns >= stamp_ns + self._timeout_ns or len(self._pending) > 1000
 
@@ -126,10 +129,10 @@ class Synchronizer(Generic[Payload]):
         stamp, previous = pending.stamp_ns, self._previous_ns
         height = self._heights.at(stamp, self._timeout_ns)
         if previous is None:
-            return Paired(stamp, pending.payload, unknown_motion(stamp, stamp), height, False)
+            return Paired(stamp, pending.payload, _no_motion(stamp), height, False)
         back = stamp < previous
         if back and self._odometry is not None:
-            self._odometry.clear_after(stamp)
+            self._odometry.clear()
         motion = (
             unknown_motion(previous, stamp)
             if self._odometry is None or back
@@ -137,6 +140,10 @@ class Synchronizer(Generic[Payload]):
         )
         gap = stamp - previous > self._jump_ns and bool(motion.reasons)
         return Paired(stamp, pending.payload, motion, height, back or gap)
+
+
+def _no_motion(stamp_ns: int) -> Motion:
+    return Motion(stamp_ns, stamp_ns, np.zeros(3), np.diag([1e-6, 1e-6, 1e-8]))
 
 
 def unknown_motion(from_ns: int, to_ns: int) -> Motion:

@@ -67,7 +67,7 @@ class Recording:
         counts = {topic.name: topic.count for topic in reader.topics()}
         self.frame_count = counts[self.topics.image]
 
-    def messages(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """What the spine listens to, in the order it was recorded."""
         return self._reader.messages(self.topics.all)
 

@@ -32,14 +32,22 @@ from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.trajectory import write_trajectory
 from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import CameraFrame, Candidates, Image, PoseEstimate, Reason
+from geoloc_ros.datatypes import (
+    CameraFrame,
+    Candidates,
+    Image,
+    Motion,
+    PoseEstimate,
+    Reason,
+)
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import BagError, ImageDecodeError
-from geoloc_ros.evaluation import tables
+from geoloc_ros.evaluation import columns, tables
+from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.geo.wgs84 import LocalFrame
-from geoloc_ros.index.manifest import read_manifest
+from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
 from geoloc_ros.synchronizer import Paired, Synchronizer
@@ -107,6 +115,7 @@ class Replay:
         self._config = config
         self._clock = _StageClock()
         self._records = _Records()
+        self._eyes: PlanarVisualOdometry | None = None
 
     def run(self) -> str:
         """Replay and write the output directory.
@@ -122,11 +131,13 @@ class Replay:
         self._prepare_out()
         package = self._model()
         index = ShardedIndex.open(self._inputs.index, package)
-        plane = LocalFrame(index.origin)
+        plane = index.manifest.frame
         start = time.perf_counter()
         with BagReader(self._inputs.bag) as reader:
             recording = Recording(reader, self._config.input)
             localizer = self._localizer(package, index, recording)
+            if not recording.topics.odometry:
+                self._eyes = PlanarVisualOdometry(recording.camera, recording.T_base_camera)
             self._drive(recording, localizer)
             wall_s = time.perf_counter() - start
             self._write(package, plane, wall_s)
@@ -136,7 +147,7 @@ class Replay:
     def _model(self) -> ModelPackage:
         if self._inputs.model:
             return find_model(self._inputs.model)
-        return find_model_by_sha(read_manifest(self._inputs.index).encoder_sha256)
+        return find_model_by_sha(load_manifest(self._inputs.index).encoder_sha256)
 
     def _localizer(
         self, package: ModelPackage, index: ShardedIndex, recording: Recording
@@ -156,7 +167,7 @@ class Replay:
         )
         with bar:
             try:
-                for record in recording.messages():
+                for record in recording.records():
                     _feed(pairs, recording, record)
                     self._take(pairs.ready(), localizer, recording, bar)
             except BagError as error:
@@ -179,12 +190,21 @@ class Replay:
             start = time.perf_counter()
             with self._clock("decode"):
                 frame = _decoded(pair)
-            estimate = localizer.localize(frame, pair.motion)
+            estimate = localizer.localize(frame, self._motion(pair, frame))
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
             self._record(estimate, spent, localizer, frame.rgb)
             bar.set_postfix_str(estimate.status.value.lower(), refresh=False)
             bar.update()
+
+    def _motion(self, pair: Paired[Any], frame: CameraFrame) -> Motion:
+        """Odometry's motion, or the one seen in the images where there is no odometry."""
+        if self._eyes is None:
+            return pair.motion
+        if pair.reset:
+            self._eyes.reset()
+        with self._clock("odometry"):
+            return self._eyes.step(pair.stamp_ns, frame.rgb, pair.height_m) or pair.motion
 
     def _record(
         self,
@@ -232,9 +252,9 @@ class Replay:
         out, records = self._inputs.out, self._records
         stamps = [estimate.stamp_ns for estimate in records.estimates]
         tables.write_estimates(out, records.estimates)
-        tables.write_latency(out, tables.latency_from(stamps, records.latency_ms))
-        tables.write_retrieval(out, tables.retrieval_from(records.searches))
-        write_trajectory(out / "trajectory", records.estimates)
+        tables.write_latency(out, columns.latency_from(stamps, records.latency_ms))
+        tables.write_retrieval(out, columns.retrieval_from(records.searches))
+        write_trajectory(out / "trajectory.mcap", records.estimates)
         used = len(stamps)
         summary = {
             "frames": used + records.unused,
@@ -258,7 +278,7 @@ class Replay:
         if self._inputs.truth_topic is None:
             return
         stamps, poses = recording.truth(self._inputs.truth_topic, plane)
-        tables.write_truth(self._inputs.out, tables.truth_from(stamps, np.array(poses)))
+        tables.write_truth(self._inputs.out, columns.truth_from(stamps, np.array(poses)))
 
 
 def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:

@@ -240,6 +240,27 @@ class BagWriter:
         }
         self._write(topic, stamp_ns, "geometry_msgs/msg/PoseStamped", fields)
 
+    def write_pose_with_covariance(
+        self,
+        topic: str,
+        stamp_ns: int,
+        matrix: FloatArray,
+        covariance: FloatArray,
+        frame_id: str = "map",
+    ) -> None:
+        """Write a PoseWithCovarianceStamped from T_frame_body (4, 4) and a (6, 6) covariance."""
+        fields = {
+            "pose": self._pose(matrix[:3, :3], matrix[:3, 3]),
+            "covariance": np.asarray(covariance, dtype=np.float64).reshape(36),
+        }
+        pose = self._make("geometry_msgs/msg/PoseWithCovariance", fields)
+        self._write(
+            topic,
+            stamp_ns,
+            "geometry_msgs/msg/PoseWithCovarianceStamped",
+            {"header": self._header(stamp_ns, frame_id), "pose": pose},
+        )
+
     def write_range(
         self,
         topic: str,
