@@ -108,7 +108,7 @@ def score_config(out_dir: Path) -> configuration.ScoreConfig:
 
 def format_table(result: Mapping[str, Any]) -> str:
     """The result as aligned text, one figure per line, '-' where unknown."""
-    rows = [(name, _text(value, unit)) for name, value, unit in table_rows(result)]
+    rows = [(name, value_text(value, unit)) for name, value, unit in table_rows(result)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
@@ -145,7 +145,8 @@ def table_rows(result: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
     return rows
 
 
-def _text(value: object, unit: str) -> str:
+def value_text(value: object, unit: str) -> str:
+    """A figure for people: '-' where unknown, unit '%' turns a share into percent."""
     if value is None:
         return "-"
     if unit == "%" and isinstance(value, (int, float)):

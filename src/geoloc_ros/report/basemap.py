@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The map under the tracks: which part of the plane is shown, in which pixels, on what picture."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from geoloc_ros.datatypes import FloatArray, Image
+from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.report.run_data import RunData
+
+MAX_PX = 1500
+MARGIN_M = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Basemap:
+    """A north-up window of the plane.
+
+    Attributes:
+        west_m: left edge.
+        north_m: upper edge.
+        scale_px_m: picture pixels per metre.
+        width_px: columns.
+        height_px: rows.
+        rgb: (H, W, 3) the imagery there, None when there is none.
+    """
+
+    west_m: float
+    north_m: float
+    scale_px_m: float
+    width_px: int
+    height_px: int
+    rgb: Image | None
+
+    def to_px(self, xy_m: FloatArray) -> FloatArray:
+        """(N, 2) picture coordinates (right, down) of (N, 2+) plane points."""
+        x, y = xy_m[..., 0], xy_m[..., 1]
+        return np.stack(
+            [(x - self.west_m) * self.scale_px_m, (self.north_m - y) * self.scale_px_m], axis=-1
+        )
+
+    def data_url(self) -> str | None:
+        """The imagery as an inline JPEG."""
+        return jpeg_url(self.rgb, 80) if self.rgb is not None else None
+
+
+def window_m(run: RunData, margin_m: float = MARGIN_M) -> tuple[float, float, float, float]:
+    """West, south, east, north around the true track and every trusted estimate."""
+    trusted = np.isin(run.estimates.status, ("LOCALISED", "DEGRADED"))
+    points = [run.estimates.poses[trusted, :2]]
+    if run.truth is not None and run.has_truth:
+        points.append(run.truth.poses[:, :2])
+    xy = np.concatenate(points)
+    xy = xy[np.isfinite(xy).all(axis=1)]
+    if not len(xy):
+        every = run.estimates.poses[:, :2]
+        every = every[np.isfinite(every).all(axis=1)]
+        xy = every if len(every) else np.zeros((1, 2))
+    (west, south), (east, north) = xy.min(axis=0) - margin_m, xy.max(axis=0) + margin_m
+    # Nothing is thinner than a quarter of its length: a straight road still gets surroundings.
+    least = 0.28 * max(east - west, north - south)
+    for low, high, axis in ((west, east, 0), (south, north, 1)):
+        pad = max(0.0, (least - (high - low)) / 2)
+        if axis == 0:
+            west, east = low - pad, high + pad
+        else:
+            south, north = low - pad, high + pad
+    return float(west), float(south), float(east), float(north)
+
+
+def basemap(run: RunData, ortho: OrthoImage | None) -> Basemap:
+    """Cut and shrink the imagery around the run."""
+    west, south, east, north = window_m(run)
+    gsd = ortho.gsd_m if ortho is not None else 0.25
+    scale = min(1.0 / gsd, MAX_PX / max(east - west, north - south))
+    width = max(1, round((east - west) * scale))
+    height = max(1, round((north - south) * scale))
+    rgb = None
+    if ortho is not None:
+        rgb = _resampled(ortho, west, north, scale, (width, height))
+    return Basemap(west, north, scale, width, height, rgb)
+
+
+def _resampled(
+    ortho: OrthoImage, west_m: float, north_m: float, scale_px_m: float, size: tuple[int, int]
+) -> Image | None:
+    shrink = ortho.gsd_m * scale_px_m
+    source = ortho.rgb
+    if shrink < 0.99:
+        # INTER_AREA averages; the warp below then only shifts by a part of a pixel.
+        new = (max(1, round(source.shape[1] * shrink)), max(1, round(source.shape[0] * shrink)))
+        source = np.asarray(cv2.resize(source, new, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    fx = source.shape[1] / (ortho.rgb.shape[1] * ortho.gsd_m * scale_px_m)
+    fy = source.shape[0] / (ortho.rgb.shape[0] * ortho.gsd_m * scale_px_m)
+    # Edges to edges: a pixel's centre is half a pixel inside its edge.
+    shift_x = (west_m - ortho.west_m) * scale_px_m * fx + 0.5 * fx - 0.5
+    shift_y = (ortho.north_m - north_m) * scale_px_m * fy + 0.5 * fy - 0.5
+    matrix = np.array([[fx, 0.0, shift_x], [0.0, fy, shift_y]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(source, matrix, size, flags=flags, borderValue=(128, 128, 128))
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def jpeg_url(rgb: Image, quality: int = 85) -> str:
+    """An RGB picture as an inline JPEG."""
+    _, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything the report draws, loaded once from a replay output directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoloc_ros.config import ScoreConfig
+from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.evaluation import tables
+from geoloc_ros.evaluation.columns import Estimates, Latency, Retrieval, Truth
+from geoloc_ros.evaluation.result import result_from, score_config
+from geoloc_ros.evaluation.score import Scores, score
+from geoloc_ros.evaluation.trajectory import truth_jumps
+
+STATUS_ORDER = ("LOCALISED", "DEGRADED", "AMBIGUOUS", "SEARCHING", "LOST", "UNINITIALISED")
+
+#: Okabe and Ito's palette, told apart with every common colour vision deficiency.
+STATUS_COLOUR = {
+    "LOCALISED": "#009E73",
+    "DEGRADED": "#E69F00",
+    "AMBIGUOUS": "#CC79A7",
+    "SEARCHING": "#56B4E9",
+    "LOST": "#D55E00",
+    "UNINITIALISED": "#8A8F98",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at a known time.
+
+    Attributes:
+        time_s: seconds since the first frame.
+        stamp_ns: the same as a stamp.
+        kind: `kidnap`, `outside`, `covered`, `start` ...
+        label: short text for people.
+    """
+
+    time_s: float
+    stamp_ns: int
+    kind: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """One run, scored.
+
+    Attributes:
+        time_s: (N,) seconds since the first frame.
+    """
+
+    out_dir: Path
+    estimates: Estimates
+    truth: Truth | None
+    retrieval: Retrieval | None
+    latency: Latency | None
+    scores: Scores
+    result: dict[str, Any]
+    summary: dict[str, Any]
+    versions: dict[str, Any]
+    hit: ScoreConfig
+    time_s: FloatArray
+    events: tuple[Event, ...]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether any frame has a true pose."""
+        return bool(np.isfinite(self.scores.true_poses[:, 0]).any())
+
+
+def load_run(out_dir: Path) -> RunData:
+    """Read and score a replay output directory.
+
+    Raises:
+        ReplayOutputError: no usable `estimates.parquet`, or another file is damaged.
+        ConfigError: `config.yaml` is damaged.
+    """
+    estimates = tables.read_estimates(out_dir)
+    truth = tables.read_truth(out_dir)
+    start_ns = int(estimates.stamp_ns[0]) if len(estimates) else 0
+    summary = tables.read_summary(out_dir)
+    return RunData(
+        out_dir=out_dir,
+        estimates=estimates,
+        truth=truth,
+        retrieval=tables.read_retrieval(out_dir),
+        latency=tables.read_latency(out_dir),
+        scores=score(estimates, truth),
+        result=result_from(out_dir),
+        summary=summary,
+        versions=tables.read_json(out_dir / "versions.json"),
+        hit=score_config(out_dir),
+        time_s=(estimates.stamp_ns - start_ns).astype(np.float64) / 1e9,
+        events=_events(summary, truth, start_ns),
+    )
+
+
+def _events(summary: dict[str, Any], truth: Truth | None, start_ns: int) -> tuple[Event, ...]:
+    found: dict[int, Event] = {}
+    for item in summary.get("events") or []:
+        stamp, kind = int(item["stamp_ns"]), str(item.get("kind", "event"))
+        label = str(item.get("label") or kind)
+        found[stamp] = Event((stamp - start_ns) * 1e-9, stamp, kind, label)
+    for stamp in truth_jumps(truth).tolist() if truth is not None else []:
+        if all(abs(stamp - other) > 1_000_000_000 for other in found):
+            found[stamp] = Event((stamp - start_ns) * 1e-9, stamp, "kidnap", "kidnapped")
+    return tuple(found[stamp] for stamp in sorted(found))
