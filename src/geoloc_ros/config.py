@@ -130,19 +130,19 @@ class FilterConfig(_Checked):
         0.1, "how often per km the vehicle is carried away or odometry fails", ge=1e-6, le=100.0
     )
     confirm_evidence: float = param(
-        5.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
+        8.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
     )
     confirm_m: float = param(
-        10.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
+        15.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
     )
     localised_share: float = param(
-        0.97, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999
+        0.98, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999
     )
     localised_sigma_m: float = param(
         6.0, "largest position sigma that may be called LOCALISED, m", ge=0.1, le=1000.0
     )
     degraded_after_m: float = param(
-        8.0, "driving against the images after which LOCALISED becomes DEGRADED, m", ge=1.0, le=1e3
+        12.0, "driving against the images after which LOCALISED becomes DEGRADED, m", ge=1.0, le=1e3
     )
     lost_after_m: float = param(
         40.0, "driving against the images after which the place is given up, m", ge=1.0, le=1e3

@@ -48,6 +48,7 @@ MERGE_M = 3.0
 MERGE_RAD = np.deg2rad(12.0)
 LOW_SIMILARITY = 0.35
 SUPPORT_SIMILARITY = 0.5
+LEVEL_OVER_M = 10.0
 MAX_EVIDENCE = 12.0
 BIRTHS = 20
 TIGHT_PRIOR_M = 30.0
@@ -114,12 +115,18 @@ class Belief:
         if len(self._modes):
             self._modes.poses = motion_model.move(self._modes.poses, motion, self._rng)
 
+    def wants_image(self) -> bool:
+        """Whether the vehicle has moved far enough for the coming image to be weighed."""
+        if self._frames == 0:
+            return True
+        return self.distance_m - self._weighed_at_m >= self._config.update_every_m - 1e-6
+
     def wants_candidates(self) -> bool:
         """Whether a global search for the coming image would be used."""
         every = self._config.decorrelation_m
         if self._status is not Status.LOCALISED:
             every *= 0.5
-        return self._due() and self.distance_m - self._searched_at_m >= every
+        return self.wants_image() and self.distance_m - self._searched_at_m >= every
 
     def update(
         self,
@@ -138,9 +145,9 @@ class Belief:
             Whether the image was weighed (it is not when the vehicle hardly moved).
         """
         if not view_ok:
-            self._unseen()
+            self.miss()
             return False
-        if not self._due():
+        if not self.wants_image():
             return False
         moved = self.distance_m - self._weighed_at_m
         if candidates is not None and len(candidates):
@@ -211,6 +218,7 @@ class Belief:
             evidence=float(modes.evidence[lead]),
             support_m=float(modes.support_m[lead]),
             low_m=float(modes.low_m[lead]),
+            level=float(modes.level[lead]),
             supported=self._supported,
             odometry=self._odometry,
         )
@@ -258,11 +266,6 @@ class Belief:
             spread_m=float("nan"),
         )
 
-    def _due(self) -> bool:
-        if self._frames == 0:
-            return True
-        return self.distance_m - self._weighed_at_m >= self._config.update_every_m - 1e-6
-
     def _leak(self, moved_m: float) -> None:
         """Let the vehicle be carried away now and then."""
         share = -np.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
@@ -271,7 +274,7 @@ class Belief:
             self._log_null = float(np.logaddexp(self._log_null, known + np.log(share)))
             self._modes.log_mass += np.log1p(-share)
 
-    def _unseen(self) -> None:
+    def miss(self) -> None:
         """Driving blind contradicts every mode a little."""
         blind = self.distance_m - self._seen_at_m
         self._seen_at_m = self.distance_m
@@ -346,6 +349,8 @@ class Belief:
         modes.low_m = np.where(modes.born, 0.0, np.clip(low, 0.0, config.lost_after_m))
         gained = np.where(z >= SUPPORT_SIMILARITY, min(drive, config.decorrelation_m), 0.0)
         modes.support_m = np.where(modes.born, 0.0, modes.support_m + gained)
+        share = np.where(modes.born, 1.0, -np.expm1(-drive / LEVEL_OVER_M))
+        modes.level = modes.level + share * (np.clip(z, -0.5, 1.5) - modes.level)
         modes.born = np.zeros(len(modes), dtype=bool)
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])

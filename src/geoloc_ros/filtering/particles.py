@@ -36,6 +36,7 @@ class Modes:
         evidence: (M,) log-likelihood ratio collected after birth, bounded.
         support_m: (M,) driving during which the mode was supported by images.
         low_m: (M,) driving for which images have contradicted the mode, a bounded cumulative sum.
+        level: (M,) running mean of the normalised similarity (wrong places 0, right ones 1).
         born: (M,) True until the mode has been weighed once.
     """
 
@@ -47,6 +48,7 @@ class Modes:
         self.evidence = np.zeros(0)
         self.support_m = np.zeros(0)
         self.low_m = np.zeros(0)
+        self.level = np.zeros(0)
         self.born: BoolArray = np.zeros(0, dtype=bool)
         self._index()
 
@@ -73,6 +75,7 @@ class Modes:
         self.evidence = np.concatenate([self.evidence, np.zeros(born)])
         self.support_m = np.concatenate([self.support_m, np.zeros(born)])
         self.low_m = np.concatenate([self.low_m, np.zeros(born)])
+        self.level = np.concatenate([self.level, np.zeros(born)])
         self.born = np.concatenate([self.born, np.ones(born, dtype=bool)])
         self._index()
 
@@ -82,7 +85,7 @@ class Modes:
             return
         mine = wanted[self.owner]
         self.poses, self.log_weights = self.poses[mine], self.log_weights[mine]
-        for name in ("counts", "log_mass", "evidence", "support_m", "low_m", "born"):
+        for name in ("counts", "log_mass", "evidence", "support_m", "low_m", "level", "born"):
             setattr(self, name, getattr(self, name)[wanted])
         self._index()
 

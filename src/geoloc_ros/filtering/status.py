@@ -12,6 +12,7 @@ from geoloc_ros.datatypes import Reason, Status
 STAY_SHARE = 0.85
 TWO_MODES_SHARE = 0.15
 RECOVERED_M = 1.0
+CONFIRM_LEVEL = 0.6
 TRACKING = (Status.LOCALISED, Status.DEGRADED)
 
 
@@ -27,6 +28,7 @@ class Facts:
         evidence: its log-likelihood ratio against anywhere else, collected after birth.
         support_m: driving during which images supported it.
         low_m: driving for which images have contradicted it.
+        level: running mean of the normalised similarity (wrong places 0, right ones 1).
         supported: share of its particles inside the index.
         odometry: what is wrong with the odometry lately.
     """
@@ -38,6 +40,7 @@ class Facts:
     evidence: float
     support_m: float
     low_m: float
+    level: float
     supported: float
     odometry: tuple[Reason, ...] = ()
 
@@ -91,7 +94,11 @@ def _doubts(facts: Facts, previous: Status, config: FilterConfig) -> set[Reason]
     if facts.second_share > TWO_MODES_SHARE:
         reasons.add(Reason.TWO_MODES)
     share_limit = STAY_SHARE if localised else config.localised_share
-    confirmed = facts.evidence >= config.confirm_evidence and facts.support_m >= config.confirm_m
+    confirmed = (
+        facts.evidence >= config.confirm_evidence
+        and facts.support_m >= config.confirm_m
+        and facts.level >= CONFIRM_LEVEL
+    )
     if facts.share < share_limit or not (confirmed or localised):
         reasons.add(Reason.UNCONFIRMED)
     return reasons

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration: what similarities and errors of validation drives say about the filter's numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.encoders.package import Calibration
+from geoloc_ros.errors import TrainingError
+
+CHI2_95_3DOF = 7.814727903251179
+MIN_SAMPLES = 30
+
+
+def fit_similarity(
+    matched: FloatArray,
+    background: FloatArray,
+    *,
+    covariance_scale: float = 1.0,
+    fitted_on: str = "",
+) -> Calibration:
+    """Temperature and levels of an encoder from similarities of known poses.
+
+    The temperature maximises the likelihood of the true pose among the true one and the wrong
+    ones of the same image: a softmax over similarity / temperature, as in training with InfoNCE
+    (van den Oord, Li, Vinyals, Representation learning with contrastive predictive coding, 2018,
+    equation 4), here fitted after the fact (temperature scaling: Guo et al., On calibration of
+    modern neural networks, ICML 2017).
+
+    Args:
+        matched: (I,) similarity of each image at its true pose.
+        background: (I, K) similarity of the same image at K poses drawn from the whole index.
+        covariance_scale: passed on.
+        fitted_on: command and seeds, for the record.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        TrainingError: shapes that do not fit, too few or non-finite samples.
+    """
+    right = np.asarray(matched, dtype=np.float64)
+    wrong = np.asarray(background, dtype=np.float64)
+    if right.ndim != 1 or wrong.ndim != 2 or len(wrong) != len(right) or wrong.shape[1] < 2:
+        raise TrainingError(
+            f"matched must be (I,) and background (I, K >= 2), got {right.shape} and {wrong.shape}"
+        )
+    if len(right) < MIN_SAMPLES:
+        raise TrainingError(f"{len(right)} images are too few to calibrate; drive {MIN_SAMPLES}")
+    if not (np.all(np.isfinite(right)) and np.all(np.isfinite(wrong))):
+        raise TrainingError("similarities to calibrate on are not finite; drop those images")
+    return Calibration(
+        temperature=_fit_temperature(right, wrong),
+        background=float(wrong.mean()),
+        background_sigma=float(wrong.std()),
+        matched=float(right.mean()),
+        matched_sigma=float(right.std()),
+        covariance_scale=covariance_scale,
+        fitted_on=fitted_on,
+    )
+
+
+def _fit_temperature(right: FloatArray, wrong: FloatArray) -> float:
+    """Golden-section search on log temperature; the loss is quasi-convex in 1 / temperature."""
+    everything = np.concatenate([right[:, None], wrong], axis=1)
+
+    def loss(log_temperature: float) -> float:
+        logits = everything / np.exp(log_temperature)
+        return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[:, 0]))
+
+    golden = (np.sqrt(5.0) - 1.0) / 2.0
+    low, high = np.log(0.002), np.log(2.0)
+    for _ in range(40):
+        left, middle = high - golden * (high - low), low + golden * (high - low)
+        if loss(left) < loss(middle):
+            high = middle
+        else:
+            low = left
+    return float(np.exp(0.5 * (low + high)))
+
+
+def nees(errors: FloatArray, covs: FloatArray) -> FloatArray:
+    """Normalised estimation error squared.
+
+    Args:
+        errors: (N, 3) estimate minus truth, yaw wrapped.
+        covs: (N, 3, 3).
+
+    Returns:
+        (N,). Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and
+        Navigation, 2001, section 5.4.
+    """
+    solved = np.linalg.solve(covs, errors[..., None])[..., 0]
+    return np.asarray(np.einsum("ni,ni->n", errors, solved))
+
+
+def fit_covariance(errors: FloatArray, covs: FloatArray, coverage: float = 0.95) -> float:
+    """Factor on published covariances that makes their 95 % region hold 95 % of the errors.
+
+    Args:
+        errors: (N, 3) of LOCALISED frames of validation drives.
+        covs: (N, 3, 3) as published with covariance_scale 1.
+        coverage: wanted share; the quantile of the errors that is laid on the 95 % bound.
+
+    Returns:
+        The factor, at least 0.25.
+
+    Raises:
+        TrainingError: shapes that do not fit, too few samples, non-finite values.
+    """
+    deviations = np.asarray(errors, dtype=np.float64)
+    spreads = np.asarray(covs, dtype=np.float64)
+    if deviations.ndim != 2 or spreads.shape != (len(deviations), 3, 3):
+        raise TrainingError(
+            f"errors must be (N, 3) and covs (N, 3, 3), got {deviations.shape}, {spreads.shape}"
+        )
+    if len(deviations) < MIN_SAMPLES:
+        raise TrainingError(f"{len(deviations)} estimates are too few; {MIN_SAMPLES} are needed")
+    if not (np.all(np.isfinite(deviations)) and np.all(np.isfinite(spreads))):
+        raise TrainingError("errors or covariances are not finite; keep LOCALISED frames only")
+    quantile = float(np.quantile(nees(deviations, spreads), coverage))
+    return max(quantile / CHI2_95_3DOF, 0.25)
