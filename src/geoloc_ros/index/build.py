@@ -10,13 +10,14 @@ index; the result has the same bytes either way.
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,10 @@ from tqdm import tqdm
 
 from geoloc_ros.datatypes import Float32Array, FloatArray, Image, Mask
 from geoloc_ros.encoders.base import ReferenceEncoder
-from geoloc_ros.encoders.package import ModelPackage, ReferenceSpec
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError
-from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.imagery.crops import CropCutter
+from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord
 from geoloc_ros.index.policy import Road, SamplingPolicy
@@ -40,49 +42,30 @@ BATCH = 64
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
 
-class Ortho(Protocol):
-    """What the builder needs of satellite imagery (`imagery.OrthoImage` has it)."""
-
-    @property
-    def frame(self) -> LocalFrame:
-        """The local plane."""
-
-    @property
-    def bounds_m(self) -> tuple[float, float, float, float]:
-        """West, south, east, north in the plane."""
-
-    def valid_at(self, xy_m: FloatArray) -> Mask:
-        """Whether imagery exists at positions (N, 2)."""
-
-
-Cropper = Callable[[Ortho, FloatArray, ReferenceSpec], tuple[Image, FloatArray]]
+Cropper = Callable[[FloatArray], tuple[Image, FloatArray]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What stays the same from cell to cell."""
 
-    ortho: Ortho
-    spec: ReferenceSpec
     crop: Cropper
     encoder: ReferenceEncoder
     dim: int
     bar: Any
 
     def images(self, anchors: FloatArray) -> tuple[Image, npt.NDArray[np.bool_]]:
-        images, valid_share = self.crop(self.ortho, anchors, self.spec)
+        images, valid_share = self.crop(anchors)
         return images, np.asarray(valid_share) >= MIN_VALID_SHARE
 
 
 def build_index(
-    ortho: Ortho,
+    ortho: OrthoImage,
     package: ModelPackage,
     encoder: ReferenceEncoder,
     out: Path,
     policy: SamplingPolicy,
     *,
-    imagery: ImageryRecord,
-    crop: Cropper,
     roads: Sequence[Road] | None = None,
     progress: bool = True,
     workers: int = 1,
@@ -95,8 +78,6 @@ def build_index(
         encoder: encodes crops.
         out: the index directory; replaced only when the new one is complete.
         policy: which poses to index.
-        imagery: provenance of the picture.
-        crop: cuts crops, `imagery.crops`.
         roads: centrelines, needed by the policy `roads`.
         progress: show a progress bar on stderr.
         workers: threads that cut crops ahead of the encoder.
@@ -108,23 +89,22 @@ def build_index(
         IndexBuildError: nothing to index, disk full, `out` is something else, or another build
             is writing there. The index at `out`, if any, is as it was.
     """
-    valid = getattr(ortho, "valid_at", None)
-    anchors = sample(policy, roads, ortho.bounds_m, valid)
+    bounds = west, south, east, north = ortho.bounds_m
+    anchors = sample(policy, roads, bounds, lambda xy_m: _shown(ortho, xy_m))
     if not len(anchors):
-        west, south, east, north = ortho.bounds_m
         raise IndexBuildError(
             f"nothing to index: no {policy.kind} anchor lies on the imagery (x {west:.0f}.."
             f"{east:.0f} m, y {south:.0f}..{north:.0f} m around "
             f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
             "check that imagery and road layer show the same place"
         )
-    draft = _draft(ortho, package, policy, imagery)
+    cutter = CropCutter(ortho, package.reference, _fill(package))
     try:
-        with Workplace(out, draft, anchors) as place:
-            place.need_space(len(anchors) * (8 * draft.dim + 320))
-            return place.finish(
-                _shards(place, ortho, package, encoder, crop, anchors, progress, workers)
-            )
+        with Workplace(out, _draft(ortho, package, policy), anchors) as place:
+            place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
+            bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
+            job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
+            return place.finish(_shards(place, job, anchors, workers))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise IndexBuildError(
@@ -134,9 +114,29 @@ def build_index(
         ) from error
 
 
-def _draft(
-    ortho: Ortho, package: ModelPackage, policy: SamplingPolicy, imagery: ImageryRecord
-) -> Manifest:
+def _shown(ortho: OrthoImage, xy_m: FloatArray) -> Mask:
+    """Whether imagery exists at positions (N, 2) within the bounds."""
+    height, width = ortho.valid.shape
+    column = np.floor((xy_m[:, 0] - ortho.west_m) / ortho.gsd_m).astype(np.int64)
+    row = np.floor((ortho.north_m - xy_m[:, 1]) / ortho.gsd_m).astype(np.int64)
+    return ortho.valid[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+
+
+def _fill(package: ModelPackage) -> tuple[float, float, float]:
+    red, green, blue = package.mean
+    return 255.0 * red, 255.0 * green, 255.0 * blue
+
+
+def _imagery(ortho: OrthoImage) -> ImageryRecord:
+    digest = hashlib.sha256(memoryview(np.ascontiguousarray(ortho.rgb)))
+    digest.update(np.packbits(ortho.valid).tobytes())
+    digest.update(repr((ortho.valid.shape, ortho.west_m, ortho.north_m, ortho.gsd_m)).encode())
+    known = {key: str(ortho.provenance.get(key) or "") for key in ("licence", "attribution")}
+    source = Path(str(ortho.provenance.get("source") or "")).name
+    return ImageryRecord(source=source, sha256=digest.hexdigest(), gsd_m=ortho.gsd_m, **known)
+
+
+def _draft(ortho: OrthoImage, package: ModelPackage, policy: SamplingPolicy) -> Manifest:
     return Manifest(
         encoder_sha256=package.encoder_sha256,
         preprocessing_sha256=package.preprocessing_sha256,
@@ -150,35 +150,21 @@ def _draft(
         origin=ortho.frame.origin,
         cell_m=CELL_M,
         hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},
-        imagery=imagery,
+        imagery=_imagery(ortho),
         shards=(),
     )
 
 
-def _shards(
-    place: Workplace,
-    ortho: Ortho,
-    package: ModelPackage,
-    encoder: ReferenceEncoder,
-    crop: Cropper,
-    anchors: FloatArray,
-    progress: bool,
-    workers: int,
-) -> list[ShardRecord]:
+def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
     records: list[ShardRecord | None] = []
-    cells = list(_cells(anchors))
-    bar = tqdm(
-        total=len(anchors), desc="index", unit="entry", disable=not progress, smoothing=0.05
-    )
-    job = _Job(ortho, package.reference, crop, encoder, package.descriptor_dim, bar)
     # one thread writes the last shard's graph while the encoder works on the next
-    with bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
+    with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
         pending: Future[ShardRecord | None] | None = None
-        for cell, members in cells:
+        for cell, members in _cells(anchors):
             known = place.finished(cell)
             if known is not None:
-                bar.update(len(members))
+                job.bar.update(len(members))
                 records.append(known if known.count else None)
                 continue
             poses, descriptors = _describe(job, cutters, anchors[members])
