@@ -25,6 +25,7 @@ class Plots:
     areas: list[Area] = field(default_factory=list)
     props: list[Prop] = field(default_factory=list)
     slots: list[tuple[float, float, float]] = field(default_factory=list)
+    tree_spots: list[tuple[float, float]] = field(default_factory=list)
 
 
 def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
@@ -39,6 +40,20 @@ def tinted(rng: np.random.Generator, rgb: Rgb, spread: float = 9.0) -> Rgb:
     c = np.array(rgb) + rng.normal(0, spread) + rng.normal(0, 0.4 * spread, 3)
     r, g, b = (int(v) for v in np.clip(c, 8, 250))
     return (r, g, b)
+
+
+@dataclass
+class _Row:
+    """What the houses of one terrace share."""
+
+    kind: BuildingType
+    setback_m: float
+    depth_m: float
+    storeys: int
+    roof: str
+    roof_rgb: Rgb
+    facade: Rgb
+    left: int
 
 
 class LotBuilder:
@@ -59,6 +74,7 @@ class LotBuilder:
         self.core_m = rng.uniform(0.12, 0.26) * size_m
         self.change_share = rng.uniform(0.03, 0.08)
         self.plots = Plots()
+        self.row: _Row | None = None
 
     def along(self, road: Road, side: int) -> None:
         """Fill one side (+1 left, -1 right) of a road with lots."""
@@ -67,22 +83,50 @@ class LotBuilder:
         left = normals(line)
         s = rng.uniform(1, 6)
         mix_bias = rng.uniform(0.5, 1.6, len(BUILDING_TYPES))
+        self.row = None
         while s < s_axis[-1] - 4:
             k = int(np.searchsorted(s_axis, s))
-            kind = self._kind(line[min(k, len(line) - 1)], mix_bias)
+            if self.row is not None and self.row.left > 0:
+                self.row.left -= 1
+                kind = self.row.kind
+            else:
+                kind = self._kind(line[min(k, len(line) - 1)], mix_bias)
+                self.row = self._start_row(kind)
             width = rng.uniform(*kind.width_m)
             mid = s + 0.5 * width
             if mid > s_axis[-1] - 2:
                 break
             at = np.array([np.interp(mid, s_axis, line[:, i]) for i in (0, 1)])
             n = side * left[min(int(np.searchsorted(s_axis, mid)), len(left) - 1)]
-            if rng.random() < 0.05:  # an empty lot
+            if rng.random() < 0.05 and self.row is None:  # an empty lot
                 s += width
                 continue
-            if self._lot(road, at, n, kind, width):
+            placed = self._lot(road, at, n, kind, width)
+            if not placed:  # a smaller house may still fit
+                narrow = max(0.62 * width, kind.width_m[0] * 0.8)
+                mid += 0.5 * (narrow - width)
+                at = np.array([np.interp(mid, s_axis, line[:, i]) for i in (0, 1)])
+                width = narrow
+                placed = self._lot(road, at, n, kind, width, 0.72)
+            if placed:
                 s += width + rng.uniform(*kind.gap_m) * (1 if rng.random() < 0.85 else 3)
             else:
                 s += rng.uniform(2.0, 6.0)
+                self.row = None
+
+    def _start_row(self, kind: BuildingType) -> _Row | None:
+        """Begin a terrace if this kind of building stands wall to wall."""
+        if kind.gap_m[0] > 0 or kind.gap_m[1] > 0.5:
+            return None
+        rng, style = self.rng, self.style
+        roof = str(rng.choice(kind.roofs))
+        palette = style.flat_roofs if roof == "flat" else style.roofs
+        return _Row(
+            kind, float(rng.uniform(*kind.setback_m)), float(rng.uniform(*kind.depth_m)),
+            int(rng.integers(kind.storeys[0], kind.storeys[1] + 1)), roof,
+            palette[int(rng.integers(len(palette)))],
+            style.facades[int(rng.integers(len(style.facades)))], int(rng.integers(3, 10)),
+        )
 
     def _kind(self, at: F64, bias: F64) -> BuildingType:
         share = np.exp(-(((np.linalg.norm(at - self.centre)) / self.core_m) ** 2))
@@ -90,9 +134,14 @@ class LotBuilder:
         order = list(BUILDING_TYPES)
         return BUILDING_TYPES[pick(self.rng, {k: w * bias[order.index(k)] for k, w in mix.items()})]
 
-    def _lot(self, road: Road, at: F64, n: F64, kind: BuildingType, width: float) -> bool:
+    def _lot(
+        self, road: Road, at: F64, n: F64, kind: BuildingType, width: float, shrink: float = 1.0
+    ) -> bool:
         rng = self.rng
         depth, setback = rng.uniform(*kind.depth_m), rng.uniform(*kind.setback_m)
+        if self.row is not None:
+            depth, setback = self.row.depth_m, self.row.setback_m
+        depth *= shrink
         front = road.half_m + 0.6
         yaw = float(np.arctan2(n[1], n[0]) - np.pi / 2)
         yaw_jitter = rng.normal(0, 0.004 + 0.1 * self.style.curviness * (kind.gap_m[1] > 4))
@@ -113,8 +162,11 @@ class LotBuilder:
         """Design a building on a rectangle and keep it."""
         rng, style = self.rng, self.style
         storeys = int(rng.integers(kind.storeys[0], kind.storeys[1] + 1))
+        row = self.row if self.row is not None and self.row.kind is kind else None
+        if row is not None and rng.random() < 0.8:
+            storeys = row.storeys
         eaves = storeys * kind.storey_m + rng.uniform(0.0, 0.5)
-        roof = str(rng.choice(kind.roofs))
+        roof = row.roof if row is not None else str(rng.choice(kind.roofs))
         turned = 0.0 if width >= depth or kind.gap_m[0] == 0 else np.pi / 2
         if kind.name in ("detached", "woodhouse", "smallhouse") and rng.random() < 0.3:
             turned = np.pi / 2 - turned
@@ -126,12 +178,16 @@ class LotBuilder:
         flat = roof == "flat"
         palette = style.flat_roofs if flat else style.roofs
         roof_rgb = tinted(rng, palette[int(rng.integers(len(palette)))])
+        if row is not None and rng.random() < 0.75:
+            roof_rgb = tinted(rng, row.roof_rgb, 5.0)
         before = tinted(rng, palette[int(rng.integers(len(palette)))], 16.0)
         draw = rng.random()
         change = "none"
         if draw < self.change_share:
             change = str(rng.choice(["built", "gone", "reroofed"], p=[0.35, 0.25, 0.4]))
         facade = tinted(rng, style.facades[int(rng.integers(len(style.facades)))], 11.0)
+        if row is not None and rng.random() < 0.7:
+            facade = tinted(rng, row.facade, 6.0)
         trims: tuple[Rgb, ...] = ((238, 236, 230), (90, 70, 55), (60, 62, 66), (120, 40, 36),
                                   (50, 80, 60), (210, 200, 180))
         building = Building(
@@ -187,32 +243,67 @@ class LotBuilder:
         elif setback > 1.5:
             path = at + n * (front + 0.5 * setback)
             out.areas.append(Area("drive", rectangle(*path, yaw, 1.3, setback + 1), float(rng.random())))
-        if setback > 1.2 and not paved:
-            self._front_line(at, n, front, width + 0.9 * gap, yaw)
+        if not paved:
+            if setback > 1.2:
+                self._front_line(at, n, front, width + 0.9 * gap, yaw)
+            self._garden(at, n, front + setback + depth, back, width + 0.8 * gap, yaw, front)
+
+    def _garden(
+        self, at: F64, n: F64, rear: float, back: float, width: float, yaw: float, front: float
+    ) -> None:
+        """What lies round a house: terrace, beds, a pool, trees, a hedge or fence at the back."""
+        rng, style, out = self.rng, self.style, self.plots
+        along = np.array([np.cos(yaw), np.sin(yaw)])
+
+        def place(u: float, v: float) -> F64:
+            return np.asarray(at + along * u * width + n * v)
+
+        def ground(kind: str, u: float, v: float, wide: float, deep: float) -> None:
+            shape = rectangle(*place(u, v), yaw, wide, deep)
+            if self.taken.free(shape):
+                out.areas.append(Area(kind, shape, float(rng.random())))
+
+        if back > 4 and rng.random() < 0.65:
+            ground("terrace", rng.uniform(-0.25, 0.25), rear + 1.6, rng.uniform(3, 7), 3.0)
+        if back > 8 and rng.random() < style.pools:
+            ground("pool", rng.uniform(-0.2, 0.2), rear + 6.0, rng.uniform(5, 9), rng.uniform(3, 4.5))
+        for _ in range(int(rng.poisson(1.0))):
+            ground("bed", rng.uniform(-0.45, 0.45), rng.uniform(front + 0.8, rear + back),
+                   rng.uniform(1, 5), rng.uniform(0.8, 2.0))
+        for _ in range(int(rng.poisson(1.7 * (0.3 + style.lawn)))):
+            v = rng.uniform(rear + 1.5, rear + back) if rng.random() < 0.65 else front + rng.uniform(1, 3)
+            spot = place(rng.uniform(-0.5, 0.5), v)
+            out.tree_spots.append((float(spot[0]), float(spot[1])))
+        if rng.random() < style.hedge + 0.3 * (style.fence != "none"):
+            self._line(place(0.0, rear + back - 0.4), yaw, width, rng.random() < style.hedge)
+        if rng.random() < 0.5 * style.hedge + 0.25 * (style.fence != "none"):
+            self._line(place(0.49, rear + 0.45 * back), yaw + np.pi / 2, 0.85 * back,
+                       rng.random() < style.hedge)
+
+    def _line(self, spot: F64, yaw: float, length: float, hedge: bool) -> None:
+        """A straight hedge or fence if its ground is free."""
+        if length < 1.0 or not self.taken.free(rectangle(*spot, yaw, length, 0.3)):
+            return
+        rng = self.rng
+        base: dict[str, Rgb] = {"wood": (150, 122, 92), "metal": (90, 94, 98), "brick": (140, 84, 68),
+                                "stucco": (214, 202, 184), "block": (158, 156, 152)}
+        kind = "hedge" if hedge else "fence"
+        colour = tinted(rng, (58, 92, 44) if hedge else base.get(self.style.fence, (140, 130, 116)), 11)
+        height = rng.uniform(0.7, 1.9) if hedge else rng.uniform(0.8, 1.8)
+        self.plots.props.append(Prop(kind, float(spot[0]), float(spot[1]), float(yaw), float(length),
+                                     float(height), colour))
 
     def _front_line(self, at: F64, n: F64, front: float, length: float, yaw: float) -> None:
         """A hedge or fence on the lot line, with a gate."""
         rng, style = self.rng, self.style
         draw = rng.random()
-        if draw < style.hedge:
-            kind, height, colour = "hedge", rng.uniform(0.7, 1.9), tinted(rng, (58, 92, 44), 10)
-        elif style.fence != "none" and draw < style.hedge + 0.45:
-            kind, height = "fence", rng.uniform(0.8, 1.7)
-            base: dict[str, Rgb] = {"wood": (150, 122, 92), "metal": (90, 94, 98), "brick": (140, 84, 68),
-                                    "stucco": (214, 202, 184), "block": (158, 156, 152)}
-            colour = tinted(rng, base.get(style.fence, (150, 150, 150)), 12)
-        else:
+        if draw > style.hedge + (0.45 if style.fence != "none" else 0.0):
             return
         along = np.array([np.cos(yaw), np.sin(yaw)])
         gate = rng.uniform(-0.3, 0.3) * length
         for low, high in ((-0.5 * length, gate - 1.6), (gate + 1.6, 0.5 * length)):
-            if high - low < 1.0:
-                continue
-            spot = at + n * (front + 0.25) + along * 0.5 * (low + high)
-            if not self.taken.free(rectangle(*spot, yaw, high - low, 0.4)):
-                continue
-            self.plots.props.append(Prop(kind, float(spot[0]), float(spot[1]), yaw,
-                                         float(high - low), float(height), colour))
+            spot = at + n * (front + 0.85) + along * 0.5 * (low + high)
+            self._line(spot, yaw, float(high - low), draw < style.hedge)
 
     def _store_parking(
         self, at: F64, n: F64, front: float, setback: float, width: float, yaw: float

@@ -20,16 +20,16 @@ GSD_M = 0.15
 TINT_M = 1.0
 CODES = (
     "wild lawn asphalt pavement white yellow parking drive water crop soil patch_dark patch_light "
-    "path plaza kerb pitch brick forest bed manhole bike yard gravel rail"
+    "path plaza kerb pitch brick forest bed manhole bike yard gravel pool"
 ).split()
 CODE = {name: i for i, name in enumerate(CODES)}
 _AREA_CODE = {
     "water": "water", "park": "lawn", "field": "crop", "forest": "forest", "lawn": "lawn",
     "yard": "yard", "parking": "parking", "drive": "drive", "path": "path", "pitch": "pitch",
-    "bed": "bed", "plaza": "plaza",
+    "bed": "bed", "plaza": "plaza", "terrace": "plaza", "pool": "pool",
 }
 _DRAW_ORDER = ("field", "forest", "park", "yard", "lawn", "water", "path", "pitch", "bed", "plaza",
-               "drive", "parking")
+               "terrace", "pool", "drive", "parking")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,20 @@ class Ground:
     def code_at(self, x_m: F32, y_m: F32) -> NDArray[np.uint8]:
         """Ground code `(N,)` at positions; ``wild`` outside."""
         return _lookup(self.codes, self.half_m, GSD_M, x_m, y_m, 0)
+
+    def taps_at(self, x_m: F32, y_m: F32) -> tuple[NDArray[np.uint8], F32]:
+        """Codes and bilinear weights, `(4, N)` each, of the pixels round positions."""
+        inv, half = np.float32(1 / GSD_M), np.float32(0.5)
+        u, v = (x_m + np.float32(self.half_m)) * inv - half, (y_m + np.float32(self.half_m)) * inv - half
+        col, row = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
+        fu, fv = u - col, v - row
+        side = self.codes.shape[0]
+        c0, c1 = np.clip(col, 0, side - 1), np.clip(col + 1, 0, side - 1)
+        r0, r1 = np.clip(row, 0, side - 1) * side, np.clip(row + 1, 0, side - 1) * side
+        flat = self.codes.ravel()
+        codes = np.stack([flat[r0 + c0], flat[r0 + c1], flat[r1 + c0], flat[r1 + c1]])
+        weights = np.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
+        return codes, weights
 
     def tint_at(self, x_m: F32, y_m: F32) -> NDArray[np.uint8]:
         """Tint `(N,)` at positions; 128 outside."""

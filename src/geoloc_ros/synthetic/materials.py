@@ -60,7 +60,7 @@ class Palette:
                 "winter": (116, 94, 70)}[conditions.season]
         pairs: dict[str, tuple[Rgb, Rgb, float, float]] = {
             "wild": (grass, _blend(dry, s, 0.6 * (1 - style.lawn) + 0.15), 0.34, 0.0),
-            "lawn": (grass, dry, 0.2, 0.35), "asphalt": (_scale(a, 0.68), _scale(a, 1.08), 0.05, 0.55),
+            "lawn": (_scale(grass, 0.92), dry, 0.2, 0.75), "asphalt": (_scale(a, 0.68), _scale(a, 1.08), 0.05, 0.55),
             "pavement": (_scale(p, 0.88), _scale(p, 1.08), 0.12, 0.2),
             "white": ((226, 226, 222), _blend(a, (226, 226, 222), 0.45), 0.16, 0.1),
             "yellow": ((214, 168, 40), _blend(a, (214, 168, 40), 0.5), 0.16, 0.1),
@@ -81,7 +81,7 @@ class Palette:
             "manhole": (_scale(a, 0.5), _scale(a, 0.7), 0.1, 0.0),
             "bike": ((150, 66, 54), (168, 92, 76), 0.1, 0.4),
             "yard": (_blend(p, s, 0.35), _blend(_scale(p, 0.8), dry, 0.4), 0.22, 0.7),
-            "gravel": (s, p, 0.2, 0.3), "rail": (s, (90, 84, 80), 0.3, 0.0),
+            "gravel": (s, p, 0.2, 0.3), "pool": ((70, 160, 190), (110, 190, 205), 0.1, 0.3),
         }
         n = len(CODE)
         self.first, self.second = np.zeros((n, 3), np.float32), np.zeros((n, 3), np.float32)
@@ -102,6 +102,7 @@ class Palette:
             self.first[hard] *= wet
             self.second[hard] *= wet
         self.mirror[CODE["water"]] = 0.55
+        self.change = self.second - self.first
 
 
 def _blend(a: Rgb, b: Rgb, share: float) -> Rgb:
@@ -115,7 +116,8 @@ def _scale(a: Rgb, by: float) -> Rgb:
 
 
 def shade_ground(
-    ground: Ground, palette: Palette, x: F32, y: F32, footprint_m: float
+    ground: Ground, palette: Palette, x: F32, y: F32, footprint_m: float,
+    near: NDArray[np.int64] | None = None,
 ) -> Shade:
     """Look of the ground.
 
@@ -125,6 +127,7 @@ def shade_ground(
         x: `(N,)` east, metres.
         y: `(N,)` north, metres.
         footprint_m: Size of a pixel on the ground; above 0.25 m four samples are averaged.
+        near: Indices of points so near that paint needs smooth edges.
 
     Returns:
         The shade at the points.
@@ -132,20 +135,25 @@ def shade_ground(
     broad = grain(x, y, 0.6)
     fine = grain(x, y, 0.05)
     tint = ground.tint_at(x, y).astype(np.float32) * np.float32(1 / 255) - np.float32(0.5)
+    move = palette.noise, palette.tint
+
+    def mixed(code: NDArray[np.uint8], pick: NDArray[np.int64] | slice) -> F32:
+        w = np.clip(0.5 + move[0][code] * broad[pick] + move[1][code] * tint[pick], 0, 1)
+        return np.asarray(palette.first[code] + palette.change[code] * w[:, None])
+
+    code = ground.code_at(x, y)
+    albedo = mixed(code, slice(None))
     if footprint_m > 0.25:
         q = np.float32(0.25 * footprint_m)
-        offsets = [(-q, -q), (q, -q), (-q, q), (q, q)]
-    else:
-        wobble = np.float32(0.05)
-        offsets = [(wobble * grain(x, y, 0.013), wobble * grain(y, x, 0.013))]
-    albedo = np.zeros((len(x), 3), np.float32)
-    for dx, dy in offsets:
-        code = ground.code_at(x + dx, y + dy)
-        w = np.clip(0.5 + palette.noise[code] * broad + palette.tint[code] * tint, 0, 1)
-        first = palette.first[code]
-        albedo += first + (palette.second[code] - first) * w[:, None]
-    if len(offsets) > 1:
-        albedo *= np.float32(1 / len(offsets))
+        for dx, dy in ((-q, -q), (q, -q), (-q, q), (q, q)):
+            albedo += mixed(ground.code_at(x + dx, y + dy), slice(None))
+        albedo *= np.float32(0.2)
+    elif near is not None and len(near):
+        taps = ground.taps_at(x[near], y[near])
+        edge = np.flatnonzero(np.any(taps[0] != taps[0][0], axis=0))
+        codes, weights = taps[0][:, edge], taps[1][:, edge]
+        at = near[edge]
+        albedo[at] = sum(mixed(c, at) * w[:, None] for c, w in zip(codes, weights, strict=True))
     crop = np.flatnonzero(code == CODE["crop"])
     if len(crop):
         angle = (tint[crop] + 0.5) * np.float32(np.pi)

@@ -144,6 +144,10 @@ def add_cars(
         add_boxes(bag, at, np.column_stack([0.33 + zero, w * 1.01, 0.32 + zero]), yaw, dark,
                   np.column_stack([sx * l, zero, 0.32 + zero]))
     _cabin(bag, at, yaw, l, w, waist, 2 * h, body, glass)
+    if np.any(tall):
+        k = np.flatnonzero(tall)
+        add_boxes(bag, at[k], np.column_stack([0.27 * l[k], 1.01 * w[k], 0.28 * h[k]]), yaw[k], glass[k],
+                  np.column_stack([0.74 * l[k], zero[k], 1.36 * h[k]]))
     front = bag.add_rows(PLAIN, at, np.full((len(at), 3), 0.85), param=(1, 0, 0, 0))
     rear = bag.add_rows(PLAIN, at, np.tile([0.45, 0.01, 0.01], (len(at), 1)), param=(1, 0, 0, 0))
     for rows, sx in ((front, 1.0), (rear, -1.0)):

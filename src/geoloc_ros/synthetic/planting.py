@@ -97,6 +97,7 @@ def fill_blocks(builder: LotBuilder, count: int) -> None:
     """Put car parks, halls and sheds on free ground inside the blocks."""
     rng = builder.rng
     half = 0.5 * builder.size_m
+    builder.row = None
     for _ in range(count):
         at = rng.uniform(-1, 1, 2) * half
         yaw = float(rng.uniform(0, np.pi))

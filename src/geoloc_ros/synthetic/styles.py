@@ -124,6 +124,7 @@ class Style:
     road_surface: str = "asphalt"
     water: float = 0.3
     solar: float = 0.08
+    pools: float = 0.02
     zebra_style: str = "bars"
 
 
@@ -149,7 +150,7 @@ _ALL = (
         wall="brick", asphalt=(132, 130, 126), pavement=(196, 190, 180), grass=(104, 122, 62),
         soil=(160, 130, 96), lawn=0.92, trees={"broadleaf": 5, "round": 3, "shrub": 2},
         street_trees=0.35, hedge=0.1, fence="wood", poles=0.1, lamp="arm", sky=(92, 140, 205),
-        relief_m=3.0, parked=0.12, water=0.35, zebra_style="ladder",
+        pools=0.22, relief_m=3.0, parked=0.12, water=0.35, zebra_style="ladder",
     ),
     _style(
         "us_city", "Illinois, United States", 41.88, -87.67, plan="grid",
@@ -232,7 +233,7 @@ _ALL = (
         wall="plaster", asphalt=(118, 116, 114), pavement=(190, 172, 152), grass=(134, 138, 82),
         soil=(184, 152, 112), lawn=0.35, trees={"palm": 4, "round": 4, "broadleaf": 2, "shrub": 2},
         street_trees=0.5, hedge=0.2, fence="stucco", poles=0.05, lamp="arm", sky=(76, 138, 214),
-        relief_m=4.0, parked=0.5, solar=0.15,
+        pools=0.25, relief_m=4.0, parked=0.5, solar=0.15,
     ),
     _style(
         "fi_forest", "Pirkanmaa, Finland", 61.50, 23.76, plan="organic",
@@ -275,7 +276,7 @@ _ALL = (
         soil=(196, 160, 118), lawn=0.55, trees={"eucalypt": 6, "palm": 1.5, "round": 2,
                                                "shrub": 2},
         street_trees=0.35, hedge=0.12, fence="metal", poles=0.25, lamp="arm", sky=(70, 136, 220),
-        relief_m=4.5, parked=0.1, solar=0.4,
+        pools=0.3, relief_m=4.5, parked=0.1, solar=0.4,
     ),
     _style(
         "br_hills", "Sao Paulo, Brazil", -23.53, -46.62, plan="organic",
@@ -290,7 +291,7 @@ _ALL = (
         wall="plaster", asphalt=(104, 102, 102), pavement=(172, 166, 158), grass=(96, 136, 58),
         soil=(168, 96, 62), lawn=0.35, trees={"broadleaf": 4, "palm": 2, "round": 3, "shrub": 2},
         street_trees=0.35, hedge=0.1, fence="stucco", poles=0.8, lamp="pole", sky=(96, 150, 214),
-        relief_m=10.0, parked=0.45,
+        pools=0.1, relief_m=10.0, parked=0.45,
     ),
     _style(
         "pl_blocks", "Mazovia, Poland", 52.22, 20.94, plan="superblock",

@@ -14,9 +14,9 @@ from shapely.ops import unary_union
 
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
-from geoloc_ros.synthetic.buildings import LotBuilder
+from geoloc_ros.synthetic.buildings import LotBuilder, pick
 from geoloc_ros.synthetic.layout import Area, Building, Occupancy, Prop, Tree
-from geoloc_ros.synthetic.planting import along_roads, fill_blocks, open_areas, plant
+from geoloc_ros.synthetic.planting import along_roads, fill_blocks, make_tree, open_areas, plant
 from geoloc_ros.synthetic.roadnet import Road, make_roads
 from geoloc_ros.synthetic.styles import STYLES, Style
 from geoloc_ros.synthetic.terrain import Terrain, make_terrain
@@ -190,7 +190,8 @@ def _settle(
 def _furnish(
     rng: np.random.Generator, style: Style, roads: tuple[Road, ...], builder: LotBuilder
 ) -> tuple[list[Tree], list[Prop], list[tuple[float, float, float]]]:
-    trees: list[Tree] = []
+    spots = [p for p in builder.plots.tree_spots if not builder.taken.taken(np.array([p]))[0]]
+    trees = [make_tree(rng, x, y, pick(rng, style.trees)) for x, y in spots]
     props = list(builder.plots.props)
     slots = list(builder.plots.slots)
     for road in roads:
