@@ -340,7 +340,7 @@ def _to_8_bit(
     sample = dataset.read(bands, out_shape=(len(bands), *small))
     mask = dataset.dataset_mask(out_shape=small) > 0
     chosen = sample[:, mask]
-    low, high = np.percentile(chosen, [1.0, 99.0]) if chosen.size else (0.0, 1.0)
+    low, high = np.rint(np.percentile(chosen, [1.0, 99.0])) if chosen.size else (0.0, 1.0)
     if high <= low:
         high = low + 1.0
     _log.warning("16-bit imagery: %g..%g stretched to 0..255", low, high)
