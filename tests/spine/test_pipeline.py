@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The spine end to end on a place without networks: it finds itself, and says when it cannot."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import STEP_NS, circle, motion
+
+from geoloc_ros.datatypes import CameraFrame, PoseEstimate, Reason, Status
+from geoloc_ros.geo import se2
+
+
+def drive(place, poses, config=None, spoil=None, seed=1) -> list[PoseEstimate]:
+    rng = np.random.default_rng(seed)
+    localizer = place.localizer(config)
+    out = []
+    for i, pose in enumerate(poses):
+        stamp = (i + 1) * STEP_NS
+        frame = place.frame(stamp, pose, rng)
+        step = motion(poses[max(i - 1, 0)], pose, stamp, rng)
+        out.append(localizer.localize(spoil(i, frame) if spoil else frame, step))
+    return out
+
+
+def errors(estimates, poses) -> np.ndarray:
+    delta = np.array([e.pose for e in estimates]) - poses
+    delta[:, 2] = se2.wrap_angle(delta[:, 2])
+    return delta
+
+
+def test_it_finds_itself_and_its_covariance_holds(place) -> None:
+    poses = circle(200)
+    estimates = drive(place, poses)
+    localised = np.array([e.status is Status.LOCALISED for e in estimates])
+    assert localised[60:].mean() > 0.9
+    delta = errors(estimates, poses)[localised]
+    assert np.median(np.hypot(delta[:, 0], delta[:, 1])) < 1.5
+    covs = np.array([e.cov_xy_yaw for e in estimates])[localised]
+    nees = np.einsum("ni,ni->n", delta, np.linalg.solve(covs, delta[..., None])[..., 0])
+    assert np.mean(nees < 7.81) > 0.9
+    lat, lon = place.ortho.frame.to_latlon(estimates[-1].pose[None, :2])
+    assert estimates[-1].position.lat_deg == pytest.approx(lat[0])
+    assert estimates[-1].position.lon_deg == pytest.approx(lon[0])
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(place, small) -> None:
+    poses = circle(60)
+    first, again = drive(place, poses, small), drive(place, poses, small)
+    other = drive(place, poses, dataclasses.replace(small, random_seed=9))
+
+    def bytes_of(estimates) -> bytes:
+        return b"".join(e.pose.tobytes() + e.cov_xy_yaw.tobytes() for e in estimates)
+
+    assert bytes_of(first) == bytes_of(again)
+    assert bytes_of(first) != bytes_of(other)
+
+
+def test_every_published_covariance_is_sound(place, small) -> None:
+    for estimate in drive(place, circle(80), small):
+        if np.isfinite(estimate.pose).all():
+            assert np.isfinite(estimate.cov_xy_yaw).all()
+            assert np.allclose(estimate.cov_xy_yaw, estimate.cov_xy_yaw.T)
+            assert np.linalg.eigvalsh(estimate.cov_xy_yaw).min() > 0
+        else:
+            assert estimate.status in (Status.UNINITIALISED, Status.SEARCHING, Status.LOST)
+
+
+def _undecodable(_, frame: CameraFrame) -> CameraFrame:
+    return CameraFrame(frame.stamp_ns, None, None, Reason.BAD_IMAGE)
+
+
+def _black(_, frame: CameraFrame) -> CameraFrame:
+    return dataclasses.replace(frame, rgb=np.zeros_like(frame.rgb))
+
+
+def _resized(_, frame: CameraFrame) -> CameraFrame:
+    return dataclasses.replace(frame, rgb=np.repeat(frame.rgb, 2, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_undecodable, Reason.BAD_IMAGE),
+        (_black, Reason.BAD_IMAGE),
+        (_resized, Reason.FRAME_SIZE_CHANGED),
+    ],
+)
+def test_frames_that_show_nothing_are_named_and_withdraw_localised(place, spoil, reason) -> None:
+    poses = circle(200)
+    estimates = drive(place, poses, spoil=lambda i, f: spoil(i, f) if i >= 120 else f)
+    assert estimates[119].status is Status.LOCALISED
+    assert all(reason in e.reasons for e in estimates[121:])
+    blind_m = 1.5 * np.arange(80)
+    late = [e.status for e, d in zip(estimates[120:], blind_m, strict=True) if d > 60]
+    assert late
+    assert Status.LOCALISED not in late
+
+
+def test_nothing_but_bad_frames_is_uninitialised(place) -> None:
+    estimates = drive(place, circle(20), spoil=_undecodable)
+    assert {e.status for e in estimates} == {Status.UNINITIALISED}
+    assert all(Reason.NO_FRAME_YET in e.reasons for e in estimates)
+    assert estimates[-1].position is None
