@@ -10,7 +10,6 @@ decision, and a recording must not end because of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -283,6 +282,3 @@ def _xyz(vector: Any) -> FloatArray:  # noqa: ANN401
 
 def _quat(quaternion: Any) -> FloatArray:  # noqa: ANN401
     return np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w], dtype=np.float64)
-
-
-Converter = Callable[[Any], Any]

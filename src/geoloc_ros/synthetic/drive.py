@@ -307,8 +307,8 @@ def drive_paths(
         clock = np.arange(-RATE_HZ, (leave[-1] + 1.0) * RATE_HZ) / RATE_HZ
         smooth = gaussian_filter1d(np.interp(clock, knots, where), 0.25 * RATE_HZ)
         driven = (clock >= 0.0) & (clock < leave[-1])
-        smooth = np.minimum(smooth[driven] - smooth[driven][0], path.length_m)
-        along.append(np.maximum.accumulate(smooth))
+        smooth = np.maximum.accumulate(smooth[driven] - smooth[driven][0])
+        along.append(smooth * min(1.0, path.length_m / max(float(smooth[-1]), 1e-9)))
     parts = [_ride(path, at, height_m, rng) for path, at in zip(paths, along, strict=True)]
     count = sum(len(at) for at in along)
     trajectory = Trajectory(

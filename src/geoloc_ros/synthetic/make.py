@@ -1,0 +1,362 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Make a whole world on disk: imagery, roads, truth, and drives recorded in it.
+
+    OUT/imagery.tif     what the satellite saw
+    OUT/roads.geojson   road centrelines
+    OUT/scene.json      the truth about every place and every drive
+    OUT/drive_00/       rosbag2 (mcap), one per drive
+
+All rays are cast in forked worker processes and never in the parent, because Embree's own threads
+do not survive a fork. The result does not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.errors import ConfigError
+from geoloc_ros.synthetic.crop import crop_imagery, crop_roads
+from geoloc_ros.synthetic.drive import SCENARIOS, Area, Drive, plan_drive
+from geoloc_ros.synthetic.flight import FlightSpec, barometer, plan_flight
+from geoloc_ros.synthetic.odometry_noise import AERIAL_NOISE, dead_reckon
+from geoloc_ros.synthetic.recording import HEIGHT_HZ, Recording, render_frame, write_recording
+from geoloc_ros.synthetic.route import RoadGraph
+from geoloc_ros.synthetic.sensor_rig import AERIAL_CAMERA, CameraSpec, make_rig
+from geoloc_ros.synthetic.traffic import make_traffic
+from geoloc_ros.synthetic.trajectory import Trajectory, smooth_noise
+
+#: Seeds from here up are for evaluation only: never for training, tuning or calibration.
+HELD_OUT_FROM = 900_000
+
+#: Share of the town that a world with an ``outside`` drive leaves out of imagery and roads.
+OUTSIDE_SHARE = 0.3
+
+VEHICLES = ("ground", "aerial")
+_FIRST_STAMP_NS = 1_700_000_000 * 1_000_000_000
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """What to make.
+
+    Attributes:
+        seed: of everything.
+        size_m: side of the square town.
+        style: regional style, None to draw one by the seed.
+        drives: how many.
+        length_m: of each drive.
+        vehicle: ``ground`` or ``aerial``.
+        scenarios: of the drives, in turn; see `drive.SCENARIOS`.
+        camera: None for the vehicle's usual camera.
+        flight: heights and speeds of an aerial vehicle.
+        gap: whether satellite and camera see different times, weathers and errors.
+        odometry: whether /odom is written.
+        gsd_m: resolution of the imagery, m/px.
+    """
+
+    seed: int
+    size_m: float = 1000.0
+    style: str | None = None
+    drives: int = 1
+    length_m: float = 2000.0
+    vehicle: str = "ground"
+    scenarios: tuple[str, ...] = ("plain",)
+    camera: CameraSpec | None = None
+    flight: FlightSpec = dataclasses.field(default_factory=FlightSpec)
+    gap: bool = True
+    odometry: bool = True
+    gsd_m: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be made.
+
+        Raises:
+            ConfigError: a value out of bounds.
+        """
+        if self.vehicle not in VEHICLES:
+            raise ConfigError(f"vehicle {self.vehicle!r} is unknown; choose ground or aerial")
+        unknown = [name for name in self.scenarios if name not in SCENARIOS]
+        if unknown or not self.scenarios:
+            raise ConfigError(
+                f"scenarios {unknown} are unknown; choose from {', '.join(SCENARIOS)}"
+            )
+        if self.vehicle == "aerial" and set(self.scenarios) != {"plain"}:
+            raise ConfigError(f"an aerial vehicle knows no scenario but plain: {self.scenarios}")
+        if not 0 <= self.drives <= 1000:
+            raise ConfigError(f"drives is {self.drives}; it must lie in 0..1000")
+        if not 20.0 <= self.length_m <= 200_000.0:
+            raise ConfigError(f"length is {self.length_m} m; it must lie in 20..200000 m")
+        if not 0.05 <= self.gsd_m <= 5.0:
+            raise ConfigError(f"gsd is {self.gsd_m} m/px; it must lie in 0.05..5 m/px")
+
+    @property
+    def rig(self) -> CameraSpec:
+        """The camera asked for, or the vehicle's usual one."""
+        return self.camera or (CameraSpec() if self.vehicle == "ground" else AERIAL_CAMERA)
+
+
+def make_world(
+    out: Path, spec: WorldSpec, workers: int = 2, progress: bool = True
+) -> dict[str, Any]:
+    """Make a world.
+
+    Args:
+        out: directory to fill; must not hold a world yet.
+        spec: what to make.
+        workers: processes that cast rays; 1 works in this process.
+        progress: show a progress bar.
+
+    Returns:
+        The contents of scene.json.
+
+    Raises:
+        ConfigError: the specification cannot be met, or `out` is taken.
+        BagError: a recording cannot be written.
+    """
+    from geoloc_ros.synthetic.town import make_town
+
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise ConfigError(f"{out} is not empty; remove it or choose another --out")
+    town = make_town(spec.seed, spec.style, spec.size_m)
+    area = indexed_area(spec)
+    recordings = [plan_recording(town, spec, area, number) for number in range(spec.drives)]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create {out}: {error.strerror}") from error
+    _render_all(out, town, spec, recordings, workers, progress)
+    _write_roads(town, out / "roads.geojson")
+    if "outside" in spec.scenarios:
+        crop_imagery(out / "imagery.tif", town.origin, area)
+        crop_roads(out / "roads.geojson", town.origin, area)
+    truth = {
+        **town.scene_truth(),
+        "vehicle": spec.vehicle,
+        "gap": spec.gap,
+        "indexed_area_m": dataclasses.astuple(area),
+        "drives": [_truth(recording) for recording in recordings],
+    }
+    text = json.dumps(truth, sort_keys=True)
+    (out / "scene.json").write_text(text, encoding="utf-8")
+    return truth
+
+
+def indexed_area(spec: WorldSpec) -> Area:
+    """The part of the town that imagery and roads cover."""
+    half = 0.5 * spec.size_m
+    sides = [-half, -half, half, half]
+    if "outside" in spec.scenarios:
+        side = int(np.random.default_rng([spec.seed, 40]).integers(4))
+        sides[side] *= 1.0 - 2.0 * OUTSIDE_SHARE
+    return Area(*sides)
+
+
+def plan_recording(town: Any, spec: WorldSpec, area: Area, number: int) -> Recording:  # noqa: ANN401
+    """Plan one drive: motion, camera, conditions, other vehicles, odometry."""
+    from geoloc_ros.synthetic.conditions import sample_conditions
+
+    streams = [np.random.default_rng([spec.seed, 41, number, k]) for k in range(8)]
+    rig = make_rig(spec.rig, streams[0])
+    drive: Drive | None = None
+    if spec.vehicle == "ground":
+        drive = plan_drive(
+            RoadGraph(town.roads),
+            town.height_m,
+            streams[1],
+            spec.length_m,
+            town.style.driving_side,
+            spec.scenarios[number % len(spec.scenarios)],
+            area,
+        )
+        truth, noise, height = drive.trajectory, None, None
+    else:
+        truth = plan_flight(town.height_m, streams[1], spec.length_m, area, spec.flight)
+        noise = AERIAL_NOISE
+        times = np.arange(0.0, truth.duration_s, 1.0 / HEIGHT_HZ)
+        height = (times, barometer(truth, town.height_m, streams[2], times))
+    frame_s = _frame_times(truth, spec.rig.rate_hz, streams[3])
+    side = town.style.driving_side
+    return Recording(
+        name=f"drive_{number:02d}",
+        seed=(spec.seed, 42, number),
+        truth=truth,
+        rig=rig,
+        conditions=sample_conditions(streams[4], kind="drive", gap=spec.gap),
+        frame_s=frame_s,
+        exposure_ev=_exposure(streams[5], frame_s) * float(spec.gap),
+        start_ns=_FIRST_STAMP_NS + number * 86_400 * 1_000_000_000,
+        drive=drive,
+        traffic=make_traffic(drive, streams[6], side) if drive and spec.gap else None,
+        odometry=dead_reckon(truth, streams[7], noise) if spec.odometry else None,
+        height=height,
+    )
+
+
+def _frame_times(truth: Trajectory, rate_hz: float, rng: np.random.Generator) -> FloatArray:
+    """Capture times with 1 ms of jitter."""
+    times = np.arange(0.05, truth.duration_s - 0.05, 1.0 / rate_hz)
+    return np.asarray(times + np.clip(rng.normal(0.0, 0.001, len(times)), -0.004, 0.004))
+
+
+def _exposure(rng: np.random.Generator, frame_s: FloatArray) -> FloatArray:
+    """Automatic exposure hunting: 0.2 stops within seconds, a jump now and then, stops."""
+    if len(frame_s) == 0:
+        return np.zeros(0)
+    rate = 1.0 / max(float(np.median(np.diff(frame_s, append=frame_s[-1] + 0.1))), 1e-3)
+    hunting = 0.2 * smooth_noise(rng, len(frame_s), 2.5 * rate)
+    jumps = rng.normal(0.0, 0.7, len(frame_s)) * (rng.random(len(frame_s)) < 1.0 / (20.0 * rate))
+    from scipy.signal import lfilter
+
+    return np.asarray(hunting + lfilter([1.0], [1.0, -np.exp(-1.0 / (0.8 * rate))], jumps))
+
+
+# -- casting rays -----------------------------------------------------------------------------
+
+
+class _Workshop:
+    """What a worker process needs; scenes are built when first asked for."""
+
+    def __init__(self, town: Any, spec: WorldSpec, recordings: Sequence[Recording]) -> None:  # noqa: ANN401
+        self.town, self.spec, self.recordings = town, spec, recordings
+        self._rays: tuple[int, FloatArray] | None = None
+        self._scene: tuple[int, Any] | None = None
+
+    def frame(self, job: tuple[int, int]) -> bytes:
+        """JPEG of frame `job[1]` of drive `job[0]`."""
+        from geoloc_ros.synthetic.scene import build_scene
+
+        number, frame = job
+        recording = self.recordings[number]
+        if self._scene is None or self._scene[0] != number:
+            self._scene = (number, build_scene(self.town, "drive", number))
+        if self._rays is None or self._rays[0] != number:
+            self._rays = (number, recording.rig.rays())
+        return render_frame(self._scene[1], self._rays[1], recording, frame)
+
+    def imagery(self, path: Path) -> None:
+        """Write the satellite image."""
+        from geoloc_ros.synthetic.imagery import make_imagery
+
+        make_imagery(
+            self.town, path, gsd_m=self.spec.gsd_m, gap=self.spec.gap, seed=self.spec.seed
+        )
+
+
+_workshop: _Workshop | None = None
+
+
+def _start_worker(workshop: _Workshop) -> None:
+    global _workshop
+    cv2.setNumThreads(1)
+    _workshop = workshop
+
+
+def _frame_job(job: tuple[int, int]) -> bytes:
+    return _need_workshop().frame(job)
+
+
+def _imagery_job(path: Path) -> None:
+    _need_workshop().imagery(path)
+
+
+def _need_workshop() -> _Workshop:
+    if _workshop is None:
+        raise ConfigError("worker was not started by make_world")
+    return _workshop
+
+
+Mapper = Callable[[Sequence[tuple[int, int]]], Iterator[bytes]]
+
+
+@contextlib.contextmanager
+def _ray_casters(workshop: _Workshop, workers: int, imagery: Path) -> Iterator[Mapper]:
+    """Map frame jobs to JPEGs in order; the satellite image is done when the context ends."""
+    if workers <= 1:
+        workshop.imagery(imagery)
+        yield lambda jobs: map(workshop.frame, jobs)
+        return
+    with warnings.catch_warnings():
+        # numpy's idle BLAS threads hold nothing that a fork could lose
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+        pool = multiprocessing.get_context("fork").Pool(workers, _start_worker, (workshop,))
+    with pool:
+        done = pool.apply_async(_imagery_job, (imagery,))
+        yield lambda jobs: pool.imap(_frame_job, jobs, chunksize=4)
+        done.get()
+
+
+def _render_all(
+    out: Path,
+    town: Any,  # noqa: ANN401
+    spec: WorldSpec,
+    recordings: Sequence[Recording],
+    workers: int,
+    progress: bool,
+) -> None:
+    from tqdm import tqdm
+
+    total = sum(len(recording.frame_s) for recording in recordings)
+    workshop = _Workshop(town, spec, recordings)
+    with (
+        _ray_casters(workshop, workers, out / "imagery.tif") as run,
+        tqdm(total=total, unit="frame", desc="making", disable=not progress) as bar,
+    ):
+        for number, recording in enumerate(recordings):
+            bar.set_description(f"{recording.name} of {len(recordings)}")
+            jobs = [(number, frame) for frame in range(len(recording.frame_s))]
+            pictures = _counted(run(jobs), bar)
+            write_recording(out / recording.name, recording, pictures, town.frame)
+        bar.set_description("imagery")
+
+
+def _counted(pictures: Iterator[bytes], bar: Any) -> Iterator[bytes]:  # noqa: ANN401
+    for picture in pictures:
+        bar.update(1)
+        yield picture
+
+
+# -- truth ------------------------------------------------------------------------------------
+
+
+def _write_roads(town: Any, path: Path) -> None:  # noqa: ANN401
+    from geoloc_ros.synthetic.imagery import write_roads_geojson
+
+    write_roads_geojson(town, path)
+
+
+def _truth(recording: Recording) -> dict[str, Any]:
+    """The truth about one drive, as JSON holds it."""
+    drive, truth, rig = recording.drive, recording.truth, recording.rig
+
+    def stamps(intervals: Sequence[tuple[float, float]]) -> list[list[int]]:
+        return [[recording.stamp_ns(a), recording.stamp_ns(b)] for a, b in intervals]
+
+    return {
+        "name": recording.name,
+        "scenario": drive.scenario if drive else "plain",
+        "frames": len(recording.frame_s),
+        "duration_s": truth.duration_s,
+        "length_m": float(truth.distance_m()[-1]),
+        "start_stamp_ns": recording.start_ns,
+        "kidnap_stamps_ns": [recording.stamp_ns(t) for t in truth.kidnap_times_s()],
+        "outside_stamps_ns": stamps(drive.outside_s if drive else ()),
+        "covered_stamps_ns": stamps(drive.covered_s if drive else ()),
+        "T_base_camera_published": rig.T_base_camera.tolist(),
+        "T_base_camera_true": rig.T_base_camera_true.tolist(),
+        "mount_error_rpy_deg": rig.error_rpy_deg.tolist(),
+        "K_true": rig.K_true.tolist(),
+        "conditions": dataclasses.asdict(recording.conditions),
+    }
