@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class LotBuilder:
         self.size_m = size_m
         self.centre = rng.uniform(-0.25, 0.25, 2) * size_m
         self.core_m = rng.uniform(0.12, 0.26) * size_m
-        self.change_share = rng.uniform(0.03, 0.08)
+        self.change_share = rng.uniform(0.035, 0.075)
         self.plots = Plots()
         self.row: _Row | None = None
 
@@ -181,10 +181,6 @@ class LotBuilder:
         if row is not None and rng.random() < 0.75:
             roof_rgb = tinted(rng, row.roof_rgb, 5.0)
         before = tinted(rng, palette[int(rng.integers(len(palette)))], 16.0)
-        draw = rng.random()
-        change = "none"
-        if draw < self.change_share:
-            change = str(rng.choice(["built", "gone", "reroofed"], p=[0.35, 0.25, 0.4]))
         facade = tinted(rng, style.facades[int(rng.integers(len(style.facades)))], 11.0)
         if row is not None and rng.random() < 0.7:
             facade = tinted(rng, row.facade, 6.0)
@@ -194,12 +190,23 @@ class LotBuilder:
             len(self.plots.buildings), kind.name, tuple(parts),
             float(self.terrain.height_m(corners).mean()), storeys, kind.storey_m,
             float(kind.window_m * rng.uniform(0.8, 1.25)), kind.shop, facade,
-            trims[int(rng.integers(len(trims)))], roof_rgb,
-            before if change == "reroofed" else roof_rgb, change, float(rng.random()),
+            trims[int(rng.integers(len(trims)))], roof_rgb, before, "none", float(rng.random()),
             bool(rng.random() < style.solar),
         )
         self.plots.buildings.append(building)
         return building
+
+    def age(self) -> tuple[Building, ...]:
+        """The buildings, 3 to 8 % of them built, gone or re-roofed since the satellite passed."""
+        rng, buildings = self.rng, self.plots.buildings
+        changed = rng.permutation(len(buildings))[: round(self.change_share * len(buildings))]
+        fate = dict.fromkeys(range(len(buildings)), "none")
+        for k in changed:
+            fate[int(k)] = str(rng.choice(["built", "gone", "reroofed"], p=[0.35, 0.25, 0.4]))
+        return tuple(
+            replace(b, change=fate[k], roof_before=b.roof_before if fate[k] == "reroofed" else b.roof)
+            for k, b in enumerate(buildings)
+        )
 
     def _wing(self, main: Part, eaves: float, roof: str) -> list[Part]:
         """A lower or equal wing behind the main part, if the ground there is free."""

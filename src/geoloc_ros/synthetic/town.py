@@ -165,7 +165,7 @@ def make_town(seed: int, style: str | None = None, size_m: float = 1000.0) -> To
     trees, props, slots = _furnish(rng, looks, roads, builder)
     trees = trees + plant(rng, looks, size_m, taken, areas)
     return Town(
-        seed, looks, float(size_m), origin, terrain, roads, tuple(builder.plots.buildings),
+        seed, looks, float(size_m), origin, terrain, roads, builder.age(),
         tuple(_clear_of_roads(trees, roads, size_m)),
         tuple(_clear_of_roads(props, roads, size_m)),
         tuple(areas + builder.plots.areas), np.asarray(slots, dtype=np.float64).reshape(-1, 3),
