@@ -135,7 +135,7 @@ def plant(
     trees: list[Tree] = []
     half = 0.5 * size_m + 40.0
     km2 = (2 * half / 1000.0) ** 2
-    density = 3400 * km2 * (0.4 + 0.6 * style.lawn)
+    density = 3400 * km2 * style.woods * (0.4 + 0.6 * style.lawn)
     spots = rng.uniform(-half, half, (int(density), 2))
     clump = np.sin(spots[:, 0] / 61.0 + rng.uniform(0, 6)) * np.sin(spots[:, 1] / 47.0 + rng.uniform(0, 6))
     spots = spots[(rng.random(len(spots)) < 0.55 + 0.45 * clump) & ~_near_taken(taken, spots)]

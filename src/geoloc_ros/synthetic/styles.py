@@ -125,6 +125,7 @@ class Style:
     water: float = 0.3
     solar: float = 0.08
     pools: float = 0.02
+    woods: float = 1.0
     zebra_style: str = "bars"
 
 
@@ -150,7 +151,7 @@ _ALL = (
         wall="brick", asphalt=(132, 130, 126), pavement=(196, 190, 180), grass=(104, 122, 62),
         soil=(160, 130, 96), lawn=0.92, trees={"broadleaf": 5, "round": 3, "shrub": 2},
         street_trees=0.35, hedge=0.1, fence="wood", poles=0.1, lamp="arm", sky=(92, 140, 205),
-        pools=0.22, relief_m=3.0, parked=0.12, water=0.35, zebra_style="ladder",
+        pools=0.22, woods=1.2, relief_m=3.0, parked=0.12, water=0.35, zebra_style="ladder",
     ),
     _style(
         "us_city", "Illinois, United States", 41.88, -87.67, plan="grid",
@@ -191,7 +192,7 @@ _ALL = (
         wall="plaster", asphalt=(108, 108, 110), pavement=(168, 166, 162), grass=(88, 132, 56),
         soil=(118, 94, 70), lawn=0.88, trees={"broadleaf": 5, "conifer": 3, "round": 3, "shrub": 2},
         street_trees=0.25, hedge=0.5, fence="wood", poles=0.02, lamp="post", sky=(104, 150, 212),
-        relief_m=6.0, parked=0.3, solar=0.3,
+        woods=1.3, relief_m=6.0, parked=0.3, solar=0.3,
     ),
     _style(
         "nl_canal", "Utrecht, Netherlands", 52.09, 5.11, plan="grid",
@@ -247,7 +248,7 @@ _ALL = (
         wall="wood", asphalt=(110, 110, 110), pavement=(140, 138, 134), grass=(94, 122, 62),
         soil=(126, 110, 88), lawn=0.85, trees={"conifer": 6, "birch": 4, "broadleaf": 1},
         street_trees=0.12, hedge=0.15, fence="none", poles=0.15, lamp="arm", sky=(122, 166, 214),
-        relief_m=9.0, parked=0.06, water=0.8,
+        woods=2.8, relief_m=9.0, parked=0.06, water=0.8,
     ),
     _style(
         "jp_dense", "Aichi, Japan", 35.17, 136.92, plan="grid",
@@ -305,7 +306,7 @@ _ALL = (
         wall="panel", asphalt=(106, 106, 108), pavement=(164, 162, 160), grass=(92, 126, 60),
         soil=(122, 104, 84), lawn=0.9, trees={"broadleaf": 5, "poplar": 3, "birch": 2, "shrub": 2},
         street_trees=0.35, hedge=0.25, fence="none", poles=0.05, lamp="arm", sky=(118, 158, 206),
-        relief_m=1.5, parked=0.45,
+        woods=1.4, relief_m=1.5, parked=0.45,
     ),
 )
 
