@@ -32,9 +32,10 @@ setup: $(VENV)/.run-ready ## a virtual environment with the geoloc command
 setup-dev: $(VENV)/.dev-ready ## the same with the tools for development
 
 demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/report.html
-	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --kidnap --out $(DEMO)/world --force
-	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index --force
-	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --model models/perspective --imagery $(DEMO)/world/imagery.tif --truth /ground_truth/pose --out $(DEMO) --force
+	rm -rf $(DEMO)
+	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --scenario kidnap --out $(DEMO)/world
+	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index
+	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --imagery $(DEMO)/world/imagery.tif --truth /ground_truth/pose --out $(DEMO)
 	@echo "==> open $(DEMO)/report.html in a browser"
 
 test: setup-dev ## run the tests

@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`geoloc calibrate`: fit a model's likelihood and covariance on made worlds."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from geoloc_ros import config
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "calibrate",
+        help="fit what a model's similarity and the covariance are worth",
+        description="Turn similarity into likelihood and scale the published covariance, on "
+        "drives that were not used in training. The result goes into the model card (model.json).",
+        epilog="example: geoloc synth make --seed 3001 --scenario kidnap --out cal/3001; "
+        "geoloc calibrate perspective cal/3001 --work cal/work",
+    )
+    parser.add_argument("model", help="model package: a name or a directory")
+    parser.add_argument("worlds", type=Path, nargs="+", help="made worlds with drives")
+    parser.add_argument("--work", type=Path, required=True, help="folder for indexes and replays")
+    parser.add_argument("--config", type=Path, help="YAML file; see 'geoloc config dump'")
+    parser.add_argument("--grid", action="store_true", help="index on a grid, not along roads")
+    parser.add_argument("--pitch", type=float, default=8.0, help="distance of grid points, m")
+    parser.add_argument("--headings", type=int, default=16, help="headings per grid point")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from geoloc_ros.encoders.registry import find_model
+    from geoloc_ros.index.policy import SamplingPolicy
+    from geoloc_ros.training.calibrate import calibrate
+
+    policy = SamplingPolicy(
+        kind="grid" if arguments.grid else "roads",
+        pitch_m=arguments.pitch,
+        headings=arguments.headings,
+    )
+    names = " ".join(path.name for path in arguments.worlds)
+    fitted = calibrate(
+        find_model(arguments.model),
+        arguments.worlds,
+        arguments.work,
+        config.load(arguments.config),
+        policy,
+        command=f"geoloc calibrate {Path(arguments.model).name}: worlds {names}",
+    )
+    for name, value in dataclasses.asdict(fitted.calibration).items():
+        print(f"{name:>18}  {value}")
+    return 0

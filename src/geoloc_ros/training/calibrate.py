@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Fit what a model card says about similarity and covariance, on drives kept for that purpose.
+
+Two passes over made worlds: similarities at true and at random poses give temperature and levels
+(`filtering.calibration.fit_similarity`); replays with those give the errors that the published
+covariance has to cover (`fit_covariance`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from geoloc_ros.bags import messages
+from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.bags.recording import Recording
+from geoloc_ros.bags.replay import Replay, ReplayInputs
+from geoloc_ros.cameras.views import make_views
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+from geoloc_ros.encoders.package import Calibration, ModelPackage
+from geoloc_ros.errors import ImageDecodeError, TrainingError
+from geoloc_ros.evaluation import columns, tables
+from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
+from geoloc_ros.filtering.calibration import fit_covariance, fit_similarity
+from geoloc_ros.geo import se2
+from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.index.build import build_index
+from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.roads import read_roads
+
+logger = logging.getLogger(__name__)
+
+TRUTH_TOPIC = "/ground_truth/pose"
+EVERY_M = 5.0
+WRONG_POSES = 256
+#: random poses nearer than this to the truth are not wrong
+WRONG_BEYOND_M = 30.0
+
+
+@dataclass(slots=True)
+class Samples:
+    """Similarities of images at the true pose and at wrong ones."""
+
+    matched: list[float] = field(default_factory=list)
+    background: list[FloatArray] = field(default_factory=list)
+
+
+def index_world(
+    world: Path, package: ModelPackage, out: Path, policy: SamplingPolicy | None = None
+) -> Path:
+    """Index a made world's imagery, along its roads unless the policy says grid.
+
+    An index that is already there and fits the model is kept.
+    """
+    policy = policy or SamplingPolicy()
+    if (out / "manifest.json").exists():
+        return out
+    ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
+    roads = read_roads(world / "roads.geojson", ortho.frame) if policy.kind == "roads" else None
+    build_index(ortho, package, OnnxEncoder(package, threads=2), out, policy, roads=roads)
+    return out
+
+
+def calibrate(
+    package: ModelPackage,
+    worlds: Sequence[Path],
+    work: Path,
+    config: Config,
+    policy: SamplingPolicy | None = None,
+    command: str = "",
+) -> ModelPackage:
+    """Fit the calibration on made worlds and save it in the model card.
+
+    Args:
+        package: the model; its `model.json` is rewritten.
+        worlds: directories of `geoloc synth make`, none of them used in training.
+        work: folder for indexes and replays.
+        config: the tree the replays run with.
+        policy: how the worlds are indexed.
+        command: goes into the card.
+
+    Raises:
+        TrainingError: too few usable images or estimates.
+    """
+    samples = Samples()
+    indexes = {w: index_world(w, package, work / f"{w.name}.index", policy) for w in worlds}
+    for world, path in indexes.items():
+        for drive in _drives(world):
+            _collect(package, ShardedIndex.open(path, package), drive, config, samples)
+    fitted = fit_similarity(
+        np.array(samples.matched), np.array(samples.background), fitted_on=command
+    )
+    package = _saved(package, fitted)
+    logger.info("similarity: %s", fitted)
+    scale = _fit_scale(package, indexes, work, config)
+    return _saved(package, dataclasses.replace(fitted, covariance_scale=scale))
+
+
+def _drives(world: Path) -> Iterator[Path]:
+    found = sorted(path for path in world.glob("drive_*") if path.is_dir())
+    if not found:
+        raise TrainingError(f"{world} holds no drive_NN; make one with 'geoloc synth make'")
+    yield from found
+
+
+def _saved(package: ModelPackage, calibration: Calibration) -> ModelPackage:
+    changed = dataclasses.replace(package, calibration=calibration)
+    changed.save()
+    return changed
+
+
+def _collect(
+    package: ModelPackage, index: ShardedIndex, drive: Path, config: Config, samples: Samples
+) -> None:
+    """Similarities of a drive's images every few metres."""
+    encoder = OnnxEncoder(package, threads=2)
+    rng = np.random.default_rng(config.random_seed)
+    entries = index.poses
+    with BagReader(drive) as reader:
+        recording = Recording(reader, config.input)
+        views = make_views(recording.camera, recording.T_base_camera, package)
+        truth = columns.truth_from(*recording.truth(TRUTH_TOPIC, index.manifest.frame))
+        wanted = _Every(truth, EVERY_M)
+        heights: dict[int, float] = {}
+        for stamp_ns, topic, message in tqdm(
+            recording.records(), desc=drive.parent.name, unit="msg"
+        ):
+            if topic == recording.topics.height:
+                heights[0] = messages.height_m(message)
+            if topic != recording.topics.image or not wanted(stamp_ns):
+                continue
+            pose, known = interpolate_truth(truth, [stamp_ns])
+            if not known[0]:
+                continue
+            try:
+                view = views.build(messages.image_rgb(message), heights.get(0))
+            except ImageDecodeError:
+                continue
+            descriptor = encoder.encode_query(view.image[None])[0]
+            anchor = se2.compose(pose[0], (*view.anchor_offset_m, 0.0))
+            wrong = entries[rng.integers(0, len(entries), WRONG_POSES)]
+            near = np.hypot(*(wrong[:, :2] - anchor[:2]).T) < WRONG_BEYOND_M
+            at, supported = index.similarity_at(descriptor, np.vstack([anchor, wrong]))
+            if supported[0]:
+                background = np.where(near | ~supported[1:], np.median(at[1:]), at[1:])
+                samples.matched.append(float(at[0]))
+                samples.background.append(background.astype(np.float64))
+
+
+class _Every:
+    """Whether another stretch of truth has been driven since the last stamp taken."""
+
+    def __init__(self, truth: columns.Truth, step_m: float) -> None:
+        self._stamps = truth.stamp_ns.astype(np.float64)
+        self._along = distance_along_m(truth)
+        self._step_m = step_m
+        self._next_m = 0.0
+
+    def __call__(self, stamp_ns: int) -> bool:
+        here = float(np.interp(stamp_ns, self._stamps, self._along))
+        if here < self._next_m:
+            return False
+        self._next_m = here + self._step_m
+        return True
+
+
+def _fit_scale(
+    package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
+) -> float:
+    """Covariance factor from replays of every drive with factor one."""
+    errors: list[FloatArray] = []
+    covs: list[FloatArray] = []
+    for world, index in indexes.items():
+        for drive in _drives(world):
+            out = work / f"{world.name}_{drive.name}"
+            inputs = ReplayInputs(
+                bag=drive,
+                index=index,
+                out=out,
+                model=str(package.root),
+                truth_topic=TRUTH_TOPIC,
+                force=True,
+            )
+            Replay(inputs, config).run()
+            estimates, truth = tables.read_estimates(out), tables.read_truth(out)
+            if truth is None:
+                continue
+            true, known = interpolate_truth(truth, estimates.stamp_ns)
+            use = known & estimates.localised
+            delta = estimates.poses[use] - true[use]
+            delta[:, 2] = se2.wrap_angle(delta[:, 2])
+            errors.append(delta)
+            covs.append(estimates.cov_xy_yaw[use])
+    return fit_covariance(np.concatenate(errors), np.concatenate(covs))
