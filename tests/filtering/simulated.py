@@ -120,7 +120,9 @@ def drive(town: Town, case: Case, rng: np.random.Generator) -> np.ndarray:
         if turn_left == 0 and not outside and to_cross < 1.0:
             heading = np.array([np.cos(pose[2]), np.sin(pose[2])])
             beyond = pose[:2] + heading * BLOCK_M
-            options = [-1.0, 1.0] + ([0.0, 0.0] if np.all((beyond > 0) & (beyond < town.size_m)) else [])
+            options = [-1.0, 1.0] + (
+                [0.0, 0.0] if np.all((beyond > 0) & (beyond < town.size_m)) else []
+            )
             turn = float(rng.choice(options))
             turn_left = steps_of_turn if turn else 0
             if not turn:
@@ -205,16 +207,25 @@ def score(truth: np.ndarray, estimates: list[PoseEstimate], case: Case) -> dict[
     error = poses - truth
     error[:, 2] = se2.wrap_angle(np.nan_to_num(error[:, 2]))
     distance = np.hypot(error[:, 0], error[:, 1])
-    sigma = np.array([np.sqrt(max(np.linalg.eigvalsh(np.nan_to_num(e.cov_xy_yaw))[-1], 1e-9)) for e in estimates])
-    nees = np.array([
-        d @ np.linalg.solve(e.cov_xy_yaw, d) if np.all(np.isfinite(d)) and loc else np.nan
-        for d, e, loc in zip(error, estimates, localised, strict=True)
-    ])
+    sigma = np.array(
+        [
+            np.sqrt(max(np.linalg.eigvalsh(np.nan_to_num(e.cov_xy_yaw))[-1], 1e-9))
+            for e in estimates
+        ]
+    )
+    nees = np.array(
+        [
+            d @ np.linalg.solve(e.cov_xy_yaw, d) if np.all(np.isfinite(d)) and loc else np.nan
+            for d, e, loc in zip(error, estimates, localised, strict=True)
+        ]
+    )
     first = int(np.argmax(localised)) if localised.any() else -1
     out = {
         "median": float(np.median(distance[localised])) if localised.any() else np.nan,
         "p95": float(np.percentile(distance[localised], 95)) if localised.any() else np.nan,
-        "yaw": float(np.rad2deg(np.median(np.abs(error[localised, 2])))) if localised.any() else np.nan,
+        "yaw": float(np.rad2deg(np.median(np.abs(error[localised, 2]))))
+        if localised.any()
+        else np.nan,
         "avail": float(localised[first:].mean()) if first >= 0 else 0.0,
         "wrong": float((distance > 3 * sigma)[localised].mean()) if localised.any() else 0.0,
         "far": float((distance > 15)[localised].mean()) if localised.any() else 0.0,
@@ -251,7 +262,9 @@ def levels(noise: float) -> Calibration:
     for _ in range(400):
         place = town.entries[rng.integers(len(town.entries))]
         query = town.describe(place[None])[0]
-        query = query + noise * np.exp(0.25 * rng.standard_normal()) * rng.standard_normal(dim) / np.sqrt(dim)
+        query = query + noise * np.exp(0.25 * rng.standard_normal()) * rng.standard_normal(
+            dim
+        ) / np.sqrt(dim)
         query /= np.linalg.norm(query)
         near = place + rng.uniform(-1, 1, (1, 3)) * [1.0, 1.0, 0.04]
         matched.append(town.describe(near) @ query)
@@ -280,7 +293,9 @@ def main() -> None:
                 else f"{key} {np.nanmean([r[key] for r in rows]):.3f}"
                 for key in keys
             )
-            print(f"  {case.name:10s} R1 {r1:.2f} R50 {r50:.2f} s {matched:.2f} | {line}", flush=True)
+            print(
+                f"  {case.name:10s} R1 {r1:.2f} R50 {r50:.2f} s {matched:.2f} | {line}", flush=True
+            )
 
 
 if __name__ == "__main__":

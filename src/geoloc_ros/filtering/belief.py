@@ -49,6 +49,7 @@ MERGE_RAD = np.deg2rad(12.0)
 LOW_SIMILARITY = 0.35
 SUPPORT_SIMILARITY = 0.5
 LEVEL_OVER_M = 10.0
+BLOCKED_OVER_M = 20.0
 MAX_EVIDENCE = 12.0
 BIRTHS = 20
 TIGHT_PRIOR_M = 30.0
@@ -91,6 +92,7 @@ class Belief:
         self._searched_at_m = -np.inf
         self._similarity = float("nan")
         self._supported = 1.0
+        self._contradicted = False
         self._status = Status.UNINITIALISED
         self._odometry: tuple[Reason, ...] = ()
         self._reset_reason = reason
@@ -124,7 +126,7 @@ class Belief:
     def wants_candidates(self) -> bool:
         """Whether a global search for the coming image would be used."""
         every = self._config.decorrelation_m
-        if self._status is not Status.LOCALISED:
+        if self._status is not Status.LOCALISED or self._contradicted:
             every *= 0.5
         return self.wants_image() and self.distance_m - self._searched_at_m >= every
 
@@ -335,7 +337,7 @@ class Belief:
         temper = min(1.0, moved_m / config.decorrelation_m)
         each = np.where(modes.born, 1.0, temper)
         ratio = self._model.log_ratio(similarity, supported)
-        evidence = modes.weigh(each[modes.owner] * ratio)
+        evidence = self._unblock(modes.weigh(each[modes.owner] * ratio), moved_m)
         evidence = np.minimum(evidence, each * min(self._model.best, MAX_IMAGE_EVIDENCE))
         modes.log_mass = modes.log_mass + evidence
         grown = np.clip(modes.evidence + evidence, 0.0, MAX_EVIDENCE)
@@ -354,7 +356,23 @@ class Belief:
         modes.born = np.zeros(len(modes), dtype=bool)
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])
+        self._contradicted = bool(modes.low_m[lead] > 1.0)
         self._supported = float(modes.mean_of(supported.astype(np.float64))[lead])
+
+    def _unblock(self, evidence: FloatArray, moved_m: float) -> FloatArray:
+        """Evidence (M,) of an image, given that a view once blocked stays so for a while.
+
+        A two-state hidden Markov model per mode (seen, blocked); a blocked view says nothing.
+        Without it a lorry that hides the view for 20 m would count as four independent images
+        against the truth.
+        """
+        modes, stationary = self._modes, self._config.outlier_share
+        stays = np.exp(-moved_m / BLOCKED_OVER_M)
+        before = stationary + np.where(modes.born, 0.0, modes.blocked - stationary) * stays
+        clear = np.log1p(-before) + evidence
+        total = np.logaddexp(clear, np.log(before))
+        modes.blocked = np.exp(np.log(before) - total)
+        return np.asarray(total)
 
     def _normalise(self) -> None:
         total = float(np.logaddexp.reduce(np.append(self._modes.log_mass, self._log_null)))

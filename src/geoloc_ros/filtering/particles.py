@@ -23,6 +23,7 @@ BoolArray = npt.NDArray[np.bool_]
 JITTER_M = 0.1
 JITTER_RAD = np.deg2rad(0.2)
 JITTER_SHARE = 0.1
+PER_MODE = ("counts", "log_mass", "evidence", "support_m", "low_m", "level", "blocked", "born")
 
 
 class Modes:
@@ -37,6 +38,7 @@ class Modes:
         support_m: (M,) driving during which the mode was supported by images.
         low_m: (M,) driving for which images have contradicted the mode, a bounded cumulative sum.
         level: (M,) running mean of the normalised similarity (wrong places 0, right ones 1).
+        blocked: (M,) probability that the view is blocked, given that the mode is right.
         born: (M,) True until the mode has been weighed once.
     """
 
@@ -49,6 +51,7 @@ class Modes:
         self.support_m = np.zeros(0)
         self.low_m = np.zeros(0)
         self.level = np.zeros(0)
+        self.blocked = np.zeros(0)
         self.born: BoolArray = np.zeros(0, dtype=bool)
         self._index()
 
@@ -76,6 +79,7 @@ class Modes:
         self.support_m = np.concatenate([self.support_m, np.zeros(born)])
         self.low_m = np.concatenate([self.low_m, np.zeros(born)])
         self.level = np.concatenate([self.level, np.zeros(born)])
+        self.blocked = np.concatenate([self.blocked, np.zeros(born)])
         self.born = np.concatenate([self.born, np.ones(born, dtype=bool)])
         self._index()
 
@@ -85,7 +89,7 @@ class Modes:
             return
         mine = wanted[self.owner]
         self.poses, self.log_weights = self.poses[mine], self.log_weights[mine]
-        for name in ("counts", "log_mass", "evidence", "support_m", "low_m", "level", "born"):
+        for name in PER_MODE:
             setattr(self, name, getattr(self, name)[wanted])
         self._index()
 

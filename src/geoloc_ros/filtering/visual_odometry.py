@@ -14,17 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros.cameras.features import FeatureExtractor, Features, Index, match
 from geoloc_ros.datatypes import FloatArray, Image, Motion, Reason
 from geoloc_ros.errors import OdometryError
-from geoloc_ros.filtering.two_frame import TwoFrame, solve
+from geoloc_ros.geo.two_frame import TwoFrame, solve
 from geoloc_ros.geo import se2
-
-Descriptors = npt.NDArray[np.float32]
-Index = npt.NDArray[np.intp]
 
 MIN_HEIGHT_M = 0.2
 
@@ -80,7 +77,7 @@ class _Keyframe:
     stamp_ns: int
     height_m: float
     rays: FloatArray
-    descriptors: Descriptors
+    features: Features
     depth_m: FloatArray
 
 
@@ -117,7 +114,11 @@ class PlanarVisualOdometry:
         self._lever = np.array([mount[0, 3], mount[1, 3], 0.0])
         self._mount_height_m = float(mount[2, 3])
         self._options = options or VisualOdometryOptions()
-        self._sift = cv2.SIFT.create(nfeatures=self._options.features, contrastThreshold=0.02)
+        self._extractor = FeatureExtractor(self._options.features, self._options.work_width_px)
+        middle = np.array([self._camera.width / 2, self._camera.height / 2])
+        beside = middle + [self._extractor.scale(self._camera.width), 0.0]
+        near = self._rays(np.stack([middle, beside]))
+        self._pixel_rad = float(np.linalg.norm(near[0] - near[1]))
         self.reset()
 
     @property
@@ -173,7 +174,7 @@ class PlanarVisualOdometry:
 
     def _between(self, key: _Keyframe, current: _Keyframe, from_ns: int) -> Motion:
         options = self._options
-        i, j = _match(key.descriptors, current.descriptors, options.match_ratio)
+        i, j = match(key.features, current.features, options.match_ratio)
         if len(i) < options.min_inliers:
             return self._lost_sight(current, from_ns)
         depth_m = self._ground_depth_m if np.isfinite(self._ground_depth_m) else key.height_m
@@ -276,23 +277,15 @@ class PlanarVisualOdometry:
         return self._height_m
 
     def _extract(self, stamp_ns: int, rgb: Image, height_m: float) -> _Keyframe:
-        gray = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-        width = min(self._options.work_width_px, gray.shape[1])
-        size = width, max(1, round(gray.shape[0] * width / gray.shape[1]))
-        if size[0] != gray.shape[1]:
-            gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        points, raw = self._sift.detectAndCompute(gray, None)
-        ratio = np.array([self._camera.width / size[0], self._camera.height / size[1]])
-        # pixel centres are integers: the outer edge at -0.5 stays where it is
-        uv = (np.array([p.pt for p in points]).reshape(-1, 2) + 0.5) * ratio - 0.5
-        middle = np.array([self._camera.width / 2, self._camera.height / 2])
-        near = self._camera.unproject(np.stack([middle, middle + np.array([ratio[0], 0.0])]))
-        self._pixel_rad = float(np.linalg.norm(near[0] - near[1]))
-        rays = self._camera.unproject(uv) @ self._rotation.T if len(uv) else np.zeros((0, 3))
-        descriptors = (
-            np.zeros((0, 128), np.float32) if raw is None else _root(np.asarray(raw, np.float32))
-        )
-        return _Keyframe(stamp_ns, height_m, rays, descriptors, np.full(len(rays), np.nan))
+        features = self._extractor.extract(rgb)
+        ratio = np.array([self._camera.width / rgb.shape[1], self._camera.height / rgb.shape[0]])
+        rays = self._rays((features.uv + 0.5) * ratio - 0.5)
+        nothing = np.full(len(rays), np.nan)
+        return _Keyframe(stamp_ns, height_m, rays, features, nothing)
+
+    def _rays(self, uv: FloatArray) -> FloatArray:
+        """Levelled unit rays (N, 3) of pixels of the full-size picture."""
+        return np.asarray(self._camera.unproject(uv) @ self._rotation.T)
 
     def _base_motion(self, shift: FloatArray, yaw_rad: float) -> FloatArray:
         """Motion of the base, of which the camera's levelled frame is `lever` away."""
@@ -333,27 +326,3 @@ def _covariance(shift: FloatArray, sigma: float, found: TwoFrame) -> FloatArray:
     cov[:2, :2] = rotation @ np.diag([along, across]) @ rotation.T
     cov[2, 2] = found.sigma_yaw_rad**2 + np.radians(0.1) ** 2
     return cov
-
-
-def _root(descriptors: Descriptors) -> Descriptors:
-    """Square roots of L1-normalised descriptors (Arandjelovic and Zisserman, CVPR 2012)."""
-    total = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
-    return np.asarray(np.sqrt(descriptors / total), dtype=np.float32)
-
-
-def _match(a: Descriptors, b: Descriptors, ratio: float) -> tuple[Index, Index]:
-    """Mutual nearest neighbours whose distance beats the second best (Lowe, IJCV 2004)."""
-    if len(a) < 2 or len(b) < 2:
-        empty = np.zeros(0, dtype=np.intp)
-        return empty, empty
-    dot = a @ b.T
-    rows = np.arange(len(a))
-    best = dot.argmax(axis=1)
-    top = dot[rows, best]
-    mutual = dot.argmax(axis=0)[best] == rows
-    dot[rows, best] = -1.0
-    second = dot.max(axis=1)
-    # unit vectors: squared distance is 2 - 2 dot
-    distinct = (1.0 - top) < ratio**2 * (1.0 - second)
-    keep = np.flatnonzero(mutual & distinct)
-    return keep, best[keep]
