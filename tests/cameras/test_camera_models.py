@@ -163,3 +163,10 @@ def test_a_simulator_without_distortion_is_accepted():
 def test_intrinsics_cannot_be_changed_by_accident():
     with pytest.raises(ValueError, match="read-only"):
         camera().K[0, 0] = 1.0
+
+
+def test_an_off_centre_principal_point_is_worth_a_word(caplog):
+    camera()
+    assert not caplog.messages
+    camera(width=1280, height=720)
+    assert "another resolution" in caplog.text

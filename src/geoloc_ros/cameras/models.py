@@ -8,6 +8,7 @@ the picture spans [-0.5, width - 0.5] x [-0.5, height - 0.5].
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +19,16 @@ import numpy.typing as npt
 from geoloc_ros.cameras.distortion import Distortion, DistortionModel, FloatArray
 from geoloc_ros.errors import CameraError
 
+_log = logging.getLogger(__name__)
+
 #: Largest relative difference of aspect ratio that still counts as a plain resize.
 MAX_ASPECT_CHANGE = 0.005
 #: Focal length in picture widths: 0.1 is 157 degrees wide, 20 is 2.9 degrees.
 FOCAL_RANGE_WIDTHS = (0.1, 20.0)
 #: Largest ratio of the two focal lengths.
 MAX_FOCAL_RATIO = 2.0
+#: Distance of the principal point from the middle, in picture sides, that earns a warning.
+MAX_OFF_CENTRE = 0.2
 MIN_SIDE_PX = 16
 
 _D_LENGTHS: dict[str, tuple[int, ...]] = {
@@ -87,7 +92,7 @@ class CameraModel:
                 implausible, principal point outside the picture, unknown distortion model, wrong
                 number of coefficients, or a lens formula that folds back inside the picture.
         """
-        intrinsics = np.asarray(K, dtype=np.float64)
+        intrinsics = np.asarray(K, dtype=np.float64).ravel()
         if intrinsics.size != 9:
             raise CameraError(f"K has {intrinsics.size} values, 9 are needed; {_NEXT}")
         model = distortion_model or ("plumb_bob" if len(D) == 0 else "")
@@ -96,7 +101,17 @@ class CameraModel:
                 f"distortion model {distortion_model!r} is unknown; known: "
                 f"{', '.join(_D_LENGTHS)}; rectify the images or recalibrate with one of these"
             )
-        return CameraModel(width, height, intrinsics.reshape(3, 3), model, np.asarray(D))  # type: ignore[arg-type]
+        camera = CameraModel(width, height, intrinsics.reshape(3, 3), model, np.asarray(D))  # type: ignore[arg-type]
+        share = intrinsics[[2, 5]] / (width, height)
+        if np.abs(share - 0.5).max() > MAX_OFF_CENTRE:
+            _log.warning(
+                "principal point (%.0f, %.0f) px is far from the middle of %dx%d px: if the "
+                "images are not cropped, this CameraInfo is of another resolution",
+                *intrinsics[[2, 5]],
+                width,
+                height,
+            )
+        return camera
 
     @staticmethod
     def from_hfov(width: int, height: int, hfov_deg: float) -> CameraModel:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import rasterio
+from pyproj.enums import TransformDirection
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import reproject
@@ -31,8 +32,10 @@ from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 
 _log = logging.getLogger(__name__)
 
-#: Largest raster handled in memory, pixels (4 bytes each, twice).
-MAX_PIXELS = 600_000_000
+#: Largest raster handled in memory, pixels; reading takes up to 15 bytes for each.
+MAX_PIXELS = 400_000_000
+#: Threads of GDAL's warper; the result does not depend on it.
+_WARP_THREADS = 4
 _EDGE_POINTS = 33
 _GEO_ERRORS = (RasterioError, pyproj.exceptions.ProjError, ValueError)
 
@@ -86,6 +89,19 @@ class Grid:
             self.north_m - self.height * self.gsd_m,
         )
         return self.west_m, south, east, self.north_m
+
+
+def check_bounds(bounds_m: Bounds) -> None:
+    """Refuse what is no area.
+
+    Raises:
+        ImageryError: not four finite numbers.
+    """
+    if len(bounds_m) != 4 or not np.isfinite(bounds_m).all():
+        raise ImageryError(
+            f"area {tuple(bounds_m)} is not west, south, east, north in metres; four finite "
+            "numbers are needed"
+        )
 
 
 def check_size(width: int, height: int, what: str) -> None:
@@ -208,12 +224,28 @@ class LocalMap:
                 f"{self.path} does not fit the local plane: {error}; or give bounds_m"
             ) from error
 
-    def native_gsd_m(self) -> float:
-        """Side of a source pixel on the ground at the raster's centre (geometric mean)."""
+    def native_gsd_m(self, bounds_m: Bounds | None = None) -> float:
+        """Side of a source pixel on the ground (geometric mean) in the middle of an area.
+
+        Args:
+            bounds_m: west, south, east, north; None: the middle of the raster.
+        """
         u, v = 0.5 * self._dataset.width, 0.5 * self._dataset.height
+        if bounds_m is not None:
+            west, south, east, north = bounds_m
+            column, row = self._to_pixels([0.5 * (west + east)], [0.5 * (south + north)])
+            u, v = float(column[0]), float(row[0])
         corners = self.to_plane(np.array([u, u + 1.0, u]), np.array([v, v, v + 1.0]))
         right, down = corners[1] - corners[0], corners[2] - corners[0]
         return float(np.sqrt(abs(right[0] * down[1] - right[1] * down[0])))
+
+    def _to_pixels(self, x_m: Any, y_m: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401
+        """Fractional columns and rows (N,) of plane positions; 0 is the outer edge."""
+        x, y = self._planar.transform(x_m, y_m, direction=TransformDirection.INVERSE)
+        columns, rows = _apply(~self._dataset.transform, np.asarray(x), np.asarray(y))
+        if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+            raise ImageryError(f"the requested area lies outside the projection of {self.path}")
+        return columns, rows
 
     def window(self, grid: Grid) -> Window | None:
         """Source pixels that can touch the grid, None if there are none."""
@@ -222,10 +254,7 @@ class LocalMap:
         x, y = (
             a.ravel() for a in np.meshgrid(west + t * (east - west), south + t * (north - south))
         )
-        x, y = self._planar.transform(x, y, direction=pyproj.enums.TransformDirection.INVERSE)
-        columns, rows = _apply(~self._dataset.transform, np.asarray(x), np.asarray(y))
-        if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
-            raise ImageryError(f"the requested area lies outside the projection of {self.path}")
+        columns, rows = self._to_pixels(x, y)
         margin = 8.0
         left, right = np.clip(
             [columns.min() - margin, columns.max() + margin], 0, self._dataset.width
@@ -254,7 +283,7 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
             f"{local.path} covers {_text(local.bounds_m())} m but {_text(grid.bounds_m)} m (west, "
             "south, east, north of the local plane) was asked for; they do not overlap"
         )
-    coarser = grid.gsd_m / local.native_gsd_m()
+    coarser = grid.gsd_m / local.native_gsd_m(grid.bounds_m)
     # Read big sources at half the grid's pixel: overviews and averaging make that cheap.
     reduction = max(1.0, 0.5 * coarser)
     shape = (
@@ -279,6 +308,7 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
             dst_transform=target,
             dst_crs=local.frame.crs,
             dst_alpha=4,
+            num_threads=_WARP_THREADS,
             resampling=Resampling.average if coarser / reduction > 1.3 else Resampling.cubic,
         )
     except RasterioError as error:

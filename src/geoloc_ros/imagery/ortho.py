@@ -17,7 +17,7 @@ import numpy as np
 from geoloc_ros.datatypes import Image, Mask
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.geo.wgs84 import LocalFrame
-from geoloc_ros.imagery.geotiff import Bounds, Grid, LocalMap, open_raster, read_grid
+from geoloc_ros.imagery.geotiff import Bounds, Grid, LocalMap, check_bounds, open_raster, read_grid
 
 _log = logging.getLogger(__name__)
 
@@ -84,12 +84,14 @@ class OrthoImage:
                 large for memory or for the plane.
         """
         path = Path(path)
+        if bounds_m is not None:
+            check_bounds(bounds_m)
         with open_raster(path) as dataset:
             local = LocalMap(dataset, path, frame)
-            area = bounds_m or local.bounds_m()
-            native = local.native_gsd_m()
-            check_gsd(gsd_m or native)
-            grid = Grid.covering(area, gsd_m or native)
+            native = local.native_gsd_m(bounds_m)
+            gsd = native if gsd_m is None else gsd_m
+            check_gsd(gsd, str(path))
+            grid = Grid.covering(bounds_m or local.bounds_m(), gsd)
             rgb, valid, scaling = read_grid(dataset, local, grid)
             tags = {key.lower(): value for key, value in dataset.tags().items()}
             provenance = {
@@ -129,7 +131,7 @@ class OrthoImage:
         return tuple(round(float(value), 7) for value in box)  # type: ignore[return-value]
 
 
-def check_gsd(gsd_m: float) -> None:
+def check_gsd(gsd_m: float, what: str = "imagery") -> None:
     """Refuse pixel sizes on which no vehicle can be found.
 
     Raises:
@@ -138,8 +140,8 @@ def check_gsd(gsd_m: float) -> None:
     low, high = GSD_RANGE_M
     if not low <= gsd_m <= high:
         raise ImageryError(
-            f"pixel size on the ground is {gsd_m:g} m; it must lie in {low:g}..{high:g} m: use "
-            "imagery of about 0.5 m, or check the CRS's unit"
+            f"{what}: pixel size on the ground is {gsd_m:g} m; it must lie in {low:g}..{high:g} m:"
+            " use imagery of about 0.5 m, or check the CRS's unit"
         )
 
 
