@@ -128,7 +128,7 @@ def _fill(package: ModelPackage) -> tuple[float, float, float]:
 
 
 def _imagery(ortho: OrthoImage) -> ImageryRecord:
-    digest = hashlib.sha256(memoryview(np.ascontiguousarray(ortho.rgb)))
+    digest = hashlib.sha256(np.ascontiguousarray(ortho.rgb).data)
     digest.update(np.packbits(ortho.valid).tobytes())
     digest.update(repr((ortho.valid.shape, ortho.west_m, ortho.north_m, ortho.gsd_m)).encode())
     known = {key: str(ortho.provenance.get(key) or "") for key in ("licence", "attribution")}

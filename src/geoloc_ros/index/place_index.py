@@ -126,6 +126,14 @@ class ShardedIndex:
         inside = None if region is None else self._inside(region)
         return self._exact(self._checked(descriptor), k, inside)
 
+    def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
+        """Like `search`, always by the graphs, however small the index.
+
+        Raises:
+            IndexMismatchError: the descriptor is not a finite vector of the index's length.
+        """
+        return self._by_graph(self._checked(descriptor), k, None)
+
     def similarity_at(
         self, descriptor: Float32Array, poses: FloatArray
     ) -> tuple[Float32Array, Mask]:

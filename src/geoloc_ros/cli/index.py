@@ -1,0 +1,236 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`geoloc index`: build, describe, check and query an index of satellite imagery."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from geoloc_ros.datatypes import Float32Array
+from geoloc_ros.encoders.package import ModelPackage, load_package
+from geoloc_ros.errors import ConfigError
+from geoloc_ros.index.manifest import Manifest, load_manifest
+from geoloc_ros.index.policy import SamplingPolicy
+
+_DEFAULTS = SamplingPolicy()
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "index", help="build, describe, check or query an index of satellite imagery"
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _add_build(verbs)
+    info = verbs.add_parser("info", help="say what an index is, without reading its entries")
+    info.add_argument("index", type=Path, help="index directory")
+    info.add_argument("--json", action="store_true", help="print the manifest as it is")
+    info.set_defaults(run=_info)
+    verify = verbs.add_parser("verify", help="check every byte and measure the search's recall")
+    verify.add_argument("index", type=Path, help="index directory")
+    verify.add_argument("--model", type=Path, help="model package the index must fit")
+    verify.set_defaults(run=_verify)
+    _add_query(verbs)
+
+
+def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    build = verbs.add_parser(
+        "build",
+        help="describe satellite imagery with a model's reference encoder",
+        description="Cut satellite imagery into crops as a vehicle would see them, describe them, "
+        "and write an index. An interrupted build continues when the same command is run again; "
+        "an existing index is replaced only when the new one is complete.",
+    )
+    build.add_argument("imagery", type=Path, help="GeoTIFF or other georeferenced raster")
+    build.add_argument("--model", type=Path, required=True, help="model package directory")
+    build.add_argument("--out", type=Path, required=True, help="index directory to write")
+    kind = build.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--roads", type=Path, help="GeoJSON of road centrelines: index along them")
+    kind.add_argument("--grid", action="store_true", help="index the whole imagery on a grid")
+    d = _DEFAULTS
+    roads = build.add_argument_group("along roads")
+    roads.add_argument(
+        "--spacing",
+        type=float,
+        default=d.spacing_m,
+        help="m between poses, per direction (%(default)s)",
+    )
+    roads.add_argument(
+        "--lateral",
+        type=float,
+        default=d.lateral_m,
+        help="m left and right of the centreline (%(default)s)",
+    )
+    roads.add_argument(
+        "--yaw",
+        type=float,
+        default=d.yaw_deg,
+        help="degrees off the road's direction (%(default)s)",
+    )
+    roads.add_argument("--no-turns", action="store_true", help="leave out arcs at junctions")
+    roads.add_argument(
+        "--both-ways", action="store_true", help="also against the traffic of one-way roads"
+    )
+    grid = build.add_argument_group("on a grid")
+    grid.add_argument(
+        "--pitch", type=float, default=d.pitch_m, help="m between poses (%(default)s)"
+    )
+    grid.add_argument(
+        "--headings", type=int, default=d.headings, help="headings per place (%(default)s)"
+    )
+    build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
+    build.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="encoder threads (%(default)s)"
+    )
+    build.add_argument("--quiet", action="store_true", help="no progress bar")
+    build.set_defaults(run=_build)
+
+
+def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    query = verbs.add_parser(
+        "query",
+        help="list entries like a view, or near a place",
+        description="With IMAGE: entries most similar to a picture that already is the model's "
+        "view ('geoloc locate' starts from a camera image). With --lat and --lon: the nearest.",
+    )
+    query.add_argument("index", type=Path, help="index directory")
+    query.add_argument("image", type=Path, nargs="?", help="a view; needs --model")
+    query.add_argument("--model", type=Path, help="model package of the index")
+    query.add_argument("--lat", type=float, help="degrees")
+    query.add_argument("--lon", type=float, help="degrees")
+    query.add_argument("-k", type=int, default=10, help="how many (%(default)s)")
+    query.set_defaults(run=_query)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+    from geoloc_ros.imagery.ortho import OrthoImage
+    from geoloc_ros.index.build import build_index
+    from geoloc_ros.index.roads import read_roads
+
+    package = load_package(arguments.model)
+    policy = SamplingPolicy(
+        kind="grid" if arguments.grid else "roads",
+        spacing_m=arguments.spacing,
+        lateral_m=arguments.lateral,
+        yaw_deg=arguments.yaw,
+        turns=not arguments.no_turns,
+        both_ways_on_oneway=arguments.both_ways,
+        pitch_m=arguments.pitch,
+        headings=arguments.headings,
+    )
+    ortho = OrthoImage.open(arguments.imagery, gsd_m=arguments.gsd)
+    manifest = build_index(
+        ortho,
+        package,
+        OnnxEncoder(package, threads=arguments.threads),
+        arguments.out,
+        policy,
+        roads=read_roads(arguments.roads, ortho.frame) if arguments.roads else None,
+        progress=not arguments.quiet,
+    )
+    print(f"{arguments.out}: {_summary(manifest)}")
+    return 0
+
+
+def _summary(manifest: Manifest) -> str:
+    west, south, east, north = manifest.bounds_m
+    area = (east - west) * (north - south) / 1e6
+    size = sum(file.bytes for shard in manifest.shards for file in shard.files.values())
+    return (
+        f"{manifest.count} poses in {len(manifest.shards)} shards, {area:.2f} km2, "
+        f"{size / 1e6:.1f} MB"
+    )
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    manifest = load_manifest(arguments.index)
+    if arguments.json:
+        print(manifest.render(), end="")
+        return 0
+    west, south, east, north = manifest.bounds_m
+    lat, lon = manifest.frame.to_latlon(np.array([[west, south], [east, north]]))
+    policy = manifest.policy
+    density = (
+        f"along roads, every {policy.spacing_m:g} m, within {policy.lateral_m:g} m and "
+        f"{policy.yaw_deg:g} deg{', with turns' if policy.turns else ''}"
+        if policy.kind == "roads"
+        else f"grid of {policy.pitch_m:g} m with {policy.headings} headings"
+    )
+    tile, picture = manifest.reference, manifest.imagery
+    rows = {
+        "entries": _summary(manifest),
+        "area": f"lat {lat[0]:.5f}..{lat[1]:.5f}, lon {lon[0]:.5f}..{lon[1]:.5f}",
+        "datum": manifest.datum,
+        "sampling": density,
+        "model": f"{manifest.model}, encoder {manifest.encoder_sha256[:12]}",
+        "descriptor": f"{manifest.dim} x {manifest.storage}, {manifest.metric}",
+        "view": f"{manifest.query.view}, {manifest.query.width_px}x{manifest.query.height_px} px",
+        "tile": f"{tile.extent_m:g} m, {tile.size_px} px, {tile.offset_forward_m:g} m ahead",
+        "imagery": f"{picture.source}, {picture.gsd_m:.2f} m/px",
+        "licence": picture.licence or "not stated",
+        "attribution": picture.attribution or "not stated",
+        "identity": manifest.sha256[:12],
+    }
+    for key, value in rows.items():
+        print(f"{key:12}{value}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from geoloc_ros.index.verify import verify_index
+
+    package = load_package(arguments.model) if arguments.model else None
+    found = verify_index(arguments.index, package)
+    for problem in found.problems:
+        print(problem)
+    if found.manifest is not None and not math.isnan(found.recall):
+        print(f"{_summary(found.manifest)}; graph search recall@10 {found.recall:.3f}")
+    print(f"{arguments.index} is {'sound' if found.sound else 'NOT sound'}")
+    return 0 if found.sound else 1
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    from geoloc_ros.index.place_index import ShardedIndex
+
+    if arguments.image is not None:
+        if arguments.model is None:
+            raise ConfigError("a query by image needs --model, the package of the index")
+        package = load_package(arguments.model)
+        index = ShardedIndex.open(arguments.index, package)
+        found = index.search(_describe(arguments.image, package), arguments.k)
+        poses, values, title = found.poses, found.similarity, "similarity"
+    elif arguments.lat is not None and arguments.lon is not None:
+        index = ShardedIndex.open(arguments.index)
+        xy_m = index.manifest.frame.to_xy(arguments.lat, arguments.lon)
+        away = np.hypot(*(index.poses[:, :2] - xy_m).T)
+        order = np.argsort(away, kind="stable")[: max(arguments.k, 0)]
+        poses, values, title = index.poses[order], away[order], "distance_m"
+    else:
+        raise ConfigError("query needs IMAGE and --model, or --lat and --lon")
+    lat, lon = index.manifest.frame.to_latlon(poses[:, :2])
+    rows = [f"{'rank':>4} {'lat_deg':>11} {'lon_deg':>11} {'heading_deg':>11} {title:>10}"]
+    for rank, (pose, value) in enumerate(zip(poses, values, strict=True)):
+        heading = (90.0 - math.degrees(pose[2])) % 360.0
+        rows.append(
+            f"{rank + 1:4d} {lat[rank]:11.6f} {lon[rank]:11.6f} {heading:11.1f} {value:10.3f}"
+        )
+    print("\n".join(rows))
+    return 0
+
+
+def _describe(path: Path, package: ModelPackage) -> Float32Array:
+    import cv2
+
+    from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+    from geoloc_ros.imagery.files import read_rgb
+
+    size = (package.query.width_px, package.query.height_px)
+    view = cv2.resize(read_rgb(path), size, interpolation=cv2.INTER_AREA)
+    descriptors = OnnxEncoder(package).encode_query(np.asarray(view, dtype=np.uint8)[None])
+    return np.asarray(descriptors[0])

@@ -1,0 +1,295 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Builds: reproducible bytes, interruption, full disks, nothing to index, what is replaced."""
+
+import errno
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_place import DIM, build, make_package, make_picture, make_roads
+
+from geoloc_ros.encoders.fake import FakeEncoder
+from geoloc_ros.errors import IndexBuildError
+from geoloc_ros.index import shard as shards
+from geoloc_ros.index import workplace
+from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.policy import Road, SamplingPolicy
+
+
+def content(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Stopping(FakeEncoder):
+    """Is interrupted after some batches."""
+
+    def __init__(self, batches):
+        super().__init__(DIM)
+        self.left = batches
+        self.encoded = 0
+
+    def encode_reference(self, crops):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.encoded += len(crops)
+        return super().encode_reference(crops)
+
+
+def test_two_builds_have_the_same_bytes(built, tmp_path):
+    build(tmp_path / "again", workers=3)
+    assert content(tmp_path / "again") == content(built)
+
+
+def test_what_is_indexed_is_what_the_encoder_says(opened):
+    from geoloc_ros.imagery.crops import crops
+
+    package = make_package(Path())
+    some = np.arange(0, len(opened), 131)
+    images, _ = crops(
+        make_picture(),
+        opened.poses[some],
+        package.reference,
+        tuple(255.0 * value for value in package.mean),
+    )
+    wanted = FakeEncoder(DIM).encode_reference(images)
+    assert np.allclose(opened.descriptors[some], wanted, atol=1e-6)
+
+
+def test_manifest_tells_the_provenance(opened):
+    manifest = opened.manifest
+    assert manifest.imagery.source == "made.tif"
+    assert manifest.imagery.attribution == "nobody"
+    assert manifest.policy == SamplingPolicy()
+    assert manifest.encoder_sha256 == make_package(Path()).encoder_sha256
+    west, south, east, north = manifest.bounds_m
+    x, y = opened.poses[:, 0], opened.poses[:, 1]
+    assert (west, south, east, north) == (x.min(), y.min(), x.max(), y.max())
+
+
+def test_interrupted_build_continues_to_the_same_bytes(built, tmp_path):
+    out = tmp_path / "index"
+    with pytest.raises(KeyboardInterrupt):
+        build(out, encoder=Stopping(22))
+    assert not out.exists()
+    done = list((tmp_path / "index.partial" / "done").iterdir())
+    assert 1 <= len(done) < 4
+    second = Stopping(-1)
+    build(out, encoder=second)
+    assert second.encoded < ShardedIndex.open(built).manifest.count
+    assert content(out) == content(built)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_killed_build_continues_to_the_same_bytes(built, tmp_path):
+    """SIGKILL between two shards."""
+    out = tmp_path / "index"
+    script = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from made_place import build
+        from geoloc_ros.index import workplace
+        store = workplace.Workplace.store
+        calls = []
+        def dying(self, *arguments):
+            if len(calls) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls.append(1)
+            return store(self, *arguments)
+        workplace.Workplace.store = dying
+        build(Path({str(out)!r}))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, timeout=60)
+    assert done.returncode == -9
+    assert not out.exists()
+    build(out)
+    assert content(out) == content(built)
+
+
+def test_a_damaged_finished_shard_is_done_again(built, tmp_path):
+    out = tmp_path / "index"
+    with pytest.raises(KeyboardInterrupt):
+        build(out, encoder=Stopping(22))
+    for path in (tmp_path / "index.partial" / "shards").iterdir():
+        damaged = bytearray(path.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(damaged)
+    build(out)
+    assert content(out) == content(built)
+
+
+@pytest.mark.parametrize("change", ["policy", "model", "picture"])
+def test_left_overs_of_another_build_are_not_used(tmp_path, change):
+    out = tmp_path / "index"
+    with pytest.raises(KeyboardInterrupt):
+        build(out, encoder=Stopping(22))
+    other = {
+        "policy": {"policy": SamplingPolicy(seed=5)},
+        "model": {"package": make_package(tmp_path, files={"query.onnx": "c" * 64})},
+        "picture": {"picture": make_picture(hole=(-300, -20, -200, 20))},
+    }[change]
+    counting = Stopping(-1)
+    manifest = build(out, encoder=counting, **other)
+    assert counting.encoded >= manifest.count
+
+
+def test_interruption_leaves_the_old_index(built, tmp_path):
+    out = tmp_path / "index"
+    build(out)
+    before = content(out)
+    with pytest.raises(KeyboardInterrupt):
+        build(out, encoder=Stopping(5), policy=SamplingPolicy(spacing_m=3.0))
+    assert content(out) == before
+    ShardedIndex.open(out)
+    manifest = build(out, policy=SamplingPolicy(spacing_m=3.0))
+    assert ShardedIndex.open(out).manifest == manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_a_stop_between_the_two_renames_is_mended(built, tmp_path):
+    out = tmp_path / "index"
+    build(out)
+    before = content(out)
+    out.rename(tmp_path / "index.old")
+    with pytest.raises(KeyboardInterrupt):
+        build(out, encoder=Stopping(0), policy=SamplingPolicy(spacing_m=3.0))
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("part", ["poses.npy", "descriptors.npy", "manifest.json", ".json"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_disk_full_keeps_the_old_index_and_the_finished_shards(
+    built, tmp_path, monkeypatch, part, code
+):
+    out = tmp_path / "index"
+    build(out, policy=SamplingPolicy(spacing_m=3.0))
+    before = content(out)
+    write, written = shards.write_bytes, []
+
+    def full(path, data):
+        if path.name.endswith(part):
+            written.append(path)
+            if len(written) > (part not in ("manifest.json",)):
+                raise OSError(code, os.strerror(code), str(path))
+        write(path, data)
+
+    monkeypatch.setattr(shards, "write_bytes", full)
+    with pytest.raises(IndexBuildError, match=r"disk full .* old index, if any, is untouched"):
+        build(out)
+    assert content(out) == before
+    monkeypatch.undo()
+    build(out)
+    assert content(out) == content(built)
+
+
+def test_a_graph_that_hnswlib_could_not_write_is_noticed(tmp_path):
+    """Its writer ignores errors; a real limit on file size makes it fail."""
+    script = f"""
+        import resource, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from made_place import build
+        from geoloc_ros.errors import IndexBuildError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (190_000, 190_000))
+        try:
+            build(Path({str(tmp_path / "index")!r}))
+        except IndexBuildError as error:
+            print(error)
+    """
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert "hnsw could not be written" in done.stdout
+    assert "disk full" in done.stdout
+    assert not (tmp_path / "index").exists()
+
+
+def test_too_little_space_is_said_before_any_work(tmp_path, monkeypatch):
+    usage = workplace.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(workplace.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    encoder = Stopping(-1)
+    with pytest.raises(IndexBuildError, match=r"disk full: the index needs about \d+ MB"):
+        build(tmp_path / "index", encoder=encoder)
+    assert encoder.encoded == 0
+
+
+def test_unwritable_place(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IndexBuildError, match="cannot write"):
+        build(tmp_path / "file" / "index")
+
+
+def test_crops_without_imagery_are_left_out(tmp_path):
+    """A hole that leaves anchors on imagery but takes most of their crop."""
+    hole = (-320, 3, -200, 120)
+    manifest = build(tmp_path / "index", picture=make_picture(hole))
+    index = ShardedIndex.open(tmp_path / "index")
+    whole = build(tmp_path / "whole")
+    assert manifest.count < whole.count
+    x, y = index.poses[:, 0], index.poses[:, 1]
+    assert not ((x > -290) & (x < -230) & (y > 2.5) & (y < 110)).any()
+
+
+def test_a_cell_without_any_imagery_is_no_shard(tmp_path):
+    manifest = build(tmp_path / "index", picture=make_picture((-560, -560, 0, 0)))
+    assert (-1, -1) not in [shard.cell for shard in manifest.shards]
+    assert len(manifest.shards) == 3
+
+
+def test_nothing_to_index(tmp_path):
+    far = [Road(np.array([[9000.0, 0.0], [9100.0, 0.0]]))]
+    with pytest.raises(IndexBuildError, match="nothing to index: no roads anchor"):
+        build(tmp_path / "index", roads=far)
+    with pytest.raises(IndexBuildError, match="nothing to index: no roads anchor"):
+        build(tmp_path / "index", picture=make_picture((-560, -560, 560, 560)))
+    # anchors on a strip of imagery too narrow for any crop
+    strip = make_picture()
+    strip.valid[:] = False
+    strip.valid[558:562] = True
+    with pytest.raises(IndexBuildError, match="no crop shows enough imagery"):
+        build(tmp_path / "index", picture=strip)
+    assert not (tmp_path / "index").exists()
+
+
+def test_something_else_at_the_place_is_not_replaced(tmp_path):
+    out = tmp_path / "precious"
+    out.mkdir()
+    (out / "thesis.txt").write_text("all of it")
+    with pytest.raises(IndexBuildError, match="exists and is no index"):
+        build(out)
+    assert (out / "thesis.txt").read_text() == "all of it"
+
+
+def test_two_builds_at_once(tmp_path):
+    out = tmp_path / "index"
+
+    class Nested(FakeEncoder):
+        def encode_reference(self, crops):
+            with pytest.raises(IndexBuildError, match="another build is writing"):
+                build(out)
+            return super().encode_reference(crops)
+
+    build(out, encoder=Nested(DIM), roads=make_roads()[:1], policy=SamplingPolicy(spacing_m=50.0))
+
+
+def test_an_encoder_that_breaks_its_promise(tmp_path):
+    with pytest.raises(IndexBuildError, match=f"length {DIM + 1}, its model card says {DIM}"):
+        build(tmp_path / "index", encoder=FakeEncoder(DIM + 1))
