@@ -85,7 +85,7 @@ class Warp:
         x = ((points[..., 0] - x0 + 0.5) * scale - 0.5).astype(np.float32)
         y = ((points[..., 1] - y0 + 0.5) * scale - 0.5).astype(np.float32)
         map_xy, map_fraction = cv2.convertMaps(x, y, cv2.CV_16SC2)
-        return _LevelMap(index, map_xy, map_fraction)  # type: ignore[arg-type]
+        return _LevelMap(index, np.asarray(map_xy, np.int16), np.asarray(map_fraction, np.uint16))
 
     def apply(self, rgb: Image) -> Image:
         """The view (H, W, 3) of one picture (rows, columns, 3) of `source_size`."""

@@ -154,7 +154,8 @@ def preview(ortho: OrthoImage, path: Path, max_px: int = 1600) -> None:
     scale = min(1.0, max_px / max(ortho.valid.shape))
     small = ortho.rgb
     if scale < 1.0:
-        small = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        resized = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        small = np.asarray(resized, np.uint8)
     suffix = Path(path).suffix.lower()
     if suffix not in {".png", ".jpg", ".jpeg"}:
         raise ImageryError(f"preview {path} must end in .png or .jpg")
