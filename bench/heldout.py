@@ -1,0 +1,382 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the package does on made towns that nothing was trained, tuned or calibrated on.
+
+Per seed: a town of 1.5 km x 1.5 km with domain gap, indexed along its roads; a drive with a cold
+start and a kidnapping half way; a drive whose camera is covered for 150 m; the first drive again,
+on an index of half the town, so that it leaves the indexed area. On the first two towns also a grid
+index of the 600 m square in which the drive spends most of its time. Single-frame recall without
+domain gap is printed beside for the first two towns.
+
+A town whose figures are in WORK already is not made again, so an interrupted run goes on.
+
+Example:
+  python bench/heldout.py --seeds 900101 900102 900103 --json heldout.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoloc_ros import config as configuration
+from geoloc_ros.bags.replay import Replay, ReplayInputs
+from geoloc_ros.config import Config
+from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.registry import find_model
+from geoloc_ros.evaluation import tables
+from geoloc_ros.evaluation.columns import Estimates, Truth
+from geoloc_ros.evaluation.result import result_from, write_result
+from geoloc_ros.evaluation.score import recall_at
+from geoloc_ros.evaluation.trajectory import (
+    distance_between_m,
+    interpolate_truth,
+    recovery_distance_m,
+    right,
+    truth_jumps,
+)
+from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.index.build import build_index
+from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.policy import Road, SamplingPolicy
+from geoloc_ros.index.roads import read_roads
+from geoloc_ros.synthetic.make import HELD_OUT_FROM, WorldSpec, make_world
+from geoloc_ros.synthetic.sensor_rig import CameraSpec
+
+TRUTH = "/ground_truth/pose"
+WITHIN_M = 150.0
+WITHDRAWN_WITHIN_M = 60.0
+GRID_SIDE_M = 600.0
+GRID_TOWNS = 2
+
+WANTED: dict[str, str] = {
+    "r1": ">= 0.60",
+    "r10": ">= 0.90",
+    "r1_grid": "",
+    "r10_grid": "",
+    "median_m": "<= 2.0",
+    "p95_m": "<= 6",
+    "yaw_median_deg": "<= 1.5",
+    "availability": ">= 0.95",
+    "cold_start_rate": ">= 0.90",
+    "kidnap_rate": ">= 0.90",
+    "confidently_wrong": "<= 0.01",
+    "coverage_95": "0.90-0.99",
+    "nees_mean": "3 is consistent",
+    "outside_withdrawn_rate": "1",
+    "overhead_ratio": "<= 0.15",
+    "r1_gap_off": "",
+    "r10_gap_off": "",
+}
+
+Figures = dict[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """One run of the bench."""
+
+    package: ModelPackage
+    config: Config
+    work: Path
+    size_m: float
+    length_m: float
+    camera: CameraSpec
+
+    def town(self, seed: int, number: int) -> Figures:
+        """All figures of one town."""
+        here = self.work / str(seed)
+        done = here / "figures.json"
+        if done.exists():
+            cached: Figures = json.loads(done.read_text())
+            return cached
+        world = self._world(seed, here / "world", gap=True, scenarios=("kidnap", "covered"))
+        ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
+        roads = read_roads(world / "roads.geojson", ortho.frame)
+        whole = self._index(here / "roads.index", ortho, roads)
+        figures = self._main_drive(world, whole, here)
+        figures |= self._withdrawals(world, whole, ortho, roads, here)
+        if number < GRID_TOWNS:
+            figures |= self._grid(here, ortho)
+            figures |= self._gap_off(seed, here)
+        done.write_text(json.dumps(figures, indent=2))
+        return figures
+
+    def _world(self, seed: int, out: Path, gap: bool, scenarios: tuple[str, ...]) -> Path:
+        if (out / "scene.json").exists():
+            return out
+        spec = WorldSpec(
+            seed=seed,
+            size_m=self.size_m,
+            length_m=self.length_m if gap else self.length_m / 3,
+            drives=len(scenarios),
+            scenarios=scenarios,
+            camera=self.camera,
+            gap=gap,
+        )
+        make_world(out, spec)
+        return out
+
+    def _index(
+        self,
+        out: Path,
+        ortho: OrthoImage,
+        roads: list[Road] | None,
+        policy: SamplingPolicy | None = None,
+    ) -> Path:
+        if not (out / "manifest.json").exists():
+            encoder = OnnxEncoder(self.package, threads=2)
+            build_index(ortho, self.package, encoder, out, policy or SamplingPolicy(), roads=roads)
+        return out
+
+    def _replay(self, drive: Path, index: Path, out: Path) -> tuple[Estimates, Truth]:
+        inputs = ReplayInputs(
+            bag=drive,
+            index=index,
+            out=out,
+            model=str(self.package.root),
+            truth_topic=TRUTH,
+            force=True,
+        )
+        Replay(inputs, self.config).run()
+        write_result(out)
+        truth = tables.read_truth(out)
+        if truth is None:
+            raise SystemExit(f"{drive} has no {TRUTH}")
+        return tables.read_estimates(out), truth
+
+    def _main_drive(self, world: Path, index: Path, here: Path) -> Figures:
+        out = here / "kidnap"
+        estimates, truth = self._replay(world / "drive_00", index, out)
+        result = result_from(out)
+        start = int(estimates.stamp_ns[0])
+        moved = [int(stamp) for stamp in truth_jumps(truth)]
+        distances = recovery_distance_m(estimates, truth, [start, *moved])
+        cold, kidnapped = distances[:1], distances[1:]
+        return {
+            "r1": result["recall"]["1"],
+            "r10": result["recall"]["10"],
+            "median_m": result["position_error_m"]["median"],
+            "p95_m": result["position_error_m"]["p95"],
+            "yaw_median_deg": result["yaw_error_deg"]["median"],
+            "availability": result["availability"],
+            "cold_start_rate": _within(cold),
+            "kidnap_rate": _within(kidnapped),
+            "confidently_wrong": result["confidently_wrong"],
+            "coverage_95": result["coverage_95"],
+            "nees_mean": result["nees_mean"],
+            "overhead_ratio": _overhead(out),
+        }
+
+    def _withdrawals(
+        self, world: Path, whole: Path, ortho: OrthoImage, roads: list[Road], here: Path
+    ) -> Figures:
+        estimates, truth = self._replay(world / "drive_01", whole, here / "covered")
+        scene = json.loads((world / "scene.json").read_text())
+        covered = [tuple(pair) for pair in scene["drives"][1]["covered_stamps_ns"]]
+        verdicts = _withdrawn(estimates, truth, covered)
+        half = [part for road in roads for part in _western(road)]
+        index = self._index(here / "half.index", ortho, half)
+        estimates, truth = self._replay(world / "drive_00", index, here / "outside")
+        opened = ShardedIndex.open(index, self.package)
+        verdicts += _withdrawn(estimates, truth, _outside(opened, truth))
+        return {"outside_withdrawn_rate": float(np.mean(verdicts)) if verdicts else None}
+
+    def _grid(self, here: Path, ortho: OrthoImage) -> Figures:
+        """Recall of the main drive's frames inside one square, against a grid of that square."""
+        truth = tables.read_truth(here / "kidnap")
+        if truth is None:
+            return {}
+        west, south = _busiest_square(truth)
+        picture = OrthoImage.open(
+            here / "world" / "imagery.tif",
+            frame=ortho.frame,
+            gsd_m=0.5,
+            bounds_m=(west, south, west + GRID_SIDE_M, south + GRID_SIDE_M),
+        )
+        policy = SamplingPolicy(kind="grid", pitch_m=8.0, headings=16)
+        index = self._index(here / "grid.index", picture, None, policy)
+        self._replay(here / "world" / "drive_00", index, here / "grid")
+        retrieval = tables.read_retrieval(here / "grid")
+        if retrieval is None:
+            return {}
+        margin = 60.0  # a crop of a heading hypothesis reaches 50 m ahead
+        poses, known = interpolate_truth(truth, retrieval.stamp_ns)
+        x, y = poses[:, 0] - west, poses[:, 1] - south
+        inside = known & (np.minimum(x, y) > margin) & (np.maximum(x, y) < GRID_SIDE_M - margin)
+        kept = dataclasses.replace(
+            retrieval,
+            **{
+                item.name: getattr(retrieval, item.name)[inside]
+                for item in dataclasses.fields(retrieval)
+            },
+        )
+        score = self.config.score
+        recall, _ = recall_at(kept, truth, score.recall_radius_m, score.recall_yaw_deg)
+        return {"r1_grid": recall["1"], "r10_grid": recall["10"]}
+
+    def _gap_off(self, seed: int, here: Path) -> Figures:
+        world = self._world(seed, here / "world_gap_off", gap=False, scenarios=("plain",))
+        ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
+        roads = read_roads(world / "roads.geojson", ortho.frame)
+        index = self._index(here / "gap_off.index", ortho, roads)
+        self._replay(world / "drive_00", index, here / "gap_off")
+        recall = result_from(here / "gap_off")["recall"]
+        return {"r1_gap_off": recall["1"], "r10_gap_off": recall["10"]}
+
+
+def _within(distances: list[float | None]) -> float | None:
+    if not distances:
+        return None
+    return float(np.mean([d is not None and d <= WITHIN_M for d in distances]))
+
+
+def _overhead(out: Path) -> float | None:
+    """Time of everything around the encoder over the encoder's, frames that were encoded."""
+    latency = tables.read_latency(out)
+    if latency is None:
+        return None
+    encode, total = latency.stages_ms["encode"], latency.stages_ms["total"]
+    ran = np.isfinite(encode)
+    return float(np.median(total[ran] - encode[ran]) / np.median(encode[ran]))
+
+
+def _western(road: Road) -> Iterator[Road]:
+    """The parts of a road west of the town's middle."""
+    inside = np.asarray(road.xy_m)[:, 0] < 0.0
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - start >= 2:
+            yield Road(np.asarray(road.xy_m)[start:end], road.oneway)
+
+
+def _outside(index: ShardedIndex, truth: Truth) -> list[tuple[int, int]]:
+    """Stretches of at least 100 m driven outside the index, after at least 200 m inside."""
+    inside = np.asarray(index.coverage(truth.poses[:, :2]))
+    edges = np.flatnonzero(np.diff(inside.astype(int)))
+    found = []
+    for i, edge in enumerate(edges):
+        if not inside[edge]:
+            continue
+        until = edges[i + 1] if i + 1 < len(edges) else len(inside) - 1
+        since = edges[i - 1] if i else 0
+        stamps = truth.stamp_ns
+        before = distance_between_m(truth, int(stamps[since]), int(stamps[edge]))
+        beyond = distance_between_m(truth, int(stamps[edge]), int(stamps[until]))
+        if before >= 200.0 and beyond >= 100.0:
+            found.append((int(stamps[edge + 1]), int(stamps[until])))
+    return found
+
+
+def _withdrawn(estimates: Estimates, truth: Truth, intervals: list[tuple[int, int]]) -> list[bool]:
+    """Per interval: withdrawn within 60 m, and no confident wrong place until it ends."""
+    good = right(estimates, truth)
+    verdicts = []
+    for start, end in intervals:
+        frames = np.flatnonzero((estimates.stamp_ns >= start) & (estimates.stamp_ns <= end))
+        late = [
+            i
+            for i in frames
+            if distance_between_m(truth, start, int(estimates.stamp_ns[i])) > WITHDRAWN_WITHIN_M
+        ]
+        if late:
+            wrong = estimates.localised[late] & ~good[late]
+            kept = bool(estimates.localised[late[0]])
+            verdicts.append(not kept and not bool(wrong.any()))
+    return verdicts
+
+
+def _busiest_square(truth: Truth) -> tuple[float, float]:
+    """South-west corner of the square, on a 50 m raster, that holds most of the drive."""
+    xy = truth.poses[:, :2]
+    best, corner = -1, (0.0, 0.0)
+    for west in np.arange(xy[:, 0].min() - 60, xy[:, 0].max(), 50.0):
+        for south in np.arange(xy[:, 1].min() - 60, xy[:, 1].max(), 50.0):
+            offset = xy - (west + 60, south + 60)
+            count = int(((offset > 0) & (offset < GRID_SIDE_M - 120)).all(axis=1).sum())
+            if count > best:
+                best, corner = count, (float(west), float(south))
+    return corner
+
+
+def _summary(per_seed: dict[int, Figures]) -> dict[str, Any]:
+    def values(key: str) -> list[float | None]:
+        return [figures.get(key) for figures in per_seed.values()]
+
+    def mean(found: list[float | None]) -> float | None:
+        known = [value for value in found if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return {key: {"mean": mean(values(key)), "per_seed": values(key)} for key in WANTED}
+
+
+def _print_table(figures: dict[str, Any], seeds: list[int]) -> None:
+    show: Callable[[float | None], str] = lambda v: f"{'-' if v is None else f'{v:.3f}':>9}"  # noqa: E731
+    print(f"{'figure':24}{'wanted':>16}{'mean':>9}" + "".join(f"{seed:>9}" for seed in seeds))
+    for key, row in figures.items():
+        cells = "".join(show(value) for value in row["per_seed"])
+        print(f"{key:24}{WANTED[key]:>16}{show(row['mean'])}{cells}")
+
+
+def main() -> int:
+    """Run the bench; exit status 2 for seeds that are not reserved for evaluation."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="towns")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--model", default="perspective", help="model package")
+    parser.add_argument("--config", type=Path, help="YAML file")
+    parser.add_argument(
+        "--work", type=Path, default=Path("out/heldout"), help="worlds and replays"
+    )
+    parser.add_argument("--size", type=float, default=1500.0, help="side of a town, m")
+    parser.add_argument("--length", type=float, default=1500.0, help="of a drive, m")
+    parser.add_argument("--width", type=int, default=480, help="camera image width, px")
+    parser.add_argument(
+        "--development", action="store_true", help="allow seeds below the reserved ones"
+    )
+    arguments = parser.parse_args()
+    if min(arguments.seeds) < HELD_OUT_FROM and not arguments.development:
+        print(
+            f"seeds below {HELD_OUT_FROM} may have been trained on; add --development",
+            file=sys.stderr,
+        )
+        return 2
+    camera = dataclasses.replace(
+        CameraSpec(), width_px=arguments.width, height_px=arguments.width * 9 // 16
+    )
+    bench = Bench(
+        find_model(arguments.model),
+        configuration.load(arguments.config),
+        arguments.work,
+        arguments.size,
+        arguments.length,
+        camera,
+    )
+    per_seed = {seed: bench.town(seed, i) for i, seed in enumerate(arguments.seeds)}
+    figures = _summary(per_seed)
+    _print_table(figures, arguments.seeds)
+    if arguments.json:
+        content = {
+            "seeds": arguments.seeds,
+            "encoder": bench.package.encoder_sha256,
+            "wanted": WANTED,
+            "figures": figures,
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
