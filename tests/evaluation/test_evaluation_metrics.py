@@ -44,6 +44,14 @@ def test_wrong_covariance_shows(claimed, coverage):
     assert (found < 0.9) == (coverage < 0.9)
 
 
+def test_chi_square_conforms_with_scipy():
+    level, dof = np.array([0.025, 0.5, 0.95, 0.999]), np.array([2, 3, 3, 2])
+    assert metrics.chi2_quantile(level, dof) == pytest.approx(chi2.ppf(level, dof))
+    x = np.linspace(0.1, 20.0, 9)
+    assert metrics.chi2_density(x, 3) == pytest.approx(chi2.pdf(x, 3))
+    assert metrics.chi2_density(x, 2) == pytest.approx(chi2.pdf(x, 2))
+
+
 def test_nees_by_hand():
     cov = np.diag([4.0, 1.0, 0.01])[None]
     estimate, truth = np.array([[2.0, 1.0, 0.2]]), np.zeros((1, 3))

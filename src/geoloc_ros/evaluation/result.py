@@ -37,16 +37,8 @@ def result_from(out_dir: Path) -> dict[str, Any]:
     summary = tables.read_summary(out_dir)
     scores = score(estimates, truth)
     nees = scores.nees[scores.scored]
-    bag_s, wall_s = summary.get("bag_s"), summary.get("wall_s")
-    frames_used = summary.get("frames_used", len(estimates))
-    frames_dropped = summary.get("frames_dropped")
-    frames = summary.get("frames")
-    if frames is None and frames_dropped is not None:
-        frames = frames_used + frames_dropped
     return {
-        "frames": frames,
-        "frames_used": frames_used,
-        "frames_dropped": frames_dropped,
+        **_counts(summary, len(estimates)),
         "availability": metrics.availability(estimates.localised),
         "time_to_first_fix_s": metrics.time_to_first_fix_s(
             estimates.stamp_ns, estimates.localised
@@ -61,7 +53,7 @@ def result_from(out_dir: Path) -> dict[str, Any]:
         "coverage_95": metrics.coverage(nees, scores.dof[scores.scored]),
         "recall": _recall(out_dir, truth),
         "latency_ms": metrics.latency_percentiles(tables.read_latency(out_dir), STAGES),
-        "realtime_factor": bag_s / wall_s if bag_s is not None and wall_s else None,
+        "realtime_factor": _ratio(summary.get("bag_s"), summary.get("wall_s")),
         "vlm": {
             "asked": 0,
             "answered": 0,
@@ -154,6 +146,18 @@ def value_text(value: object, unit: str) -> str:
     if isinstance(value, float):
         return f"{value:.2f} {unit}".rstrip()
     return f"{value} {unit}".rstrip()
+
+
+def _counts(summary: Mapping[str, Any], estimates: int) -> dict[str, int | None]:
+    used, dropped = summary.get("frames_used", estimates), summary.get("frames_dropped")
+    frames = summary.get("frames")
+    if frames is None and dropped is not None:
+        frames = used + dropped
+    return {"frames": frames, "frames_used": used, "frames_dropped": dropped}
+
+
+def _ratio(bag_s: float | None, wall_s: float | None) -> float | None:
+    return bag_s / wall_s if bag_s is not None and wall_s else None
 
 
 def _position(error_m: FloatArray) -> dict[str, float | None]:

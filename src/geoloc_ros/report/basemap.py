@@ -16,6 +16,7 @@ from geoloc_ros.report.run_data import RunData
 
 MAX_PX = 1500
 MARGIN_M = 45.0
+MIN_ASPECT, MAX_ASPECT = 1.3, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,10 @@ def window_m(run: RunData, margin_m: float = MARGIN_M) -> tuple[float, float, fl
         every = every[np.isfinite(every).all(axis=1)]
         xy = every if len(every) else np.zeros((1, 2))
     (west, south), (east, north) = xy.min(axis=0) - margin_m, xy.max(axis=0) + margin_m
-    # Nothing is thinner than a quarter of its length: a straight road still gets surroundings.
-    least = 0.28 * max(east - west, north - south)
-    for low, high, axis in ((west, east, 0), (south, north, 1)):
-        pad = max(0.0, (least - (high - low)) / 2)
-        if axis == 0:
-            west, east = low - pad, high + pad
-        else:
-            south, north = low - pad, high + pad
+    # Landscape, so that the page is filled; never a mere strip.
+    widen = max(0.0, MIN_ASPECT * (north - south) - (east - west)) / 2
+    raise_ = max(0.0, (east - west) / MAX_ASPECT - (north - south)) / 2
+    west, east, south, north = west - widen, east + widen, south - raise_, north + raise_
     return float(west), float(south), float(east), float(north)
 
 

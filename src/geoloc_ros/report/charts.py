@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray
-from geoloc_ros.evaluation.metrics import CONFIDENT_SIGMA
+from geoloc_ros.evaluation.metrics import CONFIDENT_SIGMA, chi2_quantile
 from geoloc_ros.report.run_data import STATUS_ORDER, RunData
 from geoloc_ros.report.svg import Chart
 
@@ -53,7 +53,7 @@ def status_strip(run: RunData) -> str:
     used = [name for name in STATUS_ORDER if name in set(run.estimates.status.tolist())]
     lanes = max(len(used), 1)
     chart = Chart(
-        time_range(run), (0.0, float(lanes)), height=22 * lanes + 44, margins=(118, 14, 8, 36)
+        time_range(run), (0.0, float(lanes)), height=22 * lanes + 44, margins=(118, 22, 8, 36)
     )
     chart.ticks(y=[])
     for lane, name in enumerate(used):
@@ -72,19 +72,20 @@ def position_error(run: RunData, *, log: bool) -> str:
     """Error against the published 3 sigma."""
     error, three = run.scores.error_m, 3.0 * run.scores.sigma_m
     fixed = run.scores.scored
-    top = _top(np.r_[error[fixed], three[fixed]], 10.0)
+    top = _top(np.r_[error[fixed], three[fixed]], 3.0)
     low = 0.0
     if log:
         everything = error[np.isfinite(error)]
         low, top = 0.03, max(top, float(everything.max()) if len(everything) else top) * 1.3
-    chart = Chart(time_range(run), (low, top), height=270, log_y=log, margins=(118, 14, 12, 40))
+    chart = Chart(time_range(run), (low, top), height=270, log_y=log, margins=(118, 22, 12, 40))
     _fixless(chart, run, low, top)
     rows = thinned(np.where(fixed, error, np.nan))
     time_s = run.time_s[rows]
     shown = np.where(run.estimates.localised[rows], three[rows], np.nan)
     chart.band(time_s, np.where(np.isfinite(shown), low, np.nan), shown, "sigma")
     chart.line(time_s, shown, "sigma-edge")
-    chart.line(time_s, np.where(fixed[rows], np.nan, error[rows]), "faint")
+    doubtful = np.where(fixed[rows] | (error[rows] > top), np.nan, error[rows])
+    chart.line(time_s, doubtful, "faint")
     chart.line(time_s, np.where(fixed[rows], error[rows], np.nan), "error")
     wrong = fixed & (run.scores.distance_sigma > CONFIDENT_SIGMA)
     chart.dots(run.time_s[wrong], error[wrong], "wrong", 2.6)
@@ -107,7 +108,7 @@ def yaw_error(run: RunData) -> str | None:
     variance = run.estimates.cov_xy_yaw[:, 2, 2]
     three = 3.0 * np.degrees(np.sqrt(np.maximum(variance, 0.0)))
     top = _top(np.r_[error[fixed], three[fixed]], 3.0)
-    chart = Chart(time_range(run), (0.0, top), height=200, margins=(118, 14, 12, 40))
+    chart = Chart(time_range(run), (0.0, top), height=200, margins=(118, 22, 12, 40))
     _fixless(chart, run, 0.0, top)
     rows = thinned(np.where(fixed, error, np.nan))
     time_s, keep = run.time_s[rows], fixed[rows]
@@ -126,16 +127,14 @@ def yaw_error(run: RunData) -> str | None:
 
 def nees_over_time(run: RunData) -> str | None:
     """NEES of every fix against the two-sided 95 % bounds; None without fixes."""
-    from scipy.stats import chi2
-
     fixed = run.scores.scored
     if not fixed.any():
         return None
     dof = int(np.max(run.scores.dof[fixed]))
-    bounds = tuple(float(chi2.ppf(level, dof)) for level in (0.025, 0.975))
+    bounds = [float(chi2_quantile(level, dof)) for level in (0.025, 0.975)]
     nees = np.where(fixed, run.scores.nees, np.nan)
     top = max(float(np.nanmax(nees)) * 1.5, 40.0)
-    chart = Chart(time_range(run), (0.02, top), height=200, log_y=True, margins=(118, 14, 12, 40))
+    chart = Chart(time_range(run), (0.02, top), height=200, log_y=True, margins=(118, 22, 12, 40))
     chart.band(list(time_range(run)), [bounds[0]] * 2, [bounds[1]] * 2, "sigma")
     rows = thinned(nees)
     chart.dots(run.time_s[rows], np.where(nees[rows] > 0.02, nees[rows], np.nan), "point", 1.5)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geoloc_ros.evaluation.metrics import coverage
+from geoloc_ros.evaluation.metrics import chi2_density, chi2_quantile, coverage
 from geoloc_ros.report.run_data import RunData
 from geoloc_ros.report.svg import Chart
 
@@ -55,27 +55,25 @@ def error_cdf(run: RunData) -> str | None:
 
 def nees_histogram(run: RunData) -> str | None:
     """NEES of the fixes against the chi-square density; None without scored fixes."""
-    from scipy.stats import chi2
-
     fixed = run.scores.scored
     if not fixed.any():
         return None
     nees = run.scores.nees[fixed]
     dof = int(np.max(run.scores.dof[fixed]))
-    last = float(chi2.ppf(0.999, dof))
+    last = float(chi2_quantile(0.999, dof))
     edges = np.linspace(0.0, last, 27)
     width = edges[1] - edges[0]
     counts, _ = np.histogram(np.minimum(nees, last - 1e-9), edges)
     density = counts / len(nees) / width
     grid = np.linspace(0.01, last, 160)
-    pdf = chi2.pdf(grid, dof)
+    pdf = chi2_density(grid, dof)
     top = 1.12 * max(float(density.max()), float(np.max(pdf[5:])))
     chart = Chart((0.0, last), (0.0, top), width=HALF, height=260)
     for left, value in zip(edges[:-1], density, strict=True):
         title = f"{left:.1f}–{left + width:.1f}: {100 * value * width:.1f} %"
         chart.box(float(left), float(left + width * 0.92), 0.0, float(value), "bar", title)
     chart.line(grid, pdf, "model")
-    bound = float(chi2.ppf(0.95, dof))
+    bound = float(chi2_quantile(0.95, dof))
     chart.mark_x(bound, "expected", f"95 % bound {bound:.2f}")
     beyond = int(np.sum(nees > last))
     return chart.render(
@@ -143,7 +141,7 @@ def latency_bars(run: RunData) -> str | None:
     sums = {q: sum(stages[name][q] for name in parts) for q in ("p50", "p95")}
     totals = {q: stages.get("total", {}).get(q) for q in ("p50", "p95")}
     top = 1.1 * max(*sums.values(), *(v for v in totals.values() if v is not None))
-    chart = Chart((0.0, top), (0.0, 2.0), width=HALF, height=190, margins=(44, 14, 10, 40))
+    chart = Chart((0.0, top), (0.0, 2.0), width=HALF, height=190, margins=(44, 22, 10, 40))
     chart.ticks(y=[(1.5, "p50"), (0.5, "p95")])
     for q, base in (("p50", 1.0), ("p95", 0.0)):
         at = 0.0
@@ -162,7 +160,7 @@ def latency_bars(run: RunData) -> str | None:
                 f"whole frame {q}: {total:.2f} ms",
             )
     text = ", ".join(f"{name} {stages[name]['p50']:.1f} ms" for name in stages)
-    return chart.render(f"Latency by stage, median: {text}", "ms per frame; tick: whole frame")
+    return chart.render(f"Latency by stage, median: {text}", "ms per frame")
 
 
 def _percent_ticks() -> list[tuple[float, str]]:

@@ -33,6 +33,7 @@ class Tile:
 
     Attributes:
         url: inline picture, None where there is no imagery.
+        vehicle: (right, down) place of the vehicle as shares of the crop, None if outside it.
         rank: 1 is best; 0 the true place.
         similarity: to the view, NaN for the true place.
         off_m: distance to the truth, NaN if unknown.
@@ -41,6 +42,7 @@ class Tile:
     """
 
     url: str | None
+    vehicle: tuple[float, float] | None
     rank: int
     similarity: float
     off_m: float
@@ -193,10 +195,12 @@ def _card(
     hits = _hits(run, frame)
     known = bool(np.isfinite(frame.true[0]))
     shown = min(TILES, len(frame.poses))
+    vehicle = _vehicle_place(run, reference)
     urls = _cut(run, frame.poses[:shown], ortho, reference)
     tiles = tuple(
         Tile(
             urls[i],
+            vehicle,
             i + 1,
             float(frame.similarity[i]),
             float(frame.off_m[i]),
@@ -208,7 +212,7 @@ def _card(
     truth_tile = None
     if np.isfinite(frame.true).all():
         url = _cut(run, frame.true[None], ortho, reference)[0]
-        truth_tile = Tile(url, 0, float("nan"), 0.0, 0.0, None)
+        truth_tile = Tile(url, vehicle, 0, float("nan"), 0.0, 0.0, None)
     picture = tables.frame_path(run.out_dir, frame.stamp_ns).read_bytes()
     return Card(
         url="data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii"),
@@ -231,7 +235,20 @@ def _cut(
     """Crops as the encoder sees them, heading up, a little larger for people."""
     if ortho is None or reference is None or not np.isfinite(vehicle_poses).all():
         return [None] * len(vehicle_poses)
-    forward, left = run.summary.get("anchor_offset_m") or (0.0, 0.0)
-    anchors = compose(vehicle_poses, np.array([float(forward), float(left), 0.0]))
+    anchors = compose(vehicle_poses, np.array([*_anchor_offset_m(run), 0.0]))
     images, _ = crops(ortho, anchors, replace(reference, size_px=TILE_PX))
     return [jpeg_url(image) for image in images]
+
+
+def _anchor_offset_m(run: RunData) -> tuple[float, float]:
+    forward, left = run.summary.get("anchor_offset_m") or (0.0, 0.0)
+    return float(forward), float(left)
+
+
+def _vehicle_place(run: RunData, reference: ReferenceSpec | None) -> tuple[float, float] | None:
+    if reference is None:
+        return None
+    forward, left = _anchor_offset_m(run)
+    right = 0.5 + left / reference.extent_m
+    down = 0.5 + (forward + reference.offset_forward_m) / reference.extent_m
+    return (right, down) if 0.03 < right < 0.97 and 0.03 < down < 0.97 else None

@@ -50,7 +50,14 @@ def headline(run: RunData) -> list[Kpi]:
         at10 = value_text(result["recall"]["10"], "%")
         kpis.append(_kpi("recall@1", result["recall"]["1"], "%", f"recall@10 {at10}"))
     if result["realtime_factor"] is not None:
-        kpis.append(_kpi("speed", result["realtime_factor"], "× real time", "replay of the bag"))
+        kpis.append(
+            _kpi(
+                "speed",
+                result["realtime_factor"],
+                "×",
+                "of real time, on the machine that replayed",
+            )
+        )
     return kpis
 
 
@@ -66,8 +73,8 @@ def _never(run: RunData) -> str:
 
 def _wrong(share: float) -> Kpi:
     ok = share <= CONFIDENTLY_WRONG_LIMIT
-    hint = "fixes beyond 3 sigma" if ok else "too many fixes beyond 3 sigma"
-    return _kpi("confidently wrong", share, "%", hint, "good" if ok else "bad")
+    hint = "fixes beyond 3 sigma; limit 1 %"
+    return Kpi("confidently wrong", f"{100 * share:.2f}", "%", hint, "good" if ok else "bad")
 
 
 def _coverage(share: float) -> Kpi:

@@ -16,14 +16,13 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import GeolocError, ImageryError
 from geoloc_ros.evaluation.result import table_rows, value_text
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.manifest import Manifest, load_manifest
 from geoloc_ros.report import charts, distributions
-from geoloc_ros.report.basemap import basemap, window_m
+from geoloc_ros.report.basemap import Basemap, basemap, window_m
 from geoloc_ros.report.gallery import Tile, gallery
 from geoloc_ros.report.headline import headline
 from geoloc_ros.report.run_data import STATUS_COLOUR, STATUS_ORDER, RunData, load_run
@@ -60,8 +59,8 @@ def write_report(
     notes = [str(note) for note in run.summary.get("notes") or []]
     manifest = _manifest(index, notes)
     ortho = _ortho(run, imagery, manifest, notes)
-    reference = manifest.reference if manifest is not None else None
-    text = _render(run, ortho, reference, manifest, notes, title)
+    base = basemap(run, ortho)
+    text = _render(run, base, ortho, manifest, notes, title)
     path = out_dir / "report.html"
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
@@ -69,7 +68,7 @@ def write_report(
     if pictures:
         from geoloc_ros.report.pictures import write_pictures
 
-        write_pictures(run, basemap(run, ortho))
+        write_pictures(run, base)
     return path
 
 
@@ -109,13 +108,12 @@ def _ortho(
 
 def _render(
     run: RunData,
+    base: Basemap,
     ortho: OrthoImage | None,
-    reference: ReferenceSpec | None,
     manifest: Manifest | None,
     notes: Sequence[str],
     title: str,
 ) -> str:
-    base = basemap(run, ortho)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("geoloc_ros.report", "templates"),
         autoescape=jinja2.select_autoescape(["html", "j2"]),
@@ -123,42 +121,45 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scored = run.scores.scored
+    scrubbed = _scrub(run, base)
     name = Path(str(run.summary.get("bag") or run.out_dir)).name
-    stages = run.result["latency_ms"]
     context: dict[str, Any] = {
         "title": title or f"Where was it? {name}",
-        "subtitle": _subtitle(run),
         "notes": notes,
-        "kpis": headline(run),
-        "has_truth": run.has_truth,
-        "kidnapped": any(event.kind == "kidnap" for event in run.events),
-        "statuses": STATUS_COLOUR,
-        "stages": distributions.STAGE_COLOUR,
-        "shares": _shares(run),
         "map": Markup(map_svg(run, base)),
         "attribution": _attribution(run, ortho, manifest),
-        "last": max(len(scrubbed := _scrub(run, base)) and len(scrubbed["t"]) - 1, 0),
+        "last": max(len(scrubbed["t"]) - 1, 0),
         "data": Markup(_json(scrubbed)),
-        "fixes": int(scored.sum()),
-        "dof": int(run.scores.dof[scored].max()) if scored.any() else 3,
-        "nees_mean": value_text(run.result["nees_mean"], ""),
-        "hit": run.hit,
-        "groups": gallery(run, ortho, reference),
+        "groups": gallery(run, ortho, manifest.reference if manifest is not None else None),
         "tile": _tile,
-        "stage_names": [n for n in distributions.STAGE_COLOUR if stages[n]["p50"] is not None],
-        "stage_rows": [
-            (stage, f"{v['p50']:.2f}", f"{v['p95']:.2f}")
-            for stage, v in stages.items()
-            if v["p50"] is not None
-        ],
-        "table": [(n, value_text(v, unit)) for n, v, unit in table_rows(run.result)],
+        "statuses": STATUS_COLOUR,
+        "stages": distributions.STAGE_COLOUR,
         "provenance": _provenance(run),
         "config": _config_text(run),
-        "footer": "Made from cached estimates by geoloc_ros; truth is used for scoring only.",
+        **_figures(run),
         **_charts(run),
     }
     return environment.get_template("report.html.j2").render(context)
+
+
+def _figures(run: RunData) -> dict[str, Any]:
+    scored = run.scores.scored
+    timed = {k: v for k, v in run.result["latency_ms"].items() if v["p50"] is not None}
+    return {
+        "subtitle": _subtitle(run),
+        "kpis": headline(run),
+        "has_truth": run.has_truth,
+        "kidnapped": any(event.kind == "kidnap" for event in run.events),
+        "shares": _shares(run),
+        "fixes": int(scored.sum()),
+        "without_truth": run.scores.without_truth,
+        "dof": int(run.scores.dof[scored].max()) if scored.any() else 3,
+        "nees_mean": value_text(run.result["nees_mean"], ""),
+        "hit": run.hit,
+        "stage_names": [name for name in distributions.STAGE_COLOUR if name in timed],
+        "stage_rows": [(k, f"{v['p50']:.2f}", f"{v['p95']:.2f}") for k, v in timed.items()],
+        "table": [(n, value_text(v, unit)) for n, v, unit in table_rows(run.result)],
+    }
 
 
 def _charts(run: RunData) -> dict[str, Markup | None]:
@@ -177,7 +178,7 @@ def _charts(run: RunData) -> dict[str, Markup | None]:
     return {key: None if svg is None else Markup(svg) for key, svg in drawn.items()}
 
 
-def _scrub(run: RunData, base: Any) -> dict[str, Any]:  # noqa: ANN401
+def _scrub(run: RunData, base: Basemap) -> dict[str, Any]:
     data = scrub_data(run, base)
     fixed = [i for i, status in enumerate(data["s"]) if STATUS_ORDER[status] == "LOCALISED"]
     return {**data, "start": fixed[len(fixed) // 2] if fixed else 0}
@@ -202,8 +203,9 @@ def _subtitle(run: RunData) -> str:
 
 
 def _shares(run: RunData) -> list[tuple[str, str]]:
-    shares = [(name, float(np.mean(run.estimates.status == name))) for name in STATUS_ORDER]
-    return [(name, f"{100 * share:.1f} %") for name, share in shares if share > 0]
+    counts = {name: int(np.sum(run.estimates.status == name)) for name in STATUS_ORDER}
+    total = max(len(run.estimates), 1)
+    return [(name, f"{100 * n / total:.1f} %") for name, n in counts.items() if n]
 
 
 def _attribution(run: RunData, ortho: OrthoImage | None, manifest: Manifest | None) -> str:
@@ -242,11 +244,16 @@ def _tile(tile: Tile) -> Markup:
             verdict = "✓" if tile.right else "✗"
             turned = f", {tile.off_deg:.0f}°" if math.isfinite(tile.off_deg) else ""
             caption += f'<br><span class="mark-text">{verdict}</span> {tile.off_m:.0f} m{turned}'
+    arrow = ""
+    if tile.url and tile.vehicle:
+        right, down = (100.0 * share for share in tile.vehicle)
+        arrow = f'<div class="vehicle" style="left:{right:.1f}%;top:{down:.1f}%"></div>'
     picture = (
         f'<img src="{tile.url}" alt="Satellite image, {escape(name)}">'
         if tile.url
         else '<div class="empty">no imagery</div>'
     )
     return Markup(
-        f'<figure class="tile {css}">{picture}<figcaption>{caption}</figcaption></figure>'
+        f'<figure class="tile {css}"><div class="frame">{picture}{arrow}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_ros.evaluation.metrics import coverage
+from geoloc_ros.evaluation.metrics import chi2_density, chi2_quantile, coverage
 from geoloc_ros.report.basemap import Basemap
 from geoloc_ros.report.charts import status_spans
 from geoloc_ros.report.distributions import LEVELS, STAGE_COLOUR
@@ -38,14 +38,12 @@ def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib is
 
 
 def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
     return path
 
 
 def _map(run: RunData, base: Basemap) -> Path:
-    from matplotlib.patches import Ellipse
-
-    figure = _figure(9.0, 9.0 * base.height_px / base.width_px + 0.6)
+    figure = _figure(9.0, 8.4 * base.height_px / base.width_px + 1.0)
     axes = figure.add_subplot()
     east = base.west_m + base.width_px / base.scale_px_m
     south = base.north_m - base.height_px / base.scale_px_m
@@ -64,28 +62,36 @@ def _map(run: RunData, base: Basemap) -> Path:
             axes.plot(*_broken(xy).T, color=colour, lw=2.2, label=status)
         else:
             axes.plot(*xy.T, ".", color=colour, ms=3, label=status)
-    rows = np.flatnonzero(run.estimates.localised)
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, MAX_ELLIPSES).astype(int))]
-    shape = zip(rows, *ellipse_axes(run.estimates.cov_xy_yaw[rows, :2, :2]), strict=True)
-    for row, major, minor, angle in shape:
-        if np.isfinite(major):
-            axes.add_patch(
-                Ellipse(
-                    (float(run.estimates.poses[row, 0]), float(run.estimates.poses[row, 1])),
-                    2 * major,
-                    2 * minor,
-                    angle=np.degrees(angle),
-                    fill=False,
-                    ec="#ffe45c",
-                    lw=1.0,
-                )
-            )
+    _map_ellipses(run, axes)
     axes.set(
         xlim=(base.west_m, east), ylim=(south, base.north_m), xlabel="east, m", ylabel="north, m"
     )
     axes.set_aspect("equal")
-    axes.legend(loc="upper right", fontsize=8, facecolor="#d8dce2")
+    for event in run.events:
+        if run.truth is not None and event.kind == "kidnap":
+            after = min(
+                int(np.searchsorted(run.truth.stamp_ns, event.stamp_ns)), len(run.truth) - 1
+            )
+            ends = run.truth.poses[max(after - 1, 0) : after + 1, :2]
+            axes.plot(*ends.T, ":", color="#ff7a2f", lw=1.8, marker="o", label=event.label)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", ncols=4, fontsize=8, facecolor="#c4cad2")
     return _save(figure, run.out_dir / "map.png")
+
+
+def _map_ellipses(run: RunData, axes: Any) -> None:  # noqa: ANN401
+    from matplotlib.patches import Ellipse
+
+    rows = np.flatnonzero(run.estimates.localised & np.isfinite(run.estimates.poses[:, 0]))
+    rows = rows[:: max(1, len(rows) // MAX_ELLIPSES)]
+    shape = zip(rows, *ellipse_axes(run.estimates.cov_xy_yaw[rows, :2, :2]), strict=True)
+    for row, major, minor, angle in shape:
+        if np.isfinite(major):
+            x, y = run.estimates.poses[row, :2].tolist()
+            turn = float(np.degrees(angle))
+            axes.add_patch(
+                Ellipse((x, y), 2 * major, 2 * minor, angle=turn, fill=False, ec="#ffe45c", lw=1)
+            )
 
 
 def _broken(xy: Any) -> Any:  # noqa: ANN401
@@ -120,16 +126,14 @@ def _errors(run: RunData) -> Path:
 
 
 def _consistency(run: RunData) -> Path:
-    from scipy.stats import chi2
-
     figure = _figure(10.0, 6.4)
     (nees_axes, cover), (recall, latency) = figure.subplots(2, 2)
     fixed = run.scores.scored
     nees, dof = run.scores.nees[fixed], run.scores.dof[fixed]
-    last = float(chi2.ppf(0.999, dof.max()))
+    last = float(chi2_quantile(0.999, dof.max()))
     grid = np.linspace(0.01, last, 200)
     nees_axes.hist(np.minimum(nees, last), bins=30, density=True, color=_SIGMA, alpha=0.6)
-    nees_axes.plot(grid, chi2.pdf(grid, dof.max()), color="#D55E00", ls="--")
+    nees_axes.plot(grid, chi2_density(grid, float(dof.max())), color="#D55E00", ls="--")
     nees_axes.set(xlabel=f"NEES, mean {nees.mean():.2f} (expected {dof.max()})", ylabel="density")
     cover.plot([0, 1], [0, 1], color="#D55E00", ls="--")
     cover.plot(LEVELS, [coverage(nees, dof, float(v)) for v in LEVELS], "k.-")
@@ -146,5 +150,7 @@ def _consistency(run: RunData) -> Path:
             left += value
     latency.set_xlabel("ms per frame")
     if latency.get_legend_handles_labels()[0]:
-        latency.legend(fontsize=7, ncols=2)
+        latency.invert_yaxis()
+        latency.set_xlim(0.0, 1.4 * latency.get_xlim()[1])
+        latency.legend(fontsize=8, loc="center right")
     return _save(figure, run.out_dir / "consistency.png")

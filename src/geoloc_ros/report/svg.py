@@ -59,7 +59,7 @@ class Chart:
         height: int = 220,
         log_x: bool = False,
         log_y: bool = False,
-        margins: tuple[int, int, int, int] = (58, 14, 12, 40),
+        margins: tuple[int, int, int, int] = (58, 22, 12, 40),
     ) -> None:
         self.x_range, self.y_range = _widened(x_range), _widened(y_range)
         self.width, self.height = width, height

@@ -9,9 +9,10 @@
 
   const fixed = (v, digits, unit) => (v === null ? '–' : v.toFixed(digits) + ' ' + unit);
   const zoom = () => home[2] / view[2];
+  const unit = () => 1 / (map.getScreenCTM().a || 1);  // map units per screen pixel
   function show() {
     map.setAttribute('viewBox', view.join(' '));
-    const k = 1 / zoom();
+    const k = unit();
     document.querySelectorAll('.pin').forEach((pin) => {
       pin.setAttribute('transform', `translate(${pin.dataset.x} ${pin.dataset.y}) scale(${k})`);
     });
@@ -20,7 +21,7 @@
     place();
   }
   function place() {
-    const i = now, k = 1 / zoom(), here = $('here');
+    const i = now, k = unit(), here = $('here');
     const seen = D.x[i] !== null, known = D.tx[i] !== null;
     here.setAttribute('visibility', seen || known ? 'visible' : 'hidden');
     const at = `translate(${D.x[i]} ${D.y[i]})`;
@@ -141,10 +142,12 @@
   $('zoom-in').addEventListener('click', () => zoomBy(0.6, middle()));
   $('zoom-out').addEventListener('click', () => zoomBy(1 / 0.6, middle()));
   $('zoom-all').addEventListener('click', () => { view = [...home]; show(); });
+  addEventListener('resize', show);
   const linlog = $('linlog');
   if (linlog) linlog.querySelector('button').addEventListener('click', (event) => {
     const log = linlog.classList.toggle('log');
     event.target.setAttribute('aria-pressed', log);
   });
-  if (D.t.length) go(D.start); else place();
+  show();
+  if (D.t.length) go(D.start);
 })();
