@@ -5,9 +5,9 @@
 
 Per seed: a town of 1.5 km x 1.5 km with domain gap, indexed along its roads; a drive with a cold
 start and a kidnapping half way; a drive whose camera is covered for 150 m; the first drive again,
-on an index of half the town, so that it leaves the indexed area. On the first two towns also a grid
-index of the 600 m square in which the drive spends most of its time. Single-frame recall without
-domain gap is printed beside for the first two towns.
+on an index of half the town, so that it leaves the indexed area. On the first two towns also a
+grid index of the 600 m square in which the drive spends most of its time, and single-frame recall
+without domain gap.
 
 A town whose figures are in WORK already is not made again, so an interrupted run goes on.
 
