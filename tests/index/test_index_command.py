@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`geoloc index` from a GeoTIFF and a road layer to answers, with a tiny real ONNX model."""
+
+import argparse
+import json
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import rasterio
+from affine import Affine
+from made_place import make_package, make_picture, make_roads
+from onnx import TensorProto, helper, numpy_helper
+
+from geoloc_ros.cli.index import add_parser
+from geoloc_ros.encoders.package import file_sha256
+from geoloc_ros.errors import ConfigError, IndexBuildError, IndexMismatchError
+
+DIM = 64
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    parsed = parser.parse_args(["index", *map(str, arguments)])
+    return parsed.run(parsed)
+
+
+def write_model(path):
+    weights = np.random.default_rng(0).normal(size=(48, DIM)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node(
+                "AveragePool", ["image"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]
+            ),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["raw"]),
+            helper.make_node("LpNormalization", ["raw"], ["descriptor"], axis=1, p=2),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 32, 32])],
+        [helper.make_tensor_value_info("descriptor", TensorProto.FLOAT, ["n", DIM])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with imagery, roads, a model and an index of them."""
+    root = tmp_path_factory.mktemp("place")
+    picture = make_picture()
+    side = picture.valid.shape[0]
+    with rasterio.open(
+        root / "imagery.tif",
+        "w",
+        driver="GTiff",
+        width=side,
+        height=side,
+        count=3,
+        dtype="uint8",
+        crs=picture.frame.crs,
+        transform=Affine(1.0, 0.0, picture.west_m, 0.0, -1.0, picture.north_m),
+    ) as dataset:
+        dataset.write(picture.rgb.transpose(2, 0, 1))
+        dataset.update_tags(attribution="Blob Survey")
+    features = []
+    for road in make_roads():
+        lat, lon = picture.frame.to_latlon(road.xy_m)
+        line = {"type": "LineString", "coordinates": np.stack([lon, lat], axis=1).tolist()}
+        features.append(
+            {"type": "Feature", "geometry": line, "properties": {"oneway": road.oneway}}
+        )
+    (root / "roads.geojson").write_text(json.dumps({"features": features}))
+    (root / "model").mkdir()
+    names = ("query.onnx", "reference.onnx")
+    for name in names:
+        write_model(root / "model" / name)
+    files = {name: file_sha256(root / "model" / name) for name in names}
+    make_package(root / "model", files=files).save()
+    status = run(
+        "build", root / "imagery.tif", "--model", root / "model", "--out", root / "index",
+        "--roads", root / "roads.geojson", "--threads", 1, "--quiet",
+    )  # fmt: skip
+    assert status == 0
+    return root
+
+
+def test_info_tells_what_it_is(place, capsys):
+    assert run("info", place / "index") == 0
+    text = capsys.readouterr().out
+    for part in ("2391 poses", "4 shards", "Blob Survey", "along roads", "fake 1", "imagery.tif"):
+        assert part in text
+    assert run("info", place / "index", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["dim"] == DIM
+
+
+def test_verify_tells_sound_from_not(place, tmp_path, capsys):
+    assert run("verify", place / "index", "--model", place / "model") == 0
+    assert "is sound" in capsys.readouterr().out
+    assert run("verify", tmp_path) == 1
+    assert "NOT sound" in capsys.readouterr().out
+
+
+def test_query_by_picture_finds_the_place(place, tmp_path, capsys):
+    picture = make_picture()
+    # heading north is up: an unturned cut of 40 m around (0, 300)
+    row, column = 560 - 300, 560
+    cut = picture.rgb[row - 20 : row + 20, column - 20 : column + 20]
+    cv2.imwrite(str(tmp_path / "view.png"), cut[:, :, ::-1])
+    status = run(
+        "query", place / "index", tmp_path / "view.png", "--model", place / "model", "-k", 3
+    )
+    assert status == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    _, lat, lon, heading, similarity = map(float, lines[1].split())
+    xy_m = picture.frame.to_xy(lat, lon)[0]
+    assert np.hypot(*(xy_m - [0.0, 300.0])) < 8.0
+    assert min(heading, 360.0 - heading) < 15.0
+    assert similarity > 0.8
+
+
+def test_query_by_position(place, capsys):
+    assert run("query", place / "index", "--lat", 46.5, "--lon", 6.6, "-k", 2) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert float(lines[1].split()[1]) == pytest.approx(46.5, abs=1e-4)
+
+
+def test_grid(place, tmp_path, capsys):
+    status = run(
+        "build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "index",
+        "--grid", "--pitch", 80, "--headings", 4, "--quiet",
+    )  # fmt: skip
+    assert status == 0
+    assert run("info", tmp_path / "index") == 0
+    assert "grid of 80 m with 4 headings" in capsys.readouterr().out
+
+
+def test_mistakes_give_errors_of_this_package(place, tmp_path):
+    with pytest.raises(ConfigError, match="--model"):
+        run("query", place / "index", tmp_path / "view.png")
+    with pytest.raises(ConfigError, match="--lat and --lon"):
+        run("query", place / "index")
+    with pytest.raises(IndexBuildError, match="spacing_m is -1"):
+        run(
+            "build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "i",
+            "--roads", place / "roads.geojson", "--spacing", -1,
+        )  # fmt: skip
+    other = tmp_path / "model"
+    other.mkdir()
+    make_package(other, files={}).save()
+    with pytest.raises(IndexMismatchError, match="was built with encoder"):
+        run("query", place / "index", tmp_path / "view.png", "--model", other)
+
+
+def test_roads_or_grid_must_be_chosen(place, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "i")
+    assert "--roads --grid is required" in capsys.readouterr().err
