@@ -185,7 +185,7 @@ def bag_from_frames(
                 bag.write_tf_static(stamp, {("base_link", FRAME_ID): camera.mount()})
             if shape != size:
                 raise BagError(
-                    f"{row.file} is {shape[0]}x{shape[1]} px, those before {size[0]}x{size[1]} px; "
+                    f"{row.file} is {shape[0]}x{shape[1]} px, the first {size[0]}x{size[1]} px; "
                     "all frames of a camera must have one size"
                 )
             bag.write_camera_info(INFO_TOPIC, stamp, info)
