@@ -4,42 +4,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoloc_ros.synthetic.layout import Area, Building, Occupancy, Part, Prop, rectangle
+from geoloc_ros.synthetic.gardens import Gardener
+from geoloc_ros.synthetic.layout import Area, Building, Occupancy, Part, rectangle
+from geoloc_ros.synthetic.plots import Plots, parking_slots, pick, tinted
 from geoloc_ros.synthetic.roadnet import Road, normals
 from geoloc_ros.synthetic.styles import BUILDING_TYPES, BuildingType, Rgb, Style
 from geoloc_ros.synthetic.terrain import Terrain
 
 F64 = NDArray[np.float64]
-
-
-@dataclass
-class Plots:
-    """What the builder fills: buildings, lot areas, fences and hedges, places for cars."""
-
-    buildings: list[Building] = field(default_factory=list)
-    areas: list[Area] = field(default_factory=list)
-    props: list[Prop] = field(default_factory=list)
-    slots: list[tuple[float, float, float]] = field(default_factory=list)
-    tree_spots: list[tuple[float, float]] = field(default_factory=list)
-
-
-def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """Draw a key by weight."""
-    names = list(weights)
-    w = np.array([weights[n] for n in names], dtype=float)
-    return names[int(rng.choice(len(names), p=w / w.sum()))]
-
-
-def tinted(rng: np.random.Generator, rgb: Rgb, spread: float = 9.0) -> Rgb:
-    """A colour near `rgb`: common brightness and small hue changes."""
-    c = np.array(rgb) + rng.normal(0, spread) + rng.normal(0, 0.4 * spread, 3)
-    r, g, b = (int(v) for v in np.clip(c, 8, 250))
-    return (r, g, b)
+TRIMS: tuple[Rgb, ...] = (
+    (238, 236, 230),
+    (90, 70, 55),
+    (60, 62, 66),
+    (120, 40, 36),
+    (50, 80, 60),
+    (210, 200, 180),
+)
 
 
 @dataclass
@@ -74,6 +59,7 @@ class LotBuilder:
         self.core_m = rng.uniform(0.12, 0.26) * size_m
         self.change_share = rng.uniform(0.035, 0.075)
         self.plots = Plots()
+        self.gardener = Gardener(rng, style, taken, self.plots)
         self.row: _Row | None = None
 
     def along(self, road: Road, side: int) -> None:
@@ -122,17 +108,23 @@ class LotBuilder:
         roof = str(rng.choice(kind.roofs))
         palette = style.flat_roofs if roof == "flat" else style.roofs
         return _Row(
-            kind, float(rng.uniform(*kind.setback_m)), float(rng.uniform(*kind.depth_m)),
-            int(rng.integers(kind.storeys[0], kind.storeys[1] + 1)), roof,
+            kind,
+            float(rng.uniform(*kind.setback_m)),
+            float(rng.uniform(*kind.depth_m)),
+            int(rng.integers(kind.storeys[0], kind.storeys[1] + 1)),
+            roof,
             palette[int(rng.integers(len(palette)))],
-            style.facades[int(rng.integers(len(style.facades)))], int(rng.integers(3, 10)),
+            style.facades[int(rng.integers(len(style.facades)))],
+            int(rng.integers(3, 10)),
         )
 
     def _kind(self, at: F64, bias: F64) -> BuildingType:
         share = np.exp(-(((np.linalg.norm(at - self.centre)) / self.core_m) ** 2))
         mix = self.style.centre_mix if self.rng.random() < share else self.style.mix
         order = list(BUILDING_TYPES)
-        return BUILDING_TYPES[pick(self.rng, {k: w * bias[order.index(k)] for k, w in mix.items()})]
+        return BUILDING_TYPES[
+            pick(self.rng, {k: w * bias[order.index(k)] for k, w in mix.items()})
+        ]
 
     def _lot(
         self, road: Road, at: F64, n: F64, kind: BuildingType, width: float, shrink: float = 1.0
@@ -146,7 +138,9 @@ class LotBuilder:
         yaw = float(np.arctan2(n[1], n[0]) - np.pi / 2)
         yaw_jitter = rng.normal(0, 0.004 + 0.1 * self.style.curviness * (kind.gap_m[1] > 4))
         centre = at + n * (front + setback + 0.5 * depth)
-        body = rectangle(*centre, yaw + yaw_jitter, width - (1.8 if kind.gap_m[0] == 0 else 0.6), depth)
+        body = rectangle(
+            *centre, yaw + yaw_jitter, width - (1.8 if kind.gap_m[0] == 0 else 0.6), depth
+        )
         if np.abs(centre).max() > 0.5 * self.size_m + 30 or not self.taken.free(body):
             return False
         building = self.raise_building(kind, centre, yaw + yaw_jitter, width, depth)
@@ -184,13 +178,21 @@ class LotBuilder:
         facade = tinted(rng, style.facades[int(rng.integers(len(style.facades)))], 11.0)
         if row is not None and rng.random() < 0.7:
             facade = tinted(rng, row.facade, 6.0)
-        trims: tuple[Rgb, ...] = ((238, 236, 230), (90, 70, 55), (60, 62, 66), (120, 40, 36),
-                                  (50, 80, 60), (210, 200, 180))
         building = Building(
-            len(self.plots.buildings), kind.name, tuple(parts),
-            float(self.terrain.height_m(corners).mean()), storeys, kind.storey_m,
-            float(kind.window_m * rng.uniform(0.8, 1.25)), kind.shop, facade,
-            trims[int(rng.integers(len(trims)))], roof_rgb, before, "none", float(rng.random()),
+            len(self.plots.buildings),
+            kind.name,
+            tuple(parts),
+            float(self.terrain.height_m(corners).mean()),
+            storeys,
+            kind.storey_m,
+            float(kind.window_m * rng.uniform(0.8, 1.25)),
+            kind.shop,
+            facade,
+            TRIMS[int(rng.integers(len(TRIMS)))],
+            roof_rgb,
+            before,
+            "none",
+            float(rng.random()),
             bool(rng.random() < style.solar),
         )
         self.plots.buildings.append(building)
@@ -204,7 +206,9 @@ class LotBuilder:
         for k in changed:
             fate[int(k)] = str(rng.choice(["built", "gone", "reroofed"], p=[0.35, 0.25, 0.4]))
         return tuple(
-            replace(b, change=fate[k], roof_before=b.roof_before if fate[k] == "reroofed" else b.roof)
+            replace(
+                b, change=fate[k], roof_before=b.roof_before if fate[k] == "reroofed" else b.roof
+            )
             for k, b in enumerate(buildings)
         )
 
@@ -221,8 +225,16 @@ class LotBuilder:
         return [wing] if self.taken.free(wing.corners()) else []
 
     def _grounds(
-        self, building: Building, kind: BuildingType, at: F64, n: F64, front: float,
-        setback: float, width: float, depth: float, yaw: float,
+        self,
+        building: Building,
+        kind: BuildingType,
+        at: F64,
+        n: F64,
+        front: float,
+        setback: float,
+        width: float,
+        depth: float,
+        yaw: float,
     ) -> None:
         """The lot's ground, drive, parking, hedge or fence."""
         rng, style, out = self.rng, self.style, self.plots
@@ -232,8 +244,32 @@ class LotBuilder:
         mid = at + n * (front + 0.5 * total - 0.4)
         paved = kind.name in ("perimeter", "shophouse", "warehouse", "store")
         green = rng.random() < (0.12 if paved else style.lawn)
-        out.areas.append(Area("lawn" if green else "yard",
-                              rectangle(*mid, yaw, width + 0.8 * gap, total), float(rng.random())))
+        out.areas.append(
+            Area(
+                "lawn" if green else "yard",
+                rectangle(*mid, yaw, width + 0.8 * gap, total),
+                float(rng.random()),
+            )
+        )
+        self._access(kind, at, n, front, setback, width, depth, yaw)
+        if not paved:
+            if setback > 1.2:
+                self.gardener.front_line(at, n, front, width + 0.9 * gap, yaw)
+            self.gardener.fill(at, n, front + setback + depth, back, width + 0.8 * gap, yaw, front)
+
+    def _access(
+        self,
+        kind: BuildingType,
+        at: F64,
+        n: F64,
+        front: float,
+        setback: float,
+        width: float,
+        depth: float,
+        yaw: float,
+    ) -> None:
+        """Customer parking, drive or garden path between road and house."""
+        rng, out = self.rng, self.plots
         along = np.array([np.cos(yaw), np.sin(yaw)])
         if kind.name == "store":
             self._store_parking(at, n, front, setback, width, yaw)
@@ -241,83 +277,32 @@ class LotBuilder:
             x = rng.choice([-1, 1]) * rng.uniform(0.3, 0.5) * width
             length = setback + rng.uniform(0, 0.5) * depth
             spot = at + along * x + n * (front + 0.5 * length - 0.8)
-            out.areas.append(Area("drive", rectangle(*spot, yaw, rng.uniform(2.6, 5.0), length + 1.6),
-                                  float(rng.random())))
+            out.areas.append(
+                Area(
+                    "drive",
+                    rectangle(*spot, yaw, rng.uniform(2.6, 5.0), length + 1.6),
+                    float(rng.random()),
+                )
+            )
             if setback > 4.5:
                 car = at + along * x + n * (front + rng.uniform(2.6, setback - 1.6))
-                out.slots.append((float(car[0]), float(car[1]),
-                                  float(yaw + rng.choice([-1, 1]) * np.pi / 2)))
+                out.slots.append(
+                    (float(car[0]), float(car[1]), float(yaw + rng.choice([-1, 1]) * np.pi / 2))
+                )
         elif setback > 1.5:
             path = at + n * (front + 0.5 * setback)
-            out.areas.append(Area("drive", rectangle(*path, yaw, 1.3, setback + 1), float(rng.random())))
-        if not paved:
-            if setback > 1.2:
-                self._front_line(at, n, front, width + 0.9 * gap, yaw)
-            self._garden(at, n, front + setback + depth, back, width + 0.8 * gap, yaw, front)
-
-    def _garden(
-        self, at: F64, n: F64, rear: float, back: float, width: float, yaw: float, front: float
-    ) -> None:
-        """What lies round a house: terrace, beds, a pool, trees, a hedge or fence at the back."""
-        rng, style, out = self.rng, self.style, self.plots
-        along = np.array([np.cos(yaw), np.sin(yaw)])
-
-        def place(u: float, v: float) -> F64:
-            return np.asarray(at + along * u * width + n * v)
-
-        def ground(kind: str, u: float, v: float, wide: float, deep: float) -> None:
-            shape = rectangle(*place(u, v), yaw, wide, deep)
-            if self.taken.free(shape):
-                out.areas.append(Area(kind, shape, float(rng.random())))
-
-        if back > 4 and rng.random() < 0.65:
-            ground("terrace", rng.uniform(-0.25, 0.25), rear + 1.6, rng.uniform(3, 7), 3.0)
-        if back > 8 and rng.random() < style.pools:
-            ground("pool", rng.uniform(-0.2, 0.2), rear + 6.0, rng.uniform(5, 9), rng.uniform(3, 4.5))
-        for _ in range(int(rng.poisson(1.0))):
-            ground("bed", rng.uniform(-0.45, 0.45), rng.uniform(front + 0.8, rear + back),
-                   rng.uniform(1, 5), rng.uniform(0.8, 2.0))
-        for _ in range(int(rng.poisson(1.7 * (0.3 + style.lawn)))):
-            v = rng.uniform(rear + 1.5, rear + back) if rng.random() < 0.65 else front + rng.uniform(1, 3)
-            spot = place(rng.uniform(-0.5, 0.5), v)
-            out.tree_spots.append((float(spot[0]), float(spot[1])))
-        if rng.random() < style.hedge + 0.3 * (style.fence != "none"):
-            self._line(place(0.0, rear + back - 0.4), yaw, width, rng.random() < style.hedge)
-        if rng.random() < 0.5 * style.hedge + 0.25 * (style.fence != "none"):
-            self._line(place(0.49, rear + 0.45 * back), yaw + np.pi / 2, 0.85 * back,
-                       rng.random() < style.hedge)
-
-    def _line(self, spot: F64, yaw: float, length: float, hedge: bool) -> None:
-        """A straight hedge or fence if its ground is free."""
-        if length < 1.0 or not self.taken.free(rectangle(*spot, yaw, length, 0.3)):
-            return
-        rng = self.rng
-        base: dict[str, Rgb] = {"wood": (150, 122, 92), "metal": (90, 94, 98), "brick": (140, 84, 68),
-                                "stucco": (214, 202, 184), "block": (158, 156, 152)}
-        kind = "hedge" if hedge else "fence"
-        colour = tinted(rng, (58, 92, 44) if hedge else base.get(self.style.fence, (140, 130, 116)), 11)
-        height = rng.uniform(0.7, 1.9) if hedge else rng.uniform(0.8, 1.8)
-        self.plots.props.append(Prop(kind, float(spot[0]), float(spot[1]), float(yaw), float(length),
-                                     float(height), colour))
-
-    def _front_line(self, at: F64, n: F64, front: float, length: float, yaw: float) -> None:
-        """A hedge or fence on the lot line, with a gate."""
-        rng, style = self.rng, self.style
-        draw = rng.random()
-        if draw > style.hedge + (0.45 if style.fence != "none" else 0.0):
-            return
-        along = np.array([np.cos(yaw), np.sin(yaw)])
-        gate = rng.uniform(-0.3, 0.3) * length
-        for low, high in ((-0.5 * length, gate - 1.6), (gate + 1.6, 0.5 * length)):
-            spot = at + n * (front + 0.85) + along * 0.5 * (low + high)
-            self._line(spot, yaw, float(high - low), draw < style.hedge)
+            out.areas.append(
+                Area("drive", rectangle(*path, yaw, 1.3, setback + 1), float(rng.random()))
+            )
 
     def _store_parking(
         self, at: F64, n: F64, front: float, setback: float, width: float, yaw: float
     ) -> None:
         depth = setback - 3
         spot = at + n * (front + 0.5 * depth)
-        area = Area("parking", rectangle(*spot, yaw, width + 6, depth), float(self.rng.random()), yaw)
+        area = Area(
+            "parking", rectangle(*spot, yaw, width + 6, depth), float(self.rng.random()), yaw
+        )
         if self.taken.free(rectangle(*spot, yaw, width, depth - 2)):
             self.plots.areas.append(area)
             self.plots.slots += parking_slots(area, width + 6, depth)
@@ -325,31 +310,32 @@ class LotBuilder:
 
 
 def _part(
-    rng: np.random.Generator, centre: F64, yaw: float, width: float, depth: float, eaves: float,
-    roof: str, turned: float,
+    rng: np.random.Generator,
+    centre: F64,
+    yaw: float,
+    width: float,
+    depth: float,
+    eaves: float,
+    roof: str,
+    turned: float,
 ) -> Part:
     """A part whose ridge runs along its width axis; `turned` swaps the axes."""
     if turned > 0.1:
         yaw, width, depth = yaw + np.pi / 2, depth, width
-    rise = {"flat": rng.uniform(0.3, 0.9), "mansard": rng.uniform(3.0, 4.2),
-            "shed": 0.16 * depth}.get(roof, 0.5 * depth * rng.uniform(0.42, 0.85))
+    rise = {
+        "flat": rng.uniform(0.3, 0.9),
+        "mansard": rng.uniform(3.0, 4.2),
+        "shed": 0.16 * depth,
+    }.get(roof, 0.5 * depth * rng.uniform(0.42, 0.85))
     if depth > 20 and roof in ("gable", "hip"):
         rise = 0.5 * depth * 0.2
-    return Part(float(centre[0]), float(centre[1]), float(yaw), float(width), float(depth),
-                float(eaves), roof, float(rise))
-
-
-def parking_slots(area: Area, width: float, depth: float) -> list[tuple[float, float, float]]:
-    """Bays of a parking area as (x, y, yaw); rows 5 m deep with 6.5 m aisles, bays 2.5 m wide."""
-    middle = area.polygon_m.mean(0)
-    c, s = np.cos(area.yaw_rad), np.sin(area.yaw_rad)
-    slots = []
-    row = -0.5 * depth + 2.8
-    facing = 1.0
-    while row < 0.5 * depth - 2.4:
-        for x in np.arange(-0.5 * width + 2.0, 0.5 * width - 1.9, 2.5):
-            slots.append((float(middle[0] + c * x - s * row), float(middle[1] + s * x + c * row),
-                          float(area.yaw_rad + facing * np.pi / 2)))
-        row += 11.5 if facing > 0 else 5.2
-        facing = -facing
-    return slots
+    return Part(
+        float(centre[0]),
+        float(centre[1]),
+        float(yaw),
+        float(width),
+        float(depth),
+        float(eaves),
+        roof,
+        float(rise),
+    )

@@ -106,34 +106,54 @@ def sample_conditions(
     if kind == "satellite":
         season = str(rng.choice(SEASONS, p=[0.27, 0.45, 0.2, 0.08]))
         return Conditions(
-            sun_azimuth_deg=float(rng.uniform(110, 250)), sun_elevation_deg=float(rng.uniform(28, 68)),
-            season=season, cloud=float(rng.choice([0.0, 0.15, 0.6], p=[0.6, 0.3, 0.1])),
-            haze=float(rng.beta(1.5, 5)), exposure_ev=float(rng.normal(0, 0.25)),
-            warmth=float(rng.normal(0, 0.3)), contrast=float(rng.uniform(0.85, 1.15)),
-            noise=float(rng.uniform(0.5, 3.0)), blur_px=float(rng.uniform(0.3, 0.9)), vignette=0.0,
+            sun_azimuth_deg=float(rng.uniform(110, 250)),
+            sun_elevation_deg=float(rng.uniform(28, 68)),
+            season=season,
+            cloud=float(rng.choice([0.0, 0.15, 0.6], p=[0.6, 0.3, 0.1])),
+            haze=float(rng.beta(1.5, 5)),
+            exposure_ev=float(rng.normal(0, 0.25)),
+            warmth=float(rng.normal(0, 0.3)),
+            contrast=float(rng.uniform(0.85, 1.15)),
+            noise=float(rng.uniform(0.5, 3.0)),
+            blur_px=float(rng.uniform(0.3, 0.9)),
+            vignette=0.0,
             sky_seed=seed,
         )
     return _drive(rng, seed)
 
 
 def _drive(rng: np.random.Generator, seed: float) -> Conditions:
-    sky = str(rng.choice(["clear", "mixed", "overcast", "fog", "dusk"],
-                         p=[0.38, 0.22, 0.22, 0.08, 0.10]))
-    cloud = {"clear": rng.uniform(0, 0.2), "mixed": rng.uniform(0.3, 0.65),
-             "overcast": rng.uniform(0.85, 1.0), "fog": 1.0, "dusk": rng.uniform(0, 0.9)}[sky]
+    sky = str(
+        rng.choice(["clear", "mixed", "overcast", "fog", "dusk"], p=[0.38, 0.22, 0.22, 0.08, 0.10])
+    )
+    cloud = {
+        "clear": rng.uniform(0, 0.2),
+        "mixed": rng.uniform(0.3, 0.65),
+        "overcast": rng.uniform(0.85, 1.0),
+        "fog": 1.0,
+        "dusk": rng.uniform(0, 0.9),
+    }[sky]
     visibility = {"fog": rng.uniform(90, 350), "overcast": rng.uniform(2000, 20000)}.get(
-        sky, rng.uniform(6000, 40000))
+        sky, rng.uniform(6000, 40000)
+    )
     dusk = float(rng.uniform(0.35, 0.85)) if sky == "dusk" else 0.0
     elevation = rng.uniform(1, 7) if sky == "dusk" else rng.uniform(10, 65)
     wet = sky in ("overcast", "dusk") and rng.random() < 0.4
     return Conditions(
-        sun_azimuth_deg=float(rng.uniform(0, 360)), sun_elevation_deg=float(elevation),
-        season=str(rng.choice(SEASONS, p=[0.25, 0.3, 0.25, 0.2])), cloud=float(cloud),
-        visibility_m=float(visibility), dusk=dusk,
-        haze=float(rng.beta(1.2, 8)), exposure_ev=float(rng.normal(0, 0.3)),
+        sun_azimuth_deg=float(rng.uniform(0, 360)),
+        sun_elevation_deg=float(elevation),
+        season=str(rng.choice(SEASONS, p=[0.25, 0.3, 0.25, 0.2])),
+        cloud=float(cloud),
+        visibility_m=float(visibility),
+        dusk=dusk,
+        haze=float(rng.beta(1.2, 8)),
+        exposure_ev=float(rng.normal(0, 0.3)),
         wetness=float(rng.uniform(0.4, 1.0)) if wet else 0.0,
         flare=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.5 else 0.0,
-        warmth=float(rng.normal(0, 0.3)), contrast=float(rng.uniform(0.85, 1.15)),
-        noise=float(rng.uniform(1, 4) + 4 * dusk), blur_px=float(rng.uniform(0.2, 0.9)),
-        vignette=float(rng.uniform(0, 0.35)), sky_seed=seed,
+        warmth=float(rng.normal(0, 0.3)),
+        contrast=float(rng.uniform(0.85, 1.15)),
+        noise=float(rng.uniform(1, 4) + 4 * dusk),
+        blur_px=float(rng.uniform(0.2, 0.9)),
+        vignette=float(rng.uniform(0, 0.35)),
+        sky_seed=seed,
     )

@@ -18,18 +18,44 @@ from geoloc_ros.synthetic.town import Town
 F32 = NDArray[np.float32]
 GSD_M = 0.15
 TINT_M = 1.0
-CODES = (
-    "wild lawn asphalt pavement white yellow parking drive water crop soil patch_dark patch_light "
-    "path plaza kerb pitch brick forest bed manhole bike yard gravel pool"
-).split()
+_NAMES = (
+    "wild lawn asphalt pavement white yellow parking drive water crop soil patch_dark "
+    "patch_light path plaza kerb pitch brick forest bed manhole bike yard gravel pool"
+)
+CODES = tuple(_NAMES.split())
 CODE = {name: i for i, name in enumerate(CODES)}
 _AREA_CODE = {
-    "water": "water", "park": "lawn", "field": "crop", "forest": "forest", "lawn": "lawn",
-    "yard": "yard", "parking": "parking", "drive": "drive", "path": "path", "pitch": "pitch",
-    "bed": "bed", "plaza": "plaza", "terrace": "plaza", "pool": "pool",
+    "water": "water",
+    "park": "lawn",
+    "field": "crop",
+    "forest": "forest",
+    "lawn": "lawn",
+    "yard": "yard",
+    "parking": "parking",
+    "drive": "drive",
+    "path": "path",
+    "pitch": "pitch",
+    "bed": "bed",
+    "plaza": "plaza",
+    "terrace": "plaza",
+    "pool": "pool",
 }
-_DRAW_ORDER = ("field", "forest", "park", "yard", "lawn", "water", "path", "pitch", "bed", "plaza",
-               "terrace", "pool", "drive", "parking")
+_DRAW_ORDER = (
+    "field",
+    "forest",
+    "park",
+    "yard",
+    "lawn",
+    "water",
+    "path",
+    "pitch",
+    "bed",
+    "plaza",
+    "terrace",
+    "pool",
+    "drive",
+    "parking",
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +79,10 @@ class Ground:
     def taps_at(self, x_m: F32, y_m: F32) -> tuple[NDArray[np.uint8], F32]:
         """Codes and bilinear weights, `(4, N)` each, of the pixels round positions."""
         inv, half = np.float32(1 / GSD_M), np.float32(0.5)
-        u, v = (x_m + np.float32(self.half_m)) * inv - half, (y_m + np.float32(self.half_m)) * inv - half
+        u, v = (
+            (x_m + np.float32(self.half_m)) * inv - half,
+            (y_m + np.float32(self.half_m)) * inv - half,
+        )
         col, row = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
         fu, fv = u - col, v - row
         side = self.codes.shape[0]
@@ -106,8 +135,14 @@ class Canvas:
     def disc(self, xy_m: NDArray[np.float64], radius_m: float, value: int) -> None:
         """Fill a disc."""
         x, y = self._px(np.asarray(xy_m).reshape(1, 2))[0]
-        cv2.circle(self.raster, (int(x), int(y)), max(1, round(radius_m / self.gsd_m * 16)), value, -1,
-                   shift=4)
+        cv2.circle(
+            self.raster,
+            (int(x), int(y)),
+            max(1, round(radius_m / self.gsd_m * 16)),
+            value,
+            -1,
+            shift=4,
+        )
 
 
 def make_ground(town: Town) -> Ground:
@@ -163,8 +198,12 @@ def _bays(canvas: Canvas, area: Area) -> None:
 
 
 def _draw_roads(town: Town, canvas: Canvas, shade: Canvas, rng: np.random.Generator) -> None:
-    roads = sorted(town.roads, key=lambda r: ("service", "residential", "collector",
-                                              "arterial", "roundabout").index(r.kind))
+    roads = sorted(
+        town.roads,
+        key=lambda r: ("service", "residential", "collector", "arterial", "roundabout").index(
+            r.kind
+        ),
+    )
     painter = RoadPainter(town.style, roads, CODE, canvas, rng)
     for road in roads:
         wide = road.width_m + 2 * max(road.parking_m)
@@ -177,7 +216,11 @@ def _draw_roads(town: Town, canvas: Canvas, shade: Canvas, rng: np.random.Genera
         canvas.line(road.centreline_m, road.width_m + 0.4, CODE["kerb"])
         painter.strips(road)
     for road in roads:
-        canvas.line(road.centreline_m, road.width_m, CODE["brick" if road.surface == "brick" else "asphalt"])
+        canvas.line(
+            road.centreline_m,
+            road.width_m,
+            CODE["brick" if road.surface == "brick" else "asphalt"],
+        )
     painter.junctions()
     _islands(town.roads, canvas, shade)
     for road in roads:
@@ -203,5 +246,7 @@ def _islands(roads: tuple[Road, ...], canvas: Canvas, shade: Canvas) -> None:
         middle = loop.mean(0)
         radius = float(np.linalg.norm(loop - middle, axis=1).mean())
         canvas.disc(middle, radius - 0.5 * arc.width_m, CODE["kerb"])
-        canvas.disc(middle, radius - 0.5 * arc.width_m - 0.4, CODE["lawn" if arc.shade < 0.7 else "bed"])
+        canvas.disc(
+            middle, radius - 0.5 * arc.width_m - 0.4, CODE["lawn" if arc.shade < 0.7 else "bed"]
+        )
         shade.disc(middle, radius - 0.5 * arc.width_m, int(255 * arc.shade))

@@ -117,15 +117,21 @@ def make_imagery(
     for row in range(0, height, STRIP_PX):
         rows = min(STRIP_PX, height - row)
         image[row : row + rows] = _strip(
-            local, to_utm, registration, (west, top - row * gsd_m), (rows, width), margin, gsd_m)
+            local, to_utm, registration, (west, top - row * gsd_m), (rows, width), margin, gsd_m
+        )
     if gap:
         image = _compress(image, int(rng.integers(55, 92)))
     _write(Path(path), image, utm_crs(town), from_origin(west, top, gsd_m, gsd_m))
 
 
 def _strip(
-    local: NDArray[np.uint8], to_utm: pyproj.Transformer, registration: Registration,
-    corner: tuple[float, float], shape: tuple[int, int], margin: float, gsd_m: float,
+    local: NDArray[np.uint8],
+    to_utm: pyproj.Transformer,
+    registration: Registration,
+    corner: tuple[float, float],
+    shape: tuple[int, int],
+    margin: float,
+    gsd_m: float,
 ) -> NDArray[np.uint8]:
     """Rows of the UTM image, looked up in the local picture with the registration error."""
     rows, cols = shape
@@ -142,8 +148,10 @@ def _strip(
     at_c, at_r = np.meshgrid(grid_c, grid_r)
     map_x = cv2.remap(col.astype(np.float32), at_c, at_r, cv2.INTER_LINEAR)
     map_y = cv2.remap(row.astype(np.float32), at_c, at_r, cv2.INTER_LINEAR)
-    return np.asarray(cv2.remap(local, map_x, map_y, cv2.INTER_LINEAR,
-                                borderMode=cv2.BORDER_REFLECT), dtype=np.uint8)
+    return np.asarray(
+        cv2.remap(local, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT),
+        dtype=np.uint8,
+    )
 
 
 def _lean(
@@ -151,7 +159,7 @@ def _lean(
 ) -> NDArray[np.uint8]:
     """Shift roofs and crowns away from nadir by height * tan(angle), up to about 6 degrees.
 
-    A relief displacement by backward lookup: each pixel finds the highest point that leans onto it.
+    A relief displacement by backward lookup: each pixel finds the highest point leaning onto it.
     """
     tilt = np.tan(np.radians(rng.uniform(0.0, 6.0)))
     heading = rng.uniform(0, 2 * np.pi)
@@ -171,29 +179,55 @@ def _lean(
     cols, rows = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
     for step in np.arange(0.0, float(push.max()) + 0.5, 0.5, dtype=np.float32):
         source = cv2.remap(push, cols - ux * step, rows - uy * step, cv2.INTER_NEAREST)
-        reach = np.where(source >= step - 0.25, np.maximum(reach, np.minimum(source, step + 0.25)), reach)
+        reach = np.where(
+            source >= step - 0.25, np.maximum(reach, np.minimum(source, step + 0.25)), reach
+        )
     reach = cv2.GaussianBlur(reach, (0, 0), 0.5)
     full = cv2.resize(reach, image.shape[1::-1], interpolation=cv2.INTER_LINEAR) * (coarse / gsd_m)
-    cols, rows = np.meshgrid(np.arange(image.shape[1], dtype=np.float32),
-                             np.arange(image.shape[0], dtype=np.float32))
-    return np.asarray(cv2.remap(image, cols - ux * full, rows - uy * full, cv2.INTER_LINEAR,
-                                borderMode=cv2.BORDER_REFLECT), dtype=np.uint8)
+    cols, rows = np.meshgrid(
+        np.arange(image.shape[1], dtype=np.float32), np.arange(image.shape[0], dtype=np.float32)
+    )
+    return np.asarray(
+        cv2.remap(
+            image,
+            cols - ux * full,
+            rows - uy * full,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
+        ),
+        dtype=np.uint8,
+    )
 
 
 def _compress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Leave JPEG artefacts."""
     ok, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
-        raise ImageryError(f"an image of {image.shape[1]} x {image.shape[0]} px cannot be made a JPEG")
+        raise ImageryError(
+            f"an image of {image.shape[1]} x {image.shape[0]} px cannot be made a JPEG"
+        )
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
 
 
 def _write(path: Path, image: NDArray[np.uint8], crs: str, transform: Any) -> None:  # noqa: ANN401 - affine is untyped
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
-        path, "w", driver="GTiff", width=image.shape[1], height=image.shape[0], count=3,
-        dtype="uint8", crs=crs, transform=transform, tiled=True, blockxsize=256, blockysize=256,
-        compress="deflate", predictor=2, photometric="RGB", interleave="pixel",
+        path,
+        "w",
+        driver="GTiff",
+        width=image.shape[1],
+        height=image.shape[0],
+        count=3,
+        dtype="uint8",
+        crs=crs,
+        transform=transform,
+        tiled=True,
+        blockxsize=256,
+        blockysize=256,
+        compress="deflate",
+        predictor=2,
+        photometric="RGB",
+        interleave="pixel",
     ) as out:
         out.write(np.moveaxis(image, -1, 0))
 
@@ -208,15 +242,24 @@ def write_roads_geojson(town: Town, path: str | Path) -> None:
     features = []
     for road in town.roads:
         lat, lon = town.frame.to_latlon(road.centreline_m[:, :2])
-        features.append({
-            "type": "Feature",
-            "geometry": {
-                "type": "LineString",
-                "coordinates": np.round(np.stack([lon, lat], 1), 8).tolist(),
-            },
-            "properties": {"id": road.id, "kind": road.kind, "width_m": road.width_m,
-                           "lanes": road.lanes, "oneway": road.oneway},
-        })
+        features.append(
+            {
+                "type": "Feature",
+                "geometry": {
+                    "type": "LineString",
+                    "coordinates": np.round(np.stack([lon, lat], 1), 8).tolist(),
+                },
+                "properties": {
+                    "id": road.id,
+                    "kind": road.kind,
+                    "width_m": road.width_m,
+                    "lanes": road.lanes,
+                    "oneway": road.oneway,
+                },
+            }
+        )
     out = Path(path)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    out.write_text(
+        json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8"
+    )

@@ -108,7 +108,7 @@ class Prop:
 
 @dataclass(frozen=True)
 class Area:
-    """A polygon of one ground kind: ``water park field forest lot parking drive pitch plaza path bed``.
+    """A polygon of one ground kind, such as ``water park field lawn parking drive``.
 
     `tint` in 0..1 varies its colour; `yaw_rad` turns stripes, crop rows and parking bays.
     """

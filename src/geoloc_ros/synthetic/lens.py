@@ -50,7 +50,7 @@ def develop(
         radiance = cv2.GaussianBlur(radiance, (0, 0), sigma).reshape(radiance.shape)
     sample = np.minimum(radiance[::4, ::4].mean(-1), 1.2)
     gain = 0.20 / max(float(np.exp(np.log(sample + 0.01).mean())), 1e-3)
-    gain = gain ** (0.85 - 0.25 * c.dusk) * 2.0**c.exposure_ev
+    gain = gain ** (0.85 - 0.25 * c.dusk) * 2.0**c.exposure_ev * (1 - 0.45 * c.dusk)
     x = radiance * np.float32(gain)
     if c.vignette > 0:
         x *= _vignette(height, width, c.vignette)
@@ -58,7 +58,9 @@ def develop(
         x += np.float32(0.5 * c.haze) * (np.float32([0.30, 0.33, 0.37]) - 0.6 * x)
     if c.warmth != 0:
         x *= np.float32([1 + 0.14 * c.warmth, 1.0, 1 - 0.16 * c.warmth])
-    index = np.clip(x * np.float32((TONE_STEPS - 1) / TONE_MAX), 0, TONE_STEPS - 1).astype(np.int32)
+    index = np.clip(x * np.float32((TONE_STEPS - 1) / TONE_MAX), 0, TONE_STEPS - 1).astype(
+        np.int32
+    )
     y = _tone()[index]
     if c.contrast != 1.0:
         y = 118 + (y - 118) * np.float32(c.contrast)
@@ -84,13 +86,18 @@ def _flare(radiance: F32, rays: F32, light: Light, c: Conditions) -> None:
         return
     strength = np.float32(c.flare * c.sun_strength * np.clip((best - 0.75) * 4, 0, 1))
     warm = np.float32([1.0, 0.9, 0.75])
+    if best > 0.999 and float(radiance.reshape(-1, 3)[at].mean()) < 1.5:
+        strength *= np.float32(0.25)  # the sun itself is hidden
     radiance += (strength * 0.35 * np.clip(aim, 0, 1)[..., None] ** 6) * warm
     if best < 0.999:
         return
     row, col = divmod(at, width)
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
-    for step, size, rgb in ((0.5, 0.05, (0.3, 0.5, 0.3)), (1.4, 0.08, (0.45, 0.3, 0.2)),
-                            (1.8, 0.04, (0.2, 0.3, 0.5))):
+    for step, size, rgb in (
+        (0.5, 0.05, (0.3, 0.5, 0.3)),
+        (1.4, 0.08, (0.45, 0.3, 0.2)),
+        (1.8, 0.04, (0.2, 0.3, 0.5)),
+    ):
         cx, cy = col + step * (width / 2 - col), row + step * (height / 2 - row)
         far = np.hypot(u - cx, v - cy) / (size * width)
         radiance += strength * 0.5 * np.clip(1.2 - far, 0, 0.4)[..., None] * np.float32(rgb)

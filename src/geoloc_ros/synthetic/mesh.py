@@ -18,7 +18,7 @@ GROUND, WALL, ROOF, FLAT, CROWN, PLAIN, CAR, GLASS, HEDGE, FENCE, METAL_ROOF = r
 
 
 def linear_rgb(srgb: ArrayLike) -> F32:
-    """sRGB bytes to linear light in 0..1 (gamma 2.2 power law)."""
+    """SRGB bytes to linear light in 0..1 (gamma 2.2 power law)."""
     return (np.asarray(srgb, np.float32) / np.float32(255.0)) ** np.float32(2.2)
 
 
@@ -59,9 +59,16 @@ class MeshBag:
     row_count: int = 0
 
     def add_rows(
-        self, material: int, origin: ArrayLike, rgb: ArrayLike, *, axis: ArrayLike = (1.0, 0.0),
-        extent: ArrayLike = (1.0, 1.0), accent: ArrayLike = (0.0, 0.0, 0.0),
-        seed: ArrayLike = 0.0, param: ArrayLike = (0.0, 0.0, 0.0, 0.0),
+        self,
+        material: int,
+        origin: ArrayLike,
+        rgb: ArrayLike,
+        *,
+        axis: ArrayLike = (1.0, 0.0),
+        extent: ArrayLike = (1.0, 1.0),
+        accent: ArrayLike = (0.0, 0.0, 0.0),
+        seed: ArrayLike = 0.0,
+        param: ArrayLike = (0.0, 0.0, 0.0, 0.0),
     ) -> NDArray[np.int64]:
         """Append surfaces; every argument broadcasts to `(N, ...)`; returns their row numbers."""
         place = np.atleast_2d(np.asarray(origin, float))
@@ -70,11 +77,18 @@ class MeshBag:
         def wide(value: ArrayLike, columns: int) -> F64:
             return np.broadcast_to(np.asarray(value, float).reshape(-1, columns), (n, columns))
 
-        self.rows.append({
-            "material": np.full((n, 1), float(material)), "origin": place, "axis": wide(axis, 2),
-            "extent": wide(extent, 2), "rgb": wide(rgb, 3), "accent": wide(accent, 3),
-            "seed": wide(seed, 1), "param": wide(param, 4),
-        })
+        self.rows.append(
+            {
+                "material": np.full((n, 1), float(material)),
+                "origin": place,
+                "axis": wide(axis, 2),
+                "extent": wide(extent, 2),
+                "rgb": wide(rgb, 3),
+                "accent": wide(accent, 3),
+                "seed": wide(seed, 1),
+                "param": wide(param, 4),
+            }
+        )
         ids = np.arange(self.row_count, self.row_count + n)
         self.row_count += n
         return ids
@@ -86,8 +100,10 @@ class MeshBag:
         self.owner.append(np.asarray(owner).reshape(-1))
         self.vertex_count += len(self.vertices[-1])
 
-    def add_instances(self, vertices: F64, faces: NDArray[np.int64], owner: NDArray[np.int64]) -> None:
-        """Append N copies: vertices `(N, V, 3)`, shared faces `(F, 3)`, owner `(N,)` or `(N, F)`."""
+    def add_instances(
+        self, vertices: F64, faces: NDArray[np.int64], owner: NDArray[np.int64]
+    ) -> None:
+        """Append copies: vertices `(N, V, 3)`, shared faces `(F, 3)`, owner `(N,)` or `(N, F)`."""
         n, v = vertices.shape[:2]
         if n == 0:
             return
@@ -107,18 +123,36 @@ class MeshBag:
 
     def table(self) -> SurfaceTable:
         """The surfaces as one table."""
-        col = {k: np.concatenate([r[k] for r in self.rows]).astype(np.float32) for k in self.rows[0]}
+        col = {
+            k: np.concatenate([r[k] for r in self.rows]).astype(np.float32) for k in self.rows[0]
+        }
         return SurfaceTable(
-            col["material"][:, 0].astype(np.uint8), col["origin"], col["axis"], col["extent"],
-            col["rgb"], col["accent"], col["seed"][:, 0], col["param"],
+            col["material"][:, 0].astype(np.uint8),
+            col["origin"],
+            col["axis"],
+            col["extent"],
+            col["rgb"],
+            col["accent"],
+            col["seed"][:, 0],
+            col["param"],
         )
 
 
 _BOX = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], float)
-_BOX_FACES = np.array([
-    [0, 1, 5], [0, 5, 4], [3, 2, 6], [3, 6, 7], [2, 0, 4], [2, 4, 6],
-    [1, 3, 7], [1, 7, 5], [4, 5, 7], [4, 7, 6],
-])
+_BOX_FACES = np.array(
+    [
+        [0, 1, 5],
+        [0, 5, 4],
+        [3, 2, 6],
+        [3, 6, 7],
+        [2, 0, 4],
+        [2, 4, 6],
+        [1, 3, 7],
+        [1, 7, 5],
+        [4, 5, 7],
+        [4, 7, 6],
+    ]
+)
 
 
 def turned(local: F64, yaw: ArrayLike, at: F64) -> F64:
@@ -130,7 +164,11 @@ def turned(local: F64, yaw: ArrayLike, at: F64) -> F64:
 
 
 def add_boxes(
-    bag: MeshBag, at: F64, half: ArrayLike, yaw: ArrayLike, owner: NDArray[np.int64],
+    bag: MeshBag,
+    at: F64,
+    half: ArrayLike,
+    yaw: ArrayLike,
+    owner: NDArray[np.int64],
     offset: ArrayLike = (0.0, 0.0, 0.0),
 ) -> None:
     """Append boxes without bottom: anchor `(N, 3)`, half sizes `(N, 3)`, yaw `(N,)`.
@@ -150,8 +188,13 @@ def _sphere(subdivisions: int) -> tuple[F64, NDArray[np.int64]]:
 
 
 def add_blobs(
-    bag: MeshBag, rng: np.random.Generator, centre: F64, radii: F64, owner: NDArray[np.int64],
-    rough: float = 0.16, subdivisions: int = 1,
+    bag: MeshBag,
+    rng: np.random.Generator,
+    centre: F64,
+    radii: F64,
+    owner: NDArray[np.int64],
+    rough: float = 0.16,
+    subdivisions: int = 1,
 ) -> None:
     """Append lumpy ellipsoids: centre `(N, 3)`, radii `(N, 3)`."""
     ball, faces = _sphere(subdivisions)
@@ -161,7 +204,11 @@ def add_blobs(
 
 
 def add_cones(
-    bag: MeshBag, rng: np.random.Generator, base: F64, radius: F64, height: F64,
+    bag: MeshBag,
+    rng: np.random.Generator,
+    base: F64,
+    radius: F64,
+    height: F64,
     owner: NDArray[np.int64],
 ) -> None:
     """Append ragged cones: base centre `(N, 3)`, radius `(N,)`, height `(N,)`."""

@@ -44,7 +44,11 @@ def grain(x_m: F32, y_m: F32, texel_m: float, fall: float = 0.9) -> F32:
 def cell_random(i: NDArray[np.int32], j: NDArray[np.int32], k: NDArray[np.int32] | int = 0) -> F32:
     """Uniform numbers `(N,)` in 0..1 for integer cells."""
     with np.errstate(over="ignore"):
-        h = i * np.int32(73856093) ^ j * np.int32(19349663) ^ np.asarray(k, np.int32) * np.int32(83492791)
+        h = (
+            i * np.int32(73856093)
+            ^ j * np.int32(19349663)
+            ^ np.asarray(k, np.int32) * np.int32(83492791)
+        )
         h = h ^ (h >> 15)
         h = h * np.int32(668265263)
     return _hash_table()[(h >> 9) & 0xFFFF]

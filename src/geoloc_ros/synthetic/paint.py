@@ -58,7 +58,11 @@ class RoadPainter:
     """Paints the roads of one town onto a canvas."""
 
     def __init__(
-        self, style: Style, roads: list[Road], code: dict[str, int], canvas: Surface,
+        self,
+        style: Style,
+        roads: list[Road],
+        code: dict[str, int],
+        canvas: Surface,
         rng: np.random.Generator,
     ) -> None:
         """Find out which roads meet where, and how far paint must stay from junctions."""
@@ -103,8 +107,9 @@ class RoadPainter:
             if wide > 0:
                 lanes = sorted((side * half, side * (half + wide)))
                 kind = "parking" if road.shade < 0.6 else "plaza"
-                self.canvas.polygon(track.patch(a, track.length - b, lanes[0], lanes[1]),
-                                    self.code[kind])
+                self.canvas.polygon(
+                    track.patch(a, track.length - b, lanes[0], lanes[1]), self.code[kind]
+                )
 
     def wear(self, road: Road) -> None:
         """Repairs: dark and pale patches, utility cuts, manholes."""
@@ -123,9 +128,12 @@ class RoadPainter:
             lateral = rng.uniform(-0.7, 0.7) * half
             self.canvas.polygon(
                 track.patch(s, min(s + long, track.length - 0.5), lateral, lateral + 0.8),
-                self.code["patch_dark"])
+                self.code["patch_dark"],
+            )
         for _ in range(int(rng.poisson(track.length / 30.0))):
-            spot = track.at([float(rng.uniform(0, track.length))], float(rng.uniform(-0.6, 0.6) * half))
+            spot = track.at(
+                [float(rng.uniform(0, track.length))], float(rng.uniform(-0.6, 0.6) * half)
+            )
             self.canvas.disc(spot, 0.35, self.code["manhole"])
 
     def paint(self, road: Road) -> None:
@@ -156,7 +164,7 @@ class RoadPainter:
             self._arrow(track, low + 6, half)
 
     def _ends(self, road: Road, track: _Track, a: float, b: float) -> tuple[float, float]:
-        """Crossings and stop lines at both ends; returns where the lane paint may begin and end."""
+        """Crossings and stop lines at both ends; returns where lane paint begins and ends."""
         low, high = a, track.length - b
         if high - low < 10:
             return low, high
@@ -183,7 +191,9 @@ class RoadPainter:
         ends = sorted((s + inward * 0.4, s + inward * 3.4))
         if self.style.zebra_style == "ladder" and road.shade < 0.5:
             for edge in ends:
-                self.canvas.polygon(track.patch(edge - 0.2, edge + 0.2, -half + 0.3, half - 0.3), white)
+                self.canvas.polygon(
+                    track.patch(edge - 0.2, edge + 0.2, -half + 0.3, half - 0.3), white
+                )
             if road.shade < 0.25:
                 return
         for lateral in np.arange(-half + 0.4, half - 0.6, 1.0):
@@ -213,7 +223,12 @@ class RoadPainter:
             return
         lateral = 0.5 * half * (1 if self.style.driving_side == "right" else -1)
         shaft = track.patch(s + 1.4, s + 4.5, lateral - 0.12, lateral + 0.12)
-        head = np.vstack([track.at([s], lateral), track.at([s + 1.6, s + 1.6], lateral - 0.45)[:1],
-                          track.at([s + 1.6], lateral + 0.45)])
+        head = np.vstack(
+            [
+                track.at([s], lateral),
+                track.at([s + 1.6, s + 1.6], lateral - 0.45)[:1],
+                track.at([s + 1.6], lateral + 0.45),
+            ]
+        )
         for shape in (shaft, head):
             self.canvas.polygon(shape, self.code["white"])

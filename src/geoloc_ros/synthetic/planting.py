@@ -7,8 +7,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geoloc_ros.synthetic.buildings import LotBuilder, parking_slots, pick
+from geoloc_ros.synthetic.buildings import LotBuilder
 from geoloc_ros.synthetic.layout import Area, Occupancy, Prop, Rgb, Tree, blob, rectangle
+from geoloc_ros.synthetic.plots import parking_slots, pick
 from geoloc_ros.synthetic.roadnet import Road, normals
 from geoloc_ros.synthetic.styles import BUILDING_TYPES, Style
 
@@ -33,8 +34,16 @@ def make_tree(rng: np.random.Generator, x: float, y: float, kind: str) -> Tree:
     height = float(rng.uniform(low, high))
     draw = rng.random()
     change = "built" if draw < 0.03 else "gone" if draw < 0.06 else "none"
-    return Tree(float(x), float(y), kind, height, height * float(rng.uniform(thin, wide)),
-                float(rng.uniform(0.0, 0.16)), float(rng.random()), change)
+    return Tree(
+        float(x),
+        float(y),
+        kind,
+        height,
+        height * float(rng.uniform(thin, wide)),
+        float(rng.uniform(0.0, 0.16)),
+        float(rng.random()),
+        change,
+    )
 
 
 def open_areas(rng: np.random.Generator, style: Style, size_m: float) -> list[Area]:
@@ -45,20 +54,35 @@ def open_areas(rng: np.random.Generator, style: Style, size_m: float) -> list[Ar
     for _ in range(int(rng.poisson(2.0 * km2))):
         angle = rng.uniform(0, 6.28)
         at = rng.uniform(0.75, 1.0) * half * np.array([np.cos(angle), np.sin(angle)]) * 1.2
-        areas.append(Area("field", rectangle(*at, rng.uniform(0, 3.14), *rng.uniform(90, 220, 2)),
-                          float(rng.random()), float(rng.uniform(0, 3.14))))
+        areas.append(
+            Area(
+                "field",
+                rectangle(*at, rng.uniform(0, 3.14), *rng.uniform(90, 220, 2)),
+                float(rng.random()),
+                float(rng.uniform(0, 3.14)),
+            )
+        )
     for _ in range(int(rng.poisson(3.5 * km2) + 1)):
         at = rng.uniform(-0.95, 0.95, 2) * half
         radius = rng.uniform(25, 75)
-        kind = "forest" if rng.random() < (0.6 if style.trees.get("conifer", 0) > 4 else 0.25) else "park"
+        kind = (
+            "forest"
+            if rng.random() < (0.6 if style.trees.get("conifer", 0) > 4 else 0.25)
+            else "park"
+        )
         areas.append(Area(kind, blob(rng, *at, radius), float(rng.random())))
         if kind == "park":
             areas += _park_inside(rng, at, radius)
     if rng.random() < style.water:
         areas += _river(rng, half, canal=style.plan == "grid")
     for _ in range(int(rng.poisson(1.6 * style.water * km2))):
-        areas.append(Area("water", blob(rng, *(rng.uniform(-0.9, 0.9, 2) * half),
-                                        rng.uniform(10, 40)), float(rng.random())))
+        areas.append(
+            Area(
+                "water",
+                blob(rng, *(rng.uniform(-0.9, 0.9, 2) * half), rng.uniform(10, 40)),
+                float(rng.random()),
+            )
+        )
     return areas
 
 
@@ -67,15 +91,31 @@ def _park_inside(rng: np.random.Generator, at: F64, radius: float) -> list[Area]
     yaw = rng.uniform(0, 3.14)
     for k in range(int(rng.integers(1, 4))):
         turn = yaw + k * 1.05
-        out.append(Area("path", rectangle(*at, turn, 2.4 * radius, rng.uniform(1.8, 3.2)),
-                        float(rng.random())))
+        out.append(
+            Area(
+                "path",
+                rectangle(*at, turn, 2.4 * radius, rng.uniform(1.8, 3.2)),
+                float(rng.random()),
+            )
+        )
     if radius > 45 and rng.random() < 0.6:
         spot = at + rng.uniform(-0.2, 0.2, 2) * radius
-        out.append(Area("pitch", rectangle(*spot, yaw, 0.8 * radius, 0.52 * radius),
-                        float(rng.random()), yaw))
+        out.append(
+            Area(
+                "pitch",
+                rectangle(*spot, yaw, 0.8 * radius, 0.52 * radius),
+                float(rng.random()),
+                yaw,
+            )
+        )
     if rng.random() < 0.4:
-        out.append(Area("bed", blob(rng, *(at + rng.uniform(-0.3, 0.3, 2) * radius), 7.0),
-                        float(rng.random())))
+        out.append(
+            Area(
+                "bed",
+                blob(rng, *(at + rng.uniform(-0.3, 0.3, 2) * radius), 7.0),
+                float(rng.random()),
+            )
+        )
     return out
 
 
@@ -121,9 +161,13 @@ def fill_blocks(builder: LotBuilder, count: int) -> None:
             continue
         builder.raise_building(kind, at, yaw, width, depth)
         if margin > 5:
-            builder.plots.areas.append(Area("lawn" if rng.random() < builder.style.lawn else "yard",
-                                            rectangle(*at, yaw, width + 9, depth + 9),
-                                            float(rng.random())))
+            builder.plots.areas.append(
+                Area(
+                    "lawn" if rng.random() < builder.style.lawn else "yard",
+                    rectangle(*at, yaw, width + 9, depth + 9),
+                    float(rng.random()),
+                )
+            )
         for part in builder.plots.buildings[-1].parts:
             builder.taken.mark(part.corners(0.6))
 
@@ -137,7 +181,9 @@ def plant(
     km2 = (2 * half / 1000.0) ** 2
     density = 3400 * km2 * style.woods * (0.4 + 0.6 * style.lawn)
     spots = rng.uniform(-half, half, (int(density), 2))
-    clump = np.sin(spots[:, 0] / 61.0 + rng.uniform(0, 6)) * np.sin(spots[:, 1] / 47.0 + rng.uniform(0, 6))
+    clump = np.sin(spots[:, 0] / 61.0 + rng.uniform(0, 6)) * np.sin(
+        spots[:, 1] / 47.0 + rng.uniform(0, 6)
+    )
     spots = spots[(rng.random(len(spots)) < 0.55 + 0.45 * clump) & ~_near_taken(taken, spots)]
     for x, y in spots:
         trees.append(make_tree(rng, x, y, pick(rng, style.trees)))
@@ -158,7 +204,7 @@ def plant(
 def _near_taken(taken: Occupancy, spots: F64) -> NDArray[np.bool_]:
     near = taken.taken(spots)
     for dx, dy in ((1.8, 0), (-1.8, 0), (0, 1.8), (0, -1.8)):
-        near |= taken.taken(spots + (dx, dy))
+        near |= taken.taken(spots + np.array([dx, dy]))
     return near
 
 
@@ -188,9 +234,14 @@ def along_roads(
                 x, y, yaw = at(s + rng.normal(0, 0.2), side * (edge + 0.5 * strip))
                 slots.append((x, y, yaw if side < 0 or road.oneway else yaw + np.pi))
         if rng.random() < style.street_trees:
-            step, kind = rng.uniform(7, 18), pick(rng, {k: w for k, w in style.trees.items() if k != "shrub"})
+            step, kind = (
+                rng.uniform(7, 18),
+                pick(rng, {k: w for k, w in style.trees.items() if k != "shrub"}),
+            )
             inset = kerb + (0.8 if road.sidewalk_m > 1.5 else road.sidewalk_m + 0.9)
-            for s in np.arange(near_junction_m + rng.uniform(2, 8), length - near_junction_m, step):
+            for s in np.arange(
+                near_junction_m + rng.uniform(2, 8), length - near_junction_m, step
+            ):
                 if rng.random() < 0.82:
                     x, y, _ = at(s + rng.normal(0, 0.6), side * (inset + rng.normal(0, 0.1)))
                     trees.append(make_tree(rng, x, y, kind))
@@ -199,7 +250,12 @@ def along_roads(
 
 
 def _furniture(
-    rng: np.random.Generator, style: Style, road: Road, side: int, kerb: float, at: object,
+    rng: np.random.Generator,
+    style: Style,
+    road: Road,
+    side: int,
+    kerb: float,
+    at: object,
     clear: float,
 ) -> list[Prop]:
     place = at if callable(at) else None
@@ -227,7 +283,9 @@ def _furniture(
         s = float(rng.uniform(clear, length - clear))
         draw = rng.random()
         if draw < 0.4:
-            rgb: Rgb = ((200, 40, 36), (36, 70, 160), (230, 226, 220), (230, 190, 40))[int(rng.integers(4))]
+            rgb: Rgb = ((200, 40, 36), (36, 70, 160), (230, 226, 220), (230, 190, 40))[
+                int(rng.integers(4))
+            ]
             put("sign", s, beyond, 0.7, float(rng.uniform(2.2, 2.8)), rgb)
         elif draw < 0.7:
             bins: tuple[Rgb, ...] = ((50, 90, 60), (60, 62, 66), (40, 70, 120), (140, 60, 40))

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from geoloc_ros.errors import CameraError, ImageryError
 from geoloc_ros.synthetic.conditions import Conditions
+from geoloc_ros.synthetic.facades import Shade
 from geoloc_ros.synthetic.lens import develop
-from geoloc_ros.synthetic.materials import Palette, Shade, see_through, shade_ground, shade_things
+from geoloc_ros.synthetic.materials import see_through, shade_ground, shade_things
 from geoloc_ros.synthetic.mesh import CROWN, GROUND, MeshBag, SurfaceTable, linear_rgb
 from geoloc_ros.synthetic.objects import add_cars
+from geoloc_ros.synthetic.palette import Palette
 from geoloc_ros.synthetic.scene import RayMesh, Scene
 from geoloc_ros.synthetic.sky import Light, sky_radiance, through_air
 
@@ -87,18 +89,34 @@ class Renderer:
         return out
 
     def colour(
-        self, points: F32, owner: NDArray[np.int32], normal: F32, rays: F32, sun: F32,
-        footprint_m: float, table: SurfaceTable | None = None, distance: F32 | None = None,
+        self,
+        points: F32,
+        owner: NDArray[np.int32],
+        normal: F32,
+        rays: F32,
+        sun: F32,
+        footprint_m: float,
+        table: SurfaceTable | None = None,
+        distance: F32 | None = None,
     ) -> F32:
         """Radiance `(N, 3)` leaving points towards the viewer."""
         table = self.scene.table if table is None else table
         ground = owner == 0
-        shade = Shade(np.empty((len(points), 3), np.float32), np.zeros(len(points), np.float32),
-                      np.zeros(len(points), np.float32))
+        shade = Shade(
+            np.empty((len(points), 3), np.float32),
+            np.zeros(len(points), np.float32),
+            np.zeros(len(points), np.float32),
+        )
         g = np.flatnonzero(ground)
         if len(g):
-            part = shade_ground(self.scene.ground, self.palette, points[g, 0], points[g, 1], footprint_m,
-                                None if distance is None else np.flatnonzero(distance[g] < NEAR_M))
+            part = shade_ground(
+                self.scene.ground,
+                self.palette,
+                points[g, 0],
+                points[g, 1],
+                footprint_m,
+                None if distance is None else np.flatnonzero(distance[g] < NEAR_M),
+            )
             shade.albedo[g], shade.mirror[g] = part.albedo, part.mirror
         t = np.flatnonzero(~ground)
         if len(t):
@@ -113,7 +131,9 @@ class Renderer:
         out = shade.albedo * light
         self._mirror(out, shade, normal, rays)
         if self.conditions.dusk > 0:
-            out += (0.55 * self.conditions.dusk * shade.glow)[:, None] * np.float32([1.0, 0.72, 0.38])
+            out += (0.55 * self.conditions.dusk * shade.glow)[:, None] * np.float32(
+                [1.0, 0.72, 0.38]
+            )
         return out
 
     def _mirror(self, out: F32, shade: Shade, normal: F32, rays: F32) -> None:
@@ -131,8 +151,12 @@ class Renderer:
 
 
 def render_camera(
-    scene: Scene, rays_camera: F64 | F32, T_world_camera: F64, conditions: Conditions,  # noqa: N803
-    rng: np.random.Generator, movers: Sequence[Mover] = (),
+    scene: Scene,
+    rays_camera: F64 | F32,
+    T_world_camera: F64,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    movers: Sequence[Mover] = (),
 ) -> NDArray[np.uint8]:
     """Picture of a camera.
 
@@ -150,17 +174,9 @@ def render_camera(
     Raises:
         CameraError: Rays or pose of the wrong shape, or not finite.
     """
-    rays_camera = np.asarray(rays_camera)
-    pose = np.asarray(T_world_camera, dtype=np.float64)
-    if rays_camera.ndim != 3 or rays_camera.shape[2] != 3 or pose.shape != (4, 4):
-        raise CameraError(
-            f"rays of shape {rays_camera.shape} and pose of shape {pose.shape}; "
-            "expected (H, W, 3) and (4, 4)"
-        )
-    if not (np.all(np.isfinite(pose)) and np.all(np.isfinite(rays_camera))):
-        raise CameraError("camera rays or pose hold values that are not finite")
+    rays_camera, pose = _checked(rays_camera, T_world_camera)
     height, width = rays_camera.shape[:2]
-    rays = _rotate(rays_camera.reshape(-1, 3).astype(np.float32), pose[:3, :3].astype(np.float32))
+    rays = _rotate(rays_camera.reshape(-1, 3), pose[:3, :3].astype(np.float32))
     origins = np.broadcast_to(pose[:3, 3].astype(np.float32), rays.shape)
     renderer = Renderer(scene, conditions)
     distance, owner, normal = renderer.first_hits(origins, rays)
@@ -171,12 +187,32 @@ def render_camera(
     points = origins[seen] + distance[seen, None] * rays[seen]
     sun = _sun_map(renderer, points, normal[seen], seen, (height, width))
     sun *= _mover_shade(points, movers)
-    lit = renderer.colour(points, owner[seen], normal[seen], rays[seen], sun, 0.0,
-                          distance=distance[seen])
+    lit = renderer.colour(
+        points, owner[seen], normal[seen], rays[seen], sun, 0.0, distance=distance[seen]
+    )
     out[seen] = through_air(lit, distance[seen], renderer.light, conditions)
     _draw_movers(renderer, origins, rays, distance, out, movers)
-    return develop(out.reshape(height, width, 3), rays.reshape(height, width, 3), renderer.light,
-                   conditions, rng)
+    return develop(
+        out.reshape(height, width, 3),
+        rays.reshape(height, width, 3),
+        renderer.light,
+        conditions,
+        rng,
+    )
+
+
+def _checked(rays_camera: F64 | F32, T_world_camera: F64) -> tuple[F32, F64]:
+    """Rays and pose as arrays of the right shape."""
+    rays_camera = np.asarray(rays_camera)
+    pose = np.asarray(T_world_camera, dtype=np.float64)
+    if rays_camera.ndim != 3 or rays_camera.shape[2] != 3 or pose.shape != (4, 4):
+        raise CameraError(
+            f"rays of shape {rays_camera.shape} and pose of shape {pose.shape}; "
+            "expected (H, W, 3) and (4, 4)"
+        )
+    if not (np.all(np.isfinite(pose)) and np.all(np.isfinite(rays_camera))):
+        raise CameraError("camera rays or pose hold values that are not finite")
+    return rays_camera.astype(np.float32), pose
 
 
 def _rotate(vectors: F32, rotation: F32) -> F32:
@@ -214,7 +250,9 @@ def _mover_shade(points: F32, movers: Sequence[Mover]) -> F32:
         x, y, yaw = mover.pose_xyyaw
         dx, dy = points[:, 0] - np.float32(x), points[:, 1] - np.float32(y)
         u, v = dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw)
-        far = (np.abs(u) / (0.55 * mover.size_m[0])) ** 4 + (np.abs(v) / (0.6 * mover.size_m[1])) ** 4
+        far = (np.abs(u) / (0.55 * mover.size_m[0])) ** 4 + (
+            np.abs(v) / (0.6 * mover.size_m[1])
+        ) ** 4
         out *= np.clip(0.2 + 0.8 * far, 0.2, 1.0).astype(np.float32)
     return out
 
@@ -229,12 +267,20 @@ def _draw_movers(
     bag.add_rows(GROUND, [0.0, 0.0, 0.0], (0, 0, 0))
     poses = np.array([m.pose_xyyaw for m in movers], dtype=np.float64)
     ground = renderer.scene.town.height_m(poses[:, :2])
-    add_cars(bag, poses, ground, np.array([m.size_m for m in movers], dtype=np.float64),
-             linear_rgb([m.colour for m in movers]))
+    add_cars(
+        bag,
+        poses,
+        ground,
+        np.array([m.size_m for m in movers], dtype=np.float64),
+        linear_rgb([m.colour for m in movers]),
+    )
     near = np.zeros(len(rays), bool)
     for mover, z in zip(movers, ground, strict=True):
         radius = 0.5 * float(np.linalg.norm(mover.size_m))
-        to = np.array([mover.pose_xyyaw[0], mover.pose_xyyaw[1], z + 0.5 * mover.size_m[2]]) - origins[0]
+        to = (
+            np.array([mover.pose_xyyaw[0], mover.pose_xyyaw[1], z + 0.5 * mover.size_m[2]])
+            - origins[0]
+        )
         far = float(np.linalg.norm(to))
         limit = np.sqrt(max(0.0, 1 - (radius / max(far, radius)) ** 2)) if far > radius else -1.0
         near |= rays @ (to / max(far, 1e-6)).astype(np.float32) > limit
@@ -247,14 +293,27 @@ def _draw_movers(
         return
     points = origins[at] + hits.distance_m[hit, None] * rays[at]
     normal = hits.normal[hit]
-    lit = renderer.colour(points, mesh.owner[hits.face[hit]], normal, rays[at],
-                          renderer.sunlit(points, normal), 0.0, bag.table())
+    lit = renderer.colour(
+        points,
+        mesh.owner[hits.face[hit]],
+        normal,
+        rays[at],
+        renderer.sunlit(points, normal),
+        0.0,
+        bag.table(),
+    )
     out[at] = through_air(lit, hits.distance_m[hit], renderer.light, renderer.conditions)
 
 
 def render_ortho(
-    scene: Scene, xmin_m: float, ymin_m: float, width_px: int, height_px: int, gsd_m: float,
-    conditions: Conditions, rng: np.random.Generator,
+    scene: Scene,
+    xmin_m: float,
+    ymin_m: float,
+    width_px: int,
+    height_px: int,
+    gsd_m: float,
+    conditions: Conditions,
+    rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
     """Picture straight down; pixel (0, 0) lies in the north-west corner.
 
@@ -285,7 +344,9 @@ def render_ortho(
         jitter = rng.uniform(0.2, 0.8, (2, len(rows), width_px)).astype(np.float32)
         x = xmin_m + (np.arange(width_px, dtype=np.float32)[None, :] + jitter[0]) * gsd_m
         y = ymin_m + (height_px - 1 - rows.astype(np.float32)[:, None] + jitter[1]) * gsd_m
-        out[rows] = _look_down(renderer, x.ravel(), y.ravel(), gsd_m).reshape(len(rows), width_px, 3)
+        out[rows] = _look_down(renderer, x.ravel(), y.ravel(), gsd_m).reshape(
+            len(rows), width_px, 3
+        )
     return develop(out, None, renderer.light, conditions, rng)
 
 

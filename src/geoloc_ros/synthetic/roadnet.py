@@ -141,7 +141,9 @@ def _tangents(
     return out
 
 
-def _roundabouts(rng: np.random.Generator, plan: Plan, style: Style) -> tuple[Plan, list[_Draft], set[int]]:
+def _roundabouts(
+    rng: np.random.Generator, plan: Plan, style: Style
+) -> tuple[Plan, list[_Draft], set[int]]:
     """Replace some junctions by rings; returns the new plan, ring arcs and fixed nodes."""
     nodes = [np.asarray(n) for n in plan.nodes]
     edges = list(plan.edges)
@@ -216,21 +218,62 @@ def _wander(rng: np.random.Generator, line: F64, curviness: float) -> F64:
     length = float(np.linalg.norm(line[-1] - line[0]))
     t = np.linspace(0, 1, len(line))
     swing = rng.normal(0, 0.035 * curviness * length) * np.sin(np.pi * t) ** 2
-    swing += rng.normal(0, 0.02 * curviness * length) * np.sin(np.pi * t) ** 2 * np.sin(2 * np.pi * t)
+    swing += (
+        rng.normal(0, 0.02 * curviness * length) * np.sin(np.pi * t) ** 2 * np.sin(2 * np.pi * t)
+    )
     return np.asarray(line + normals(line) * swing[:, None])
 
 
 def _dress(
-    rng: np.random.Generator, style: Style, number: int, kind: str, line: F64, ends: tuple[int, int]
+    rng: np.random.Generator,
+    style: Style,
+    number: int,
+    kind: str,
+    line: F64,
+    ends: tuple[int, int],
 ) -> Road:
     """Give a road its width, lanes, pavements, parking and paint."""
-    base = float(rng.uniform(*style.road_width_m))
     draws = rng.random(8)
+    base, lanes, oneway, centre = _lanes(rng, style, kind, draws)
+    walk = float(rng.uniform(*style.sidewalk_m)) * (
+        1.3 if kind in ("arterial", "collector") else 1.0
+    )
+    if kind in ("service", "roundabout") or (kind == "residential" and draws[2] < 0.12):
+        walk = 0.0
+    parks = style.parked if kind in ("residential", "collector") else 0.0
+    strips = (2.1 if draws[3] < 0.6 * parks else 0.0, 2.1 if draws[4] < 0.6 * parks else 0.0)
+    main = kind in ("arterial", "collector")
+    return Road(
+        id=number,
+        kind=kind,
+        centreline_m=line,
+        width_m=round(base, 2),
+        lanes=lanes,
+        oneway=oneway,
+        start_node=ends[0],
+        end_node=ends[1],
+        sidewalk_m=round(walk, 2),
+        parking_m=strips,
+        centre=centre,
+        edge_line=bool(draws[5] < style.edge_lines * (1.6 if main else 0.6)),
+        bike=bool(main and draws[6] < style.bike),
+        surface=style.road_surface if kind in ("residential", "service") else "asphalt",
+        shade=float(draws[7]),
+    )
+
+
+def _lanes(
+    rng: np.random.Generator, style: Style, kind: str, draws: F64
+) -> tuple[float, int, bool, str]:
+    """Width of the carriageway, lanes, one-way and centre line of a kind of road."""
+    base = float(rng.uniform(*style.road_width_m))
     lanes, oneway, centre = 2, False, "none"
     if kind == "arterial":
         lanes = 4 if draws[0] < 0.45 else 2
         base = 3.3 * lanes + float(rng.uniform(0.4, 1.6))
-        centre = "double" if lanes == 4 and draws[1] < 0.7 else "solid" if draws[1] < 0.35 else "dashed"
+        centre = (
+            "double" if lanes == 4 and draws[1] < 0.7 else "solid" if draws[1] < 0.35 else "dashed"
+        )
     elif kind == "collector":
         base = max(base, 6.4) + float(rng.uniform(0, 1.0))
         centre = "dashed" if draws[1] < 0.75 else "solid"
@@ -242,21 +285,7 @@ def _dress(
         lanes, base = 1, float(rng.uniform(3.8, 5.0))
     else:
         lanes, oneway, base = 1, True, float(rng.uniform(5.0, 6.5))
-    walk = float(rng.uniform(*style.sidewalk_m)) * (1.3 if kind in ("arterial", "collector") else 1.0)
-    if kind in ("service", "roundabout") or (kind == "residential" and draws[2] < 0.12):
-        walk = 0.0
-    parks = style.parked if kind in ("residential", "collector") else 0.0
-    strips = (2.1 if draws[3] < 0.6 * parks else 0.0, 2.1 if draws[4] < 0.6 * parks else 0.0)
-    main = kind in ("arterial", "collector")
-    return Road(
-        id=number, kind=kind, centreline_m=line, width_m=round(base, 2), lanes=lanes,
-        oneway=oneway, start_node=ends[0], end_node=ends[1], sidewalk_m=round(walk, 2),
-        parking_m=strips, centre=centre,
-        edge_line=bool(draws[5] < style.edge_lines * (1.6 if main else 0.6)),
-        bike=bool(main and draws[6] < style.bike),
-        surface=style.road_surface if kind in ("residential", "service") else "asphalt",
-        shade=float(draws[7]),
-    )
+    return base, lanes, oneway, centre
 
 
 __all__ = ["Edge", "Road", "make_roads", "normals", "resample"]

@@ -96,7 +96,9 @@ def plan_radial(rng: np.random.Generator, size_m: float, style: Style) -> Plan:
         if previous and 2 * np.pi * radius / (2 * len(previous)) > 0.8 * style.block_m[1][0]:
             step = 2
         count = len(previous) * step if previous else spokes
-        angles = turn + 2 * np.pi * np.arange(count) / count + rng.normal(0, 0.12 / (ring + 1), count)
+        angles = (
+            turn + 2 * np.pi * np.arange(count) / count + rng.normal(0, 0.12 / (ring + 1), count)
+        )
         r = radius + rng.normal(0, 5, count)
         first = len(nodes)
         nodes += list(zip(r * np.cos(angles), r * np.sin(angles), strict=True))
@@ -108,7 +110,9 @@ def plan_radial(rng: np.random.Generator, size_m: float, style: Style) -> Plan:
                 edges.append((0, first + k, "arterial" if k % 2 == 0 else "collector"))
             elif k % step == 0:
                 main = (k * spokes) % (count * 2) == 0
-                edges.append((previous[k // step], first + k, "arterial" if main else "residential"))
+                edges.append(
+                    (previous[k // step], first + k, "arterial" if main else "residential")
+                )
         previous = list(range(first, first + count))
     centre = rng.uniform(-0.15, 0.15, 2) * size_m
     return Plan(np.asarray(nodes) + centre, edges)

@@ -69,7 +69,9 @@ class RayMesh:
         origins = np.ascontiguousarray(origins_m, np.float32)
         rays = np.ascontiguousarray(directions, np.float32)
         if len(origins) == 0:
-            return Hits(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros((0, 3), np.float32))
+            return Hits(
+                np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros((0, 3), np.float32)
+            )
         out = self._scene().run(origins, rays, output=1)
         face = np.asarray(out["primID"], np.int32)
         distance = np.where(face >= 0, out["tfar"], np.float32(np.inf)).astype(np.float32)
@@ -144,7 +146,9 @@ def _park_cars(bag: MeshBag, town: Town, epoch: str, rng: np.random.Generator) -
     """Cars on some parking places; the satellite also sees moving traffic."""
     slots = town.slots
     share = rng.uniform(0.35, 0.75)
-    clump = 0.5 + 0.5 * np.sin(slots[:, 0] / 37.0 + rng.uniform(0, 6)) if len(slots) else np.zeros(0)
+    clump = (
+        0.5 + 0.5 * np.sin(slots[:, 0] / 37.0 + rng.uniform(0, 6)) if len(slots) else np.zeros(0)
+    )
     poses = slots[rng.random(len(slots)) < share * (0.5 + clump)].copy()
     poses[:, :2] += rng.normal(0, 0.12, (len(poses), 2))
     poses[:, 2] += rng.normal(0, 0.02, len(poses)) + np.pi * (rng.random(len(poses)) < 0.2)
@@ -164,7 +168,9 @@ def _traffic(town: Town, rng: np.random.Generator) -> F64:
         for _ in range(int(rng.poisson(busy * road.length_m))):
             k = int(rng.integers(len(line)))
             forward = road.oneway or rng.random() < 0.5
-            lateral = 0.0 if road.lanes == 1 else 0.25 * road.width_m * right * (-1 if forward else 1)
+            lateral = (
+                0.0 if road.lanes == 1 else 0.25 * road.width_m * right * (-1 if forward else 1)
+            )
             yaw = np.arctan2(-left[k, 0], left[k, 1]) + (0 if forward else np.pi)
             out.append([*(line[k] + lateral * left[k]), yaw])
     return np.asarray(out, dtype=np.float64).reshape(-1, 3)
@@ -180,7 +186,9 @@ def _openness(town: Town, ground: Ground) -> NDArray[np.uint8]:
             cv2.fillPoly(height, [px], float(part.eaves_m + 0.5 * part.rise_m), shift=4)
     for t in town.trees:
         x, y = ((np.array([t.x_m, t.y_m]) + ground.half_m) / OPEN_GSD_M).astype(int)
-        cv2.circle(height, (int(x), int(y)), max(1, round(t.radius_m / OPEN_GSD_M)), 0.45 * t.height_m, -1)
+        cv2.circle(
+            height, (int(x), int(y)), max(1, round(t.radius_m / OPEN_GSD_M)), 0.45 * t.height_m, -1
+        )
     near = cv2.GaussianBlur(height, (0, 0), 2.0)
     wide = cv2.GaussianBlur(height, (0, 0), 7.0)
     shut = 1.0 - np.exp(-(0.07 * near + 0.05 * wide))

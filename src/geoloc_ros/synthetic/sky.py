@@ -36,14 +36,20 @@ class Light:
         self.sun = ((white * (1 - low) + gold * low) * 2.6 * c.sun_strength).astype(np.float32)
         day = 1.0 - 0.93 * c.dusk
         blue, grey = linear_rgb(style.sky), linear_rgb((196, 202, 210))
-        clear_horizon = linear_rgb((206, 222, 236)) * (1 - 0.5 * low) + np.array(
-            [1.0, 0.62, 0.36], np.float32) * 0.5 * low
+        clear_horizon = (
+            linear_rgb((206, 222, 236)) * (1 - 0.5 * low)
+            + np.array([1.0, 0.62, 0.36], np.float32) * 0.5 * low
+        )
         cloud = c.cloud**1.2
         self.zenith = ((blue * (1 - cloud) + grey * cloud) * day).astype(np.float32)
-        self.horizon = ((clear_horizon * (1 - cloud) + grey * 1.1 * cloud) * day).astype(np.float32)
+        self.horizon = ((clear_horizon * (1 - cloud) + grey * 1.1 * cloud) * day).astype(
+            np.float32
+        )
         mean_sky = 0.65 * self.zenith + 0.35 * self.horizon
         grey_part = mean_sky.mean()
-        self.ambient = ((0.6 * mean_sky + 0.4 * grey_part) * (1.0 + 0.9 * cloud)).astype(np.float32)
+        self.ambient = ((0.6 * mean_sky + 0.4 * grey_part) * (1.0 + 0.9 * cloud)).astype(
+            np.float32
+        )
 
 
 def sky_radiance(rays: F32, light: Light, conditions: Conditions) -> F32:
@@ -68,7 +74,9 @@ def sky_radiance(rays: F32, light: Light, conditions: Conditions) -> F32:
     disc = np.where(aim > 0.9995, 12.0, 0.0)
     out += ((glow + disc) * strength * (1 - 0.6 * cover))[:, None] * sun_rgb
     if c.dusk > 0:
-        out += (0.25 * c.dusk * (1 - c.cloud) * aim**3 * np.exp(-5 * up))[:, None] * np.float32([1, 0.45, 0.2])
+        out += (0.25 * c.dusk * (1 - c.cloud) * aim**3 * np.exp(-5 * up))[:, None] * np.float32(
+            [1, 0.45, 0.2]
+        )
     return np.asarray(out, dtype=np.float32)
 
 

@@ -68,7 +68,9 @@ def make_terrain(rng: np.random.Generator, size_m: float, relief_m: float) -> Te
         angle = rng.uniform(0, 2 * np.pi, count)
         k = 2 * np.pi / wavelength
         amp = amplitude * (wavelength / longest) ** 1.35 * rng.uniform(0.5, 1.2, count)
-        return np.stack([k * np.cos(angle), k * np.sin(angle), rng.uniform(0, 6.28, count), amp], 1)
+        return np.stack(
+            [k * np.cos(angle), k * np.sin(angle), rng.uniform(0, 6.28, count), amp], 1
+        )
 
     hills = draw(7, 500.0, 3000.0, 30.0 + 14.0 * relief_m)
     return Terrain(draw(10, 130.0, 900.0, relief_m), hills, 0.5 * size_m + 120.0)

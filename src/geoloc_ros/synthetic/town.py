@@ -14,9 +14,10 @@ from shapely.ops import unary_union
 
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
-from geoloc_ros.synthetic.buildings import LotBuilder, pick
+from geoloc_ros.synthetic.buildings import LotBuilder
 from geoloc_ros.synthetic.layout import Area, Building, Occupancy, Prop, Tree
 from geoloc_ros.synthetic.planting import along_roads, fill_blocks, make_tree, open_areas, plant
+from geoloc_ros.synthetic.plots import pick
 from geoloc_ros.synthetic.roadnet import Road, make_roads
 from geoloc_ros.synthetic.styles import STYLES, Style
 from geoloc_ros.synthetic.terrain import Terrain, make_terrain
@@ -87,27 +88,45 @@ class Town:
             "roads": [_road_truth(r) for r in self.roads],
             "buildings": [_building_truth(b) for b in self.buildings],
             "trees": [
-                {"xy_m": [round(t.x_m, 2), round(t.y_m, 2)], "kind": t.kind, "change": t.change,
-                 "height_m": round(t.height_m, 1), "radius_m": round(t.radius_m, 1)}
+                {
+                    "xy_m": [round(t.x_m, 2), round(t.y_m, 2)],
+                    "kind": t.kind,
+                    "change": t.change,
+                    "height_m": round(t.height_m, 1),
+                    "radius_m": round(t.radius_m, 1),
+                }
                 for t in self.trees
             ],
             "props": [
-                {"xy_m": [round(p.x_m, 2), round(p.y_m, 2)], "kind": p.kind,
-                 "yaw_rad": round(p.yaw_rad, 3)}
+                {
+                    "xy_m": [round(p.x_m, 2), round(p.y_m, 2)],
+                    "kind": p.kind,
+                    "yaw_rad": round(p.yaw_rad, 3),
+                }
                 for p in self.props
             ],
             "areas": [
-                {"kind": a.kind, "polygon_m": np.round(a.polygon_m, 2).tolist()} for a in self.areas
+                {"kind": a.kind, "polygon_m": np.round(a.polygon_m, 2).tolist()}
+                for a in self.areas
             ],
         }
 
 
 def _road_truth(road: Road) -> dict[str, Any]:
     return {
-        "id": road.id, "kind": road.kind, "lanes": road.lanes, "oneway": road.oneway,
-        "width_m": road.width_m, "start_node": road.start_node, "end_node": road.end_node,
-        "sidewalk_m": road.sidewalk_m, "parking_m": list(road.parking_m), "centre": road.centre,
-        "edge_line": road.edge_line, "bike": road.bike, "surface": road.surface,
+        "id": road.id,
+        "kind": road.kind,
+        "lanes": road.lanes,
+        "oneway": road.oneway,
+        "width_m": road.width_m,
+        "start_node": road.start_node,
+        "end_node": road.end_node,
+        "sidewalk_m": road.sidewalk_m,
+        "parking_m": list(road.parking_m),
+        "centre": road.centre,
+        "edge_line": road.edge_line,
+        "bike": road.bike,
+        "surface": road.surface,
         "centreline_m": np.round(road.centreline_m, 3).tolist(),
     }
 
@@ -117,11 +136,16 @@ def _building_truth(building: Building) -> dict[str, Any]:
     outline = shape.convex_hull if shape.geom_type != "Polygon" else shape
     main = building.parts[0]
     return {
-        "id": building.id, "kind": building.kind, "storeys": building.storeys,
+        "id": building.id,
+        "kind": building.kind,
+        "storeys": building.storeys,
         "footprint_m": np.round(np.asarray(outline.exterior.coords)[:-1], 2).tolist(),
-        "eaves_m": round(main.eaves_m, 2), "height_m": round(main.eaves_m + main.rise_m, 2),
-        "roof_type": main.roof, "roof_rgb": list(building.roof),
-        "roof_before_rgb": list(building.roof_before), "facade_rgb": list(building.facade),
+        "eaves_m": round(main.eaves_m, 2),
+        "height_m": round(main.eaves_m + main.rise_m, 2),
+        "roof_type": main.roof,
+        "roof_rgb": list(building.roof),
+        "roof_before_rgb": list(building.roof_before),
+        "facade_rgb": list(building.facade),
         "change": building.change,
     }
 
@@ -140,19 +164,14 @@ def make_town(seed: int, style: str | None = None, size_m: float = 1000.0) -> To
     Raises:
         ConfigError: Unknown style, negative seed or size out of bounds.
     """
-    if style is not None and style not in STYLES:
-        raise ConfigError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}; it must be 0 or more")
-    if not MIN_SIZE_M <= size_m <= MAX_SIZE_M:
-        raise ConfigError(
-            f"size_m is {size_m:g}; a town must measure {MIN_SIZE_M:g} to {MAX_SIZE_M:g} m"
-        )
+    _check(seed, style, size_m)
     rng = np.random.default_rng([seed, 7461])
     drawn = list(STYLES)[int(rng.integers(len(STYLES)))]
     looks = STYLES[style or drawn]
-    origin = LatLon(looks.anchor.lat_deg + float(rng.uniform(-0.06, 0.06)),
-                    looks.anchor.lon_deg + float(rng.uniform(-0.06, 0.06)))
+    origin = LatLon(
+        looks.anchor.lat_deg + float(rng.uniform(-0.06, 0.06)),
+        looks.anchor.lon_deg + float(rng.uniform(-0.06, 0.06)),
+    )
     terrain = make_terrain(rng, size_m, looks.relief_m)
     roads = make_roads(rng, looks, size_m, terrain)
     areas = open_areas(rng, looks, size_m)
@@ -165,16 +184,39 @@ def make_town(seed: int, style: str | None = None, size_m: float = 1000.0) -> To
     trees, props, slots = _furnish(rng, looks, roads, builder)
     trees = trees + plant(rng, looks, size_m, taken, areas)
     return Town(
-        seed, looks, float(size_m), origin, terrain, roads, builder.age(),
+        seed,
+        looks,
+        float(size_m),
+        origin,
+        terrain,
+        roads,
+        builder.age(),
         tuple(_clear_of_roads(trees, roads, size_m)),
         tuple(_clear_of_roads(props, roads, size_m)),
-        tuple(areas + builder.plots.areas), np.asarray(slots, dtype=np.float64).reshape(-1, 3),
+        tuple(areas + builder.plots.areas),
+        np.asarray(slots, dtype=np.float64).reshape(-1, 3),
     )
 
 
+def _check(seed: int, style: str | None, size_m: float) -> None:
+    """Refuse what cannot be made."""
+    if style is not None and style not in STYLES:
+        raise ConfigError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more")
+    if not MIN_SIZE_M <= size_m <= MAX_SIZE_M:
+        raise ConfigError(
+            f"size_m is {size_m:g}; a town must measure {MIN_SIZE_M:g} to {MAX_SIZE_M:g} m"
+        )
+
+
 def _settle(
-    rng: np.random.Generator, style: Style, terrain: Terrain, taken: Occupancy,
-    roads: tuple[Road, ...], size_m: float,
+    rng: np.random.Generator,
+    style: Style,
+    terrain: Terrain,
+    taken: Occupancy,
+    roads: tuple[Road, ...],
+    size_m: float,
 ) -> LotBuilder:
     builder = LotBuilder(rng, style, terrain, taken, size_m)
     order = rng.permutation(len(roads))
@@ -203,7 +245,9 @@ def _furnish(
     return trees, props, slots
 
 
-def _clear_of_roads(things: list[Standing], roads: tuple[Road, ...], size_m: float) -> list[Standing]:
+def _clear_of_roads(
+    things: list[Standing], roads: tuple[Road, ...], size_m: float
+) -> list[Standing]:
     """Drop things that stand on a carriageway."""
     ways = Occupancy(size_m)
     for road in roads:
