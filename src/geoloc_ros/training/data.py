@@ -21,7 +21,8 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.training import augment
-from geoloc_ros.training.raster import Ortho, cut
+from geoloc_ros.training.nets import REFERENCE_SPECS
+from geoloc_ros.training.raster import Ortho, cut, prepare
 from geoloc_ros.training.sampling import offset_poses, too_near
 
 FloatArray = npt.NDArray[np.float64]
@@ -83,8 +84,9 @@ def read_shard(folder: Path, view: str) -> Shard:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta.get("schema") != SHARD_SCHEMA:
             raise TrainingError(f"{folder} is not of shard schema {SHARD_SCHEMA}; delete it")
+        spec = REFERENCE_SPECS["perspective" if view == "perspective" else "ground_plane"]
         orthos = tuple(
-            Ortho(np.load(folder / f"ortho_{i}.npy"), **place)
+            prepare(Ortho(np.load(folder / f"ortho_{i}.npy"), **place), spec)
             for i, place in enumerate(meta["orthos"])
         )
         images, poses = np.load(folder / f"{view}.npy"), np.load(folder / f"{view}_poses.npy")

@@ -118,8 +118,10 @@ def distort(image: Image, rng: Rng) -> Image:
     angle, scale = rng.uniform(-6, 6), np.exp(rng.normal(0, 0.06))
     middle = (size - 1) / 2
     affine = np.array(cv2.getRotationMatrix2D((middle, middle), float(angle), float(scale)))
-    affine[:, 2] += rng.normal(0, 0.02 * size, 2)
-    affine[:, :2] += rng.normal(0, 0.02, (2, 2))
+    noise = np.concatenate(
+        [rng.normal(0, 0.02, (2, 2)), rng.normal(0, 0.02 * size, (2, 1))], axis=1
+    )
+    affine = affine + noise
     matrix = np.vstack([affine, [*rng.normal(0, 0.08 / size, 2), 1.0]])
     matrix[:2, 2] -= matrix[2, :2].sum() * size / 2
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)

@@ -16,6 +16,8 @@ from geoloc_ros.errors import TrainingError
 
 FloatArray = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
+# The mean colour of `nets.MEAN` as bytes.
+FILL = (115, 115, 110)
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,29 @@ class Ortho:
     gsd_m: float
 
 
-def read_ortho(path: Path) -> Ortho:
-    """Read a GeoTIFF written in a local plane by the made world.
+def read_ortho(path: Path, crs: str | None = None) -> Ortho:
+    """Read a GeoTIFF into a local plane.
+
+    Args:
+        path: the file.
+        crs: the plane (`LocalFrame.crs`); None if the file lies in it already.
 
     Raises:
-        TrainingError: the file cannot be read, is rotated, or has not three bands.
+        TrainingError: the file cannot be read, is rotated against the plane, or has not three
+            bands.
     """
     import rasterio
+    from rasterio.vrt import WarpedVRT
 
     try:
-        with rasterio.open(path) as source:
-            transform, bands = source.transform, source.read([1, 2, 3])
+        with rasterio.open(path) as file:
+            if crs is None:
+                transform, bands = file.transform, file.read([1, 2, 3])
+            else:
+                with WarpedVRT(
+                    file, crs=crs, resampling=rasterio.enums.Resampling.bilinear
+                ) as vrt:
+                    transform, bands = vrt.transform, vrt.read([1, 2, 3])
     except (rasterio.errors.RasterioError, IndexError) as error:
         raise TrainingError(f"no usable training imagery in {path}: {error}") from error
     if transform.b != 0.0 or transform.d != 0.0:
@@ -54,12 +68,28 @@ def read_ortho(path: Path) -> Ortho:
     return Ortho(image, float(transform.c), float(transform.f), float(transform.a))
 
 
+def prepare(ortho: Ortho, spec: ReferenceSpec, fill: tuple[int, int, int] = FILL) -> Ortho:
+    """Fill what is black for want of imagery and reduce to about a crop's resolution.
+
+    The index cuts its crops the same way (`imagery.crops`).
+    """
+    image = ortho.image.copy()
+    image[(image == 0).all(axis=2)] = fill
+    gsd = spec.extent_m / spec.size_px
+    if gsd <= 1.05 * ortho.gsd_m:
+        return Ortho(image, ortho.left_m, ortho.top_m, ortho.gsd_m)
+    scale = ortho.gsd_m / gsd
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    gsd = ortho.gsd_m * image.shape[1] / small.shape[1]
+    return Ortho(np.asarray(small, np.uint8), ortho.left_m, ortho.top_m, gsd)
+
+
 def cut(
     ortho: Ortho,
     poses: FloatArray,
     spec: ReferenceSpec,
     flip: npt.NDArray[np.bool_] | None = None,
-    fill: tuple[int, int, int] = (115, 115, 110),
+    fill: tuple[int, int, int] = FILL,
 ) -> Image:
     """Cut heading-up crops.
 

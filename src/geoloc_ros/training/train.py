@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,8 +172,11 @@ class Trainer:
         """
         try:
             state = torch.load(self.checkpoint, weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError) as error:
-            raise TrainingError(f"cannot resume from {self.checkpoint}: {error}") from error
+        except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise TrainingError(
+                f"cannot resume from {self.checkpoint} ({reason}); train without --resume"
+            ) from error
         kept, asked = state["config"], dataclasses.asdict(self.config)
         changed = [k for k in asked if kept.get(k) != asked[k] and k != "threads"]
         if changed:

@@ -30,7 +30,7 @@ from geoloc_ros.geo.rotations import R_BODY_OPTICAL, matrix_from_rpy, transform
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.synthetic.conditions import Conditions, sample_conditions
 from geoloc_ros.synthetic.imagery import make_imagery
-from geoloc_ros.synthetic.render import Mover, render_camera
+from geoloc_ros.synthetic.render import Mover, render_camera, render_ortho
 from geoloc_ros.synthetic.scene import Scene, build_scene
 from geoloc_ros.synthetic.styles import STYLES
 from geoloc_ros.synthetic.town import Town, make_town
@@ -38,7 +38,7 @@ from geoloc_ros.training.augment import compress
 from geoloc_ros.training.data import write_shard
 from geoloc_ros.training.evaluate import road_anchors
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS
-from geoloc_ros.training.raster import read_ortho
+from geoloc_ros.training.raster import Ortho, read_ortho
 
 LOG = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
@@ -65,8 +65,8 @@ class WorldConfig:
     size_m: float = 700.0
     gsd_m: float = 0.5
     seasons: int = 2
-    views: int = 720
-    drone_views: int = 240
+    views: int = 480
+    drone_views: int = 120
 
 
 def lane_poses(town: Town, count: int, rng: Rng) -> FloatArray:
@@ -212,6 +212,26 @@ def _drone_view(
     return view.image, view.mask, compose(pose, np.array([*view.anchor_offset_m, 0.0]))
 
 
+def _seasons(town: Town, config: WorldConfig, rng: Rng) -> list[Ortho]:
+    """The town from above: first as delivered, with every fault, then exact in other seasons.
+
+    Only the first can be misplaced (up to 1.5 m, as in use), so that labels stay sharp.
+    """
+    with TemporaryDirectory() as temporary:
+        path = Path(temporary) / "town.tif"
+        make_imagery(town, path, config.gsd_m, True, town.seed * 10)
+        orthos = [read_ortho(path, town.frame.crs)]
+    half = 0.5 * town.size_m + 60.0
+    side = int(np.ceil(2 * half / config.gsd_m))
+    for i in range(1, config.seasons):
+        scene = build_scene(town, "satellite", town.seed * 10 + i)
+        light = sample_conditions(rng, "satellite", True)
+        image = render_ortho(scene, -half, -half, side, side, config.gsd_m, light, rng)
+        top = -half + side * config.gsd_m
+        orthos.append(Ortho(image, -half, top, config.gsd_m))
+    return orthos
+
+
 def render_town(seed: int, config: WorldConfig, folder: Path) -> Path:
     """Render one town into a shard, unless it is there already.
 
@@ -232,12 +252,7 @@ def render_town(seed: int, config: WorldConfig, folder: Path) -> Path:
     rng = np.random.default_rng([seed, 31])
     style = list(STYLES)[seed % len(STYLES)]
     town = make_town(seed, style, config.size_m)
-    orthos = []
-    with TemporaryDirectory() as temporary:
-        for i in range(config.seasons):
-            path = Path(temporary) / f"{i}.tif"
-            make_imagery(town, path, config.gsd_m, True, seed * 10 + i)
-            orthos.append(read_ortho(path))
+    orthos = _seasons(town, config, rng)
     scenes = [build_scene(town, "drive", seed * 10 + i) for i in range(2)]
     views, poses = road_views(town, scenes, config.views, rng)
     drone, masks, drone_poses = drone_views(town, scenes, config.drone_views, rng)
