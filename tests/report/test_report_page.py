@@ -12,10 +12,12 @@ from fake_pictures import fake_ortho, write_run_with_frames
 from fake_run import drive, gaussian_estimates, write_run
 
 from geoloc_ros.encoders.package import ReferenceSpec
+from geoloc_ros.errors import GeolocError
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.columns import Estimates
 from geoloc_ros.evaluation.result import result_from
 from geoloc_ros.report import page
+from geoloc_ros.report.events import outcomes
 from geoloc_ros.report.gallery import gallery
 from geoloc_ros.report.page import write_report
 from geoloc_ros.report.run_data import load_run
@@ -206,3 +208,45 @@ def test_always_wrong_without_heading(tmp_path):
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "The truth has no heading" in text
     assert "overconfident: covariance too small" in text
+
+
+def test_events_of_a_made_world(tmp_path):
+    out = write_run(tmp_path / "run")
+    truth = tables.read_truth(out)
+    at = truth.stamp_ns[[3000, 3400, 5000]].tolist()  # 60 s, 68 s, and the jump at 100 s
+    tables.write_summary(out, {**tables.read_summary(out), "bag": "worlds/drive_01"})
+    drive_01 = {
+        "name": "drive_01",
+        "kidnap_stamps_ns": at[2:],
+        "covered_stamps_ns": [at[:2]],
+        "outside_stamps_ns": [],
+    }
+    scene = tmp_path / "scene.json"
+    scene.write_text(json.dumps({"drives": [{"name": "drive_00"}, drive_01]}))
+    run = load_run(out, scene)
+    assert [event.kind for event in run.events] == ["covered", "end", "kidnap"]
+    rows = dict(outcomes(run.events, run.estimates, run.truth))
+    assert rows["start"] == "first fix after 60 m"
+    assert rows["camera covered, t = 60.0 s"] == "fix withdrawn after 0 m"
+    assert rows["kidnapped, t = 100.0 s"] == "right again after 70 m"
+    text = write_report(out, events=scene, pictures=False).read_text(encoding="utf-8")
+    assert "right again after 70 m" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "no scene file"),
+        ('{"drives": []}', "knows no drive"),
+        ('{"drives": [{"name": "run"}]}', "no scene file of a made world"),
+        ('{"drives": 3}', "no scene file of a made world"),
+        ("[]", "JSON object"),
+    ],
+)
+def test_wrong_scene_file_gives_one_clear_line(tmp_path, content, says):
+    out = write_run(tmp_path / "out", seconds=5.0)
+    tables.write_summary(out, {"bag": "somewhere/run.mcap"})
+    if content is not None:
+        (tmp_path / "scene.json").write_text(content)
+    with pytest.raises(GeolocError, match=says):
+        load_run(out, tmp_path / "scene.json")

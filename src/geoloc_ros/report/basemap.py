@@ -16,6 +16,7 @@ from geoloc_ros.report.run_data import RunData
 
 MAX_PX = 1500
 MARGIN_M = 45.0
+NO_GROUND_RGB = (57, 66, 78)
 MIN_ASPECT, MAX_ASPECT = 1.3, 3.0
 
 
@@ -86,21 +87,24 @@ def basemap(run: RunData, ortho: OrthoImage | None) -> Basemap:
 
 def _resampled(
     ortho: OrthoImage, west_m: float, north_m: float, scale_px_m: float, size: tuple[int, int]
-) -> Image | None:
+) -> Image:
     shrink = ortho.gsd_m * scale_px_m
-    source = ortho.rgb
+    source, valid = ortho.rgb, ortho.valid.astype(np.uint8)
     if shrink < 0.99:
         # INTER_AREA averages; the warp below then only shifts by a part of a pixel.
         new = (max(1, round(source.shape[1] * shrink)), max(1, round(source.shape[0] * shrink)))
         source = np.asarray(cv2.resize(source, new, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    fx = source.shape[1] / (ortho.rgb.shape[1] * ortho.gsd_m * scale_px_m)
-    fy = source.shape[0] / (ortho.rgb.shape[0] * ortho.gsd_m * scale_px_m)
+        valid = np.asarray(cv2.resize(valid, new, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    fx = source.shape[1] / (ortho.rgb.shape[1] * shrink)
+    fy = source.shape[0] / (ortho.rgb.shape[0] * shrink)
     # Edges to edges: a pixel's centre is half a pixel inside its edge.
     shift_x = (west_m - ortho.west_m) * scale_px_m * fx + 0.5 * fx - 0.5
     shift_y = (ortho.north_m - north_m) * scale_px_m * fy + 0.5 * fy - 0.5
     matrix = np.array([[fx, 0.0, shift_x], [0.0, fy, shift_y]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(source, matrix, size, flags=flags, borderValue=(128, 128, 128))
+    inverse = cv2.WARP_INVERSE_MAP
+    warped = np.array(cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR | inverse))
+    seen = cv2.warpAffine(valid, matrix, size, flags=cv2.INTER_NEAREST | inverse, borderValue=0)
+    warped[np.asarray(seen) == 0] = NO_GROUND_RGB
     return np.asarray(warped, dtype=np.uint8)
 
 

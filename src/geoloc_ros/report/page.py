@@ -23,6 +23,7 @@ from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.manifest import Manifest, load_manifest
 from geoloc_ros.report import charts, distributions
 from geoloc_ros.report.basemap import Basemap, basemap, window_m
+from geoloc_ros.report.events import outcomes
 from geoloc_ros.report.gallery import Tile, gallery
 from geoloc_ros.report.headline import headline
 from geoloc_ros.report.run_data import STATUS_COLOUR, STATUS_ORDER, RunData, load_run
@@ -36,6 +37,7 @@ def write_report(
     imagery: Path | OrthoImage | None = None,
     index: Path | None = None,
     *,
+    events: Path | None = None,
     title: str = "",
     pictures: bool = True,
 ) -> Path:
@@ -46,6 +48,8 @@ def write_report(
         imagery: georeferenced raster for the map and the tiles, or one already read; None: none.
             Imagery that cannot be read is left out, and the page says so.
         index: directory of the index that was searched: how tiles are cut, and whose they are.
+        events: `scene.json` of the made world that was driven: when it kidnapped the vehicle,
+            covered its camera or led it out of the area.
         title: heading of the page; default: from the recording's name.
         pictures: also write the PNG files.
 
@@ -55,7 +59,7 @@ def write_report(
     Raises:
         ReplayOutputError: no usable `estimates.parquet`, or another file is damaged.
     """
-    run = load_run(out_dir)
+    run = load_run(out_dir, events)
     notes = [str(note) for note in run.summary.get("notes") or []]
     manifest = _manifest(index, notes)
     ortho = _ortho(run, imagery, manifest, notes)
@@ -152,6 +156,7 @@ def _figures(run: RunData) -> dict[str, Any]:
         "kidnapped": any(event.kind == "kidnap" for event in run.events),
         "shares": _shares(run),
         "fixes": int(scored.sum()),
+        "outcomes": outcomes(run.events, run.estimates, run.truth),
         "without_truth": run.scores.without_truth,
         "dof": int(run.scores.dof[scored].max()) if scored.any() else 3,
         "nees_mean": value_text(run.result["nees_mean"], ""),

@@ -16,7 +16,7 @@ from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.columns import Estimates, Latency, Retrieval, Truth
 from geoloc_ros.evaluation.result import result_from, score_config
 from geoloc_ros.evaluation.score import Scores, score
-from geoloc_ros.evaluation.trajectory import truth_jumps
+from geoloc_ros.report.events import Event, gather
 
 STATUS_ORDER = ("LOCALISED", "DEGRADED", "AMBIGUOUS", "SEARCHING", "LOST", "UNINITIALISED")
 
@@ -29,23 +29,6 @@ STATUS_COLOUR = {
     "LOST": "#D55E00",
     "UNINITIALISED": "#8A8F98",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened at a known time.
-
-    Attributes:
-        time_s: seconds since the first frame.
-        stamp_ns: the same as a stamp.
-        kind: `kidnap`, `outside`, `covered`, `start` ...
-        label: short text for people.
-    """
-
-    time_s: float
-    stamp_ns: int
-    kind: str
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +58,12 @@ class RunData:
         return bool(np.isfinite(self.scores.true_poses[:, 0]).any())
 
 
-def load_run(out_dir: Path) -> RunData:
+def load_run(out_dir: Path, scene: Path | None = None) -> RunData:
     """Read and score a replay output directory.
+
+    Args:
+        out_dir: the directory.
+        scene: `scene.json` of the made world, for its events.
 
     Raises:
         ReplayOutputError: no usable `estimates.parquet`, or another file is damaged.
@@ -98,17 +85,5 @@ def load_run(out_dir: Path) -> RunData:
         versions=tables.read_json(out_dir / "versions.json"),
         hit=score_config(out_dir),
         time_s=(estimates.stamp_ns - start_ns).astype(np.float64) / 1e9,
-        events=_events(summary, truth, start_ns),
+        events=gather(summary, truth, start_ns, scene),
     )
-
-
-def _events(summary: dict[str, Any], truth: Truth | None, start_ns: int) -> tuple[Event, ...]:
-    found: dict[int, Event] = {}
-    for item in summary.get("events") or []:
-        stamp, kind = int(item["stamp_ns"]), str(item.get("kind", "event"))
-        label = str(item.get("label") or kind)
-        found[stamp] = Event((stamp - start_ns) * 1e-9, stamp, kind, label)
-    for stamp in truth_jumps(truth).tolist() if truth is not None else []:
-        if all(abs(stamp - other) > 1_000_000_000 for other in found):
-            found[stamp] = Event((stamp - start_ns) * 1e-9, stamp, "kidnap", "kidnapped")
-    return tuple(found[stamp] for stamp in sorted(found))
