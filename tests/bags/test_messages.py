@@ -116,7 +116,10 @@ def test_compressed(suffix):
     assert np.abs(got.astype(int) - ramp()).mean() < (4 if suffix == ".jpg" else 1e-9)
 
 
-def odometry(position=(1.0, 2.0, 0.0), quat=(0.0, 0.0, np.sin(0.4), np.cos(0.4))):
+HALF = (0.0, 0.0, np.sin(0.4), np.cos(0.4))
+
+
+def odometry(position=(1.0, 2.0, 0.0), quat=HALF):
     return Ns(
         header=Ns(stamp=Ns(sec=5, nanosec=7), frame_id="odom"),
         pose=Ns(

@@ -153,9 +153,12 @@ def _pace(
 
 
 def _slow(rng: np.random.Generator, count: int, time_s: float) -> FloatArray:
-    """Smooth unit noise with a given time constant."""
-    noise = _slow_filter(smooth_noise(rng, count, time_s * RATE_HZ), 0.2 * time_s)
-    return np.asarray(noise)
+    """Smooth unit noise with a given time constant, drawn at 10 Hz and interpolated."""
+    from scipy.ndimage import gaussian_filter1d
+
+    knots = 10.0 * np.arange(count // 10 + 3)
+    noise = gaussian_filter1d(smooth_noise(rng, len(knots), time_s * 10.0), 2.0 * time_s)
+    return np.asarray(np.interp(np.arange(count), knots * RATE_HZ / 100.0, noise))
 
 
 def _slow_filter(values: FloatArray, sigma_s: float) -> FloatArray:
