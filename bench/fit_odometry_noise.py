@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a real car's dead-reckoning errors: where synthetic/odometry_noise.py has its table from.
+"""Measure a real car's dead-reckoning errors: the table in synthetic/odometry_noise.py.
 
 Usage: python bench/fit_odometry_noise.py FOLDER
 
@@ -20,11 +20,12 @@ from scipy.spatial.transform import Rotation
 
 
 def load(folder: Path, name: str) -> np.ndarray:
+    """One table of the folder."""
     return np.load(folder / f"{name}.npy")
 
 
 def speed_errors(folder: Path) -> dict[str, float]:
-    """Delay (s), scale (relative), its wander over 10 s, correlated noise (m/s) and its time (s)."""
+    """Delay (s), scale (relative) and its wander over 10 s, noise (m/s) and its memory (s)."""
     time = load(folder, "frame_times")
     truth = np.linalg.norm(load(folder, "frame_velocities"), axis=1)
     at, measured = load(folder, "can_speed.t"), load(folder, "can_speed.value")[:, 0]
@@ -73,6 +74,7 @@ def gyro_errors(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

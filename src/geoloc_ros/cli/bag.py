@@ -72,9 +72,7 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
     mount = parser.add_argument_group("mount of the camera on the vehicle")
     mount.add_argument("--pitch", type=float, default=0.0, help="tilt, down positive, degrees (0)")
     mount.add_argument("--roll", type=float, default=0.0, help="right side down, degrees (0)")
-    mount.add_argument(
-        "--yaw", type=float, default=0.0, help="left of ahead, degrees (0)"
-    )
+    mount.add_argument("--yaw", type=float, default=0.0, help="left of ahead, degrees (0)")
     mount.add_argument("--forward", type=float, default=0.0, help="ahead of the base, m (0)")
     mount.add_argument("--mount-height", type=float, default=0.0, help="above the base, m (0)")
 
