@@ -139,7 +139,7 @@ class LotBuilder:
         yaw_jitter = rng.normal(0, 0.004 + 0.1 * self.style.curviness * (kind.gap_m[1] > 4))
         centre = at + n * (front + setback + 0.5 * depth)
         body = rectangle(
-            *centre, yaw + yaw_jitter, width - (1.8 if kind.gap_m[0] == 0 else 0.6), depth
+            centre, yaw + yaw_jitter, width - (1.8 if kind.gap_m[0] == 0 else 0.6), depth
         )
         if np.abs(centre).max() > 0.5 * self.size_m + 30 or not self.taken.free(body):
             return False
@@ -247,7 +247,7 @@ class LotBuilder:
         out.areas.append(
             Area(
                 "lawn" if green else "yard",
-                rectangle(*mid, yaw, width + 0.8 * gap, total),
+                rectangle(mid, yaw, width + 0.8 * gap, total),
                 float(rng.random()),
             )
         )
@@ -280,7 +280,7 @@ class LotBuilder:
             out.areas.append(
                 Area(
                     "drive",
-                    rectangle(*spot, yaw, rng.uniform(2.6, 5.0), length + 1.6),
+                    rectangle(spot, yaw, rng.uniform(2.6, 5.0), length + 1.6),
                     float(rng.random()),
                 )
             )
@@ -292,7 +292,7 @@ class LotBuilder:
         elif setback > 1.5:
             path = at + n * (front + 0.5 * setback)
             out.areas.append(
-                Area("drive", rectangle(*path, yaw, 1.3, setback + 1), float(rng.random()))
+                Area("drive", rectangle(path, yaw, 1.3, setback + 1), float(rng.random()))
             )
 
     def _store_parking(
@@ -301,9 +301,9 @@ class LotBuilder:
         depth = setback - 3
         spot = at + n * (front + 0.5 * depth)
         area = Area(
-            "parking", rectangle(*spot, yaw, width + 6, depth), float(self.rng.random()), yaw
+            "parking", rectangle(spot, yaw, width + 6, depth), float(self.rng.random()), yaw
         )
-        if self.taken.free(rectangle(*spot, yaw, width, depth - 2)):
+        if self.taken.free(rectangle(spot, yaw, width, depth - 2)):
             self.plots.areas.append(area)
             self.plots.slots += parking_slots(area, width + 6, depth)
             self.taken.mark(area.polygon_m)

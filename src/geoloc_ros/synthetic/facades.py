@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geoloc_ros.synthetic.conditions import Conditions
 from geoloc_ros.synthetic.mesh import SurfaceTable
-from geoloc_ros.synthetic.noise import cell_random, grain
+from geoloc_ros.synthetic.noise import cell_random, grain, vec
 
 F32 = NDArray[np.float32]
 
@@ -79,7 +79,7 @@ def shade_wall(
     balcony &= (fv < 0.32) & (dice > 0.35)
     albedo[balcony] = 0.5 * albedo[balcony] + 0.5 * accent[balcony]
     albedo[frame] = accent[frame]
-    pane = np.float32([0.035, 0.042, 0.05]) * (0.4 + 1.6 * dice[:, None])
+    pane = vec([0.035, 0.042, 0.05]) * (0.4 + 1.6 * dice[:, None])
     curtain = dice > 0.72
     pane[curtain] = 0.12 + 0.3 * (dice[curtain, None] - 0.72)
     albedo[window] = pane[window]
@@ -116,8 +116,5 @@ def _courses(kind: F32, u: F32, v: F32) -> F32:
     board = 0.94 + 0.06 * np.sign(np.sin(v * 22.0))
     joint = 1 - 0.25 * ((np.abs(v % 2.8 - 1.4) > 1.35) | (np.abs(u % 3.2 - 1.6) > 1.55))
     stone = 1 - 0.12 * (np.abs(v % 0.5 - 0.25) > 0.23)
-    return np.select(
-        [kind == 0, (kind == 2) | (kind == 5), kind == 3, kind == 4],
-        [brick, board, joint, stone],
-        1.0,
-    ).astype(np.float32)
+    cases = [kind == 0, (kind == 2) | (kind == 5), kind == 3, kind == 4]
+    return np.asarray(np.select(cases, [brick, board, joint, stone], 1.0), dtype=np.float32)

@@ -34,7 +34,7 @@ class Gardener:
             return np.asarray(at + along * u * width + n * v)
 
         def ground(kind: str, u: float, v: float, wide: float, deep: float) -> None:
-            shape = rectangle(*place(u, v), yaw, wide, deep)
+            shape = rectangle(place(u, v), yaw, wide, deep)
             if self.taken.free(shape):
                 out.areas.append(Area(kind, shape, float(rng.random())))
 
@@ -72,7 +72,7 @@ class Gardener:
 
     def _line(self, spot: F64, yaw: float, length: float, hedge: bool) -> None:
         """A straight hedge or fence if its ground is free."""
-        if length < 1.0 or not self.taken.free(rectangle(*spot, yaw, length, 0.3)):
+        if length < 1.0 or not self.taken.free(rectangle(spot, yaw, length, 0.3)):
             return
         rng = self.rng
         base: dict[str, Rgb] = {

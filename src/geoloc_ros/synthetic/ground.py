@@ -106,7 +106,7 @@ def _lookup(
     row = ((y + np.float32(half_m)) * np.float32(1 / gsd_m)).astype(np.int32)
     ok = (col >= 0) & (col < side) & (row >= 0) & (row < side)
     if np.all(ok):
-        return raster.ravel()[row * side + col]
+        return np.asarray(raster.ravel()[row * side + col], dtype=np.uint8)
     out = np.full(x.shape, outside, np.uint8)
     out[ok] = raster.ravel()[row[ok] * side + col[ok]]
     return out

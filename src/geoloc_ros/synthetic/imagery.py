@@ -18,6 +18,7 @@ from rasterio.transform import from_origin
 
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.synthetic.conditions import sample_conditions
+from geoloc_ros.synthetic.noise import vec
 from geoloc_ros.synthetic.render import render_ortho
 from geoloc_ros.synthetic.scene import Scene, build_scene
 from geoloc_ros.synthetic.town import Town
@@ -168,7 +169,7 @@ def _lean(
     axis = (np.arange(side) + 0.5) * coarse - margin
     x, y = np.meshgrid(axis, axis[::-1])
     origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, 400.0)], 1).astype(np.float32)
-    down = np.broadcast_to(np.float32([0, 0, -1]), origins.shape)
+    down = np.broadcast_to(vec([0, 0, -1]), origins.shape)
     top = 400.0 - scene.mesh.cast(origins, down).distance_m.astype(np.float64)
     ground = scene.town.height_m(origins[:, :2].astype(np.float64))
     height = np.clip(top - ground, 0, 80).reshape(side, side).astype(np.float32)
@@ -206,7 +207,9 @@ def _compress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
         raise ImageryError(
             f"an image of {image.shape[1]} x {image.shape[0]} px cannot be made a JPEG"
         )
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+    return np.asarray(
+        cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8
+    )
 
 
 def _write(path: Path, image: NDArray[np.uint8], crs: str, transform: Any) -> None:  # noqa: ANN401 - affine is untyped

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from geoloc_ros.synthetic.styles import Rgb
 
@@ -32,7 +32,10 @@ class Part:
     def corners(self, grow_m: float = 0.0) -> F64:
         """Corners `(4, 2)` counter-clockwise; edge 0 is the front (towards -depth)."""
         return rectangle(
-            self.x_m, self.y_m, self.yaw_rad, self.width_m + 2 * grow_m, self.depth_m + 2 * grow_m
+            (self.x_m, self.y_m),
+            self.yaw_rad,
+            self.width_m + 2 * grow_m,
+            self.depth_m + 2 * grow_m,
         )
 
 
@@ -119,15 +122,16 @@ class Area:
     yaw_rad: float = 0.0
 
 
-def rectangle(x: float, y: float, yaw: float, width: float, depth: float) -> F64:
+def rectangle(at: ArrayLike, yaw: float, width: float, depth: float) -> F64:
     """Corners `(4, 2)` of a turned rectangle, counter-clockwise from front left."""
     c, s = np.cos(yaw), np.sin(yaw)
     local = 0.5 * np.array([[-width, -depth], [width, -depth], [width, depth], [-width, depth]])
-    return np.asarray(local @ np.array([[c, s], [-s, c]]) + (x, y))
+    return np.asarray(local @ np.array([[c, s], [-s, c]]) + np.asarray(at))
 
 
-def blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: float = 0.3) -> F64:
+def blob(rng: np.random.Generator, at: ArrayLike, radius: float, wobble: float = 0.3) -> F64:
     """A smooth random closed shape `(40, 2)` round a point."""
+    x, y = np.asarray(at)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     r = np.ones_like(angle)
     for k in range(2, 6):

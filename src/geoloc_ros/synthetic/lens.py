@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoloc_ros.synthetic.conditions import Conditions
+from geoloc_ros.synthetic.noise import vec
 from geoloc_ros.synthetic.sky import Light
 
 F32 = NDArray[np.float32]
@@ -47,7 +48,7 @@ def develop(
         _flare(radiance, rays, light, c)
     sigma = c.blur_px * (width / 480.0 if rays is not None else 1.0)
     if sigma > 0.25:
-        radiance = cv2.GaussianBlur(radiance, (0, 0), sigma).reshape(radiance.shape)
+        radiance = vec(cv2.GaussianBlur(radiance, (0, 0), sigma)).reshape(radiance.shape)
     sample = np.minimum(radiance[::4, ::4].mean(-1), 1.2)
     gain = 0.20 / max(float(np.exp(np.log(sample + 0.01).mean())), 1e-3)
     gain = gain ** (0.85 - 0.25 * c.dusk) * 2.0**c.exposure_ev * (1 - 0.45 * c.dusk)
@@ -55,9 +56,9 @@ def develop(
     if c.vignette > 0:
         x *= _vignette(height, width, c.vignette)
     if c.haze > 0:
-        x += np.float32(0.5 * c.haze) * (np.float32([0.30, 0.33, 0.37]) - 0.6 * x)
+        x += np.float32(0.5 * c.haze) * (vec([0.30, 0.33, 0.37]) - 0.6 * x)
     if c.warmth != 0:
-        x *= np.float32([1 + 0.14 * c.warmth, 1.0, 1 - 0.16 * c.warmth])
+        x *= vec([1 + 0.14 * c.warmth, 1.0, 1 - 0.16 * c.warmth])
     index = np.clip(x * np.float32((TONE_STEPS - 1) / TONE_MAX), 0, TONE_STEPS - 1).astype(
         np.int32
     )
@@ -67,13 +68,13 @@ def develop(
     if c.noise > 0:
         y += rng.standard_normal((height, width, 1), dtype=np.float32) * np.float32(0.8 * c.noise)
         y += rng.standard_normal(y.shape, dtype=np.float32) * np.float32(0.5 * c.noise)
-    return np.clip(y + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(y + 0.5, 0, 255), dtype=np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _vignette(height: int, width: int, strength: float) -> F32:
     v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    return (1 - strength * 0.5 * (u * u + v * v))[..., None].astype(np.float32)
+    return vec(1 - strength * 0.5 * (u * u + v * v))[..., None]
 
 
 def _flare(radiance: F32, rays: F32, light: Light, c: Conditions) -> None:
@@ -85,7 +86,7 @@ def _flare(radiance: F32, rays: F32, light: Light, c: Conditions) -> None:
     if best < 0.75:
         return
     strength = np.float32(c.flare * c.sun_strength * np.clip((best - 0.75) * 4, 0, 1))
-    warm = np.float32([1.0, 0.9, 0.75])
+    warm = vec([1.0, 0.9, 0.75])
     if best > 0.999 and float(radiance.reshape(-1, 3)[at].mean()) < 1.5:
         strength *= np.float32(0.25)  # the sun itself is hidden
     radiance += (strength * 0.35 * np.clip(aim, 0, 1)[..., None] ** 6) * warm
@@ -100,4 +101,4 @@ def _flare(radiance: F32, rays: F32, light: Light, c: Conditions) -> None:
     ):
         cx, cy = col + step * (width / 2 - col), row + step * (height / 2 - row)
         far = np.hypot(u - cx, v - cy) / (size * width)
-        radiance += strength * 0.5 * np.clip(1.2 - far, 0, 0.4)[..., None] * np.float32(rgb)
+        radiance += strength * 0.5 * np.clip(1.2 - far, 0, 0.4)[..., None] * vec(rgb)

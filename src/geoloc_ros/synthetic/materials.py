@@ -23,7 +23,7 @@ from geoloc_ros.synthetic.mesh import (
     WALL,
     SurfaceTable,
 )
-from geoloc_ros.synthetic.noise import cell_random, grain
+from geoloc_ros.synthetic.noise import cell_random, grain, vec
 from geoloc_ros.synthetic.palette import Palette
 
 F32 = NDArray[np.float32]
@@ -182,7 +182,7 @@ def _panels(
     )
     has &= (across > 0.22 * extent[:, 1]) & (across < 0.72 * extent[:, 1]) & (normal[at, 1] < 0.2)
     seam = (np.abs(u % 1.05 - 0.52) > 0.49) | (np.abs(across % 1.7 - 0.85) > 0.8)
-    albedo[has] = np.where(seam[has, None], 0.05, np.float32([0.012, 0.018, 0.045]))
+    albedo[has] = np.where(seam[has, None], 0.05, vec([0.012, 0.018, 0.045]))
     out.mirror[at] = np.where(has, 0.15, 0.0)
 
 
@@ -220,16 +220,14 @@ def _crown(
     deciduous = crown & (table.param[owner, 0] > 0.5)
     albedo = out.albedo[at]
     if conditions.season == "autumn":
-        hue = np.float32(
-            [[0.55, 0.30, 0.04], [0.42, 0.14, 0.03], [0.30, 0.20, 0.08], [0.2, 0.24, 0.05]]
-        )
+        hue = vec([[0.55, 0.30, 0.04], [0.42, 0.14, 0.03], [0.30, 0.20, 0.08], [0.2, 0.24, 0.05]])
         share = (0.35 + 0.6 * seed)[:, None]
         turned = hue[(seed * 97).astype(np.int32) % 4]
         albedo = np.where(deciduous[:, None], albedo * (1 - share) + turned * 0.7 * share, albedo)
     elif conditions.season == "winter":
         albedo = np.where(deciduous[:, None], table.accent[owner] * 1.3, albedo)
     elif conditions.season == "spring":
-        albedo = np.where(deciduous[:, None], albedo * np.float32([1.1, 1.25, 0.9]), albedo)
+        albedo = np.where(deciduous[:, None], albedo * vec([1.1, 1.25, 0.9]), albedo)
     ijk = np.floor(points * np.float32(3.7)).astype(np.int32)
     leaf = cell_random(ijk[:, 0], ijk[:, 1], ijk[:, 2])
     speck = grain(points[:, 0] + points[:, 2], points[:, 1] - points[:, 2], 0.06)
@@ -237,7 +235,7 @@ def _crown(
     outward = points - table.origin[owner]
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-3)
     mixed = normal[at] + np.where(crown, 0.8, 0.0)[:, None] * outward
-    mixed += (leaf[:, None] - 0.5) * 0.7 * np.float32([1, -1, 0.5])
+    mixed += (leaf[:, None] - 0.5) * 0.7 * vec([1, -1, 0.5])
     normal[at] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-3)
 
 

@@ -19,7 +19,8 @@ GROUND, WALL, ROOF, FLAT, CROWN, PLAIN, CAR, GLASS, HEDGE, FENCE, METAL_ROOF = r
 
 def linear_rgb(srgb: ArrayLike) -> F32:
     """SRGB bytes to linear light in 0..1 (gamma 2.2 power law)."""
-    return (np.asarray(srgb, np.float32) / np.float32(255.0)) ** np.float32(2.2)
+    share = np.asarray(srgb, np.float32) / np.float32(255.0)
+    return np.asarray(share ** np.float32(2.2), dtype=np.float32)
 
 
 @dataclass

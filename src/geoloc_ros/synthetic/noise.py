@@ -7,10 +7,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 F32 = NDArray[np.float32]
 SIDE = 1024
+
+
+def vec(values: ArrayLike) -> F32:
+    """Numbers as a float32 array."""
+    return np.asarray(values, dtype=np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -38,7 +43,7 @@ def grain(x_m: F32, y_m: F32, texel_m: float, fall: float = 0.9) -> F32:
     inv = np.float32(1.0 / texel_m)
     i = (x_m * inv).astype(np.int32) & (SIDE - 1)
     j = (y_m * inv).astype(np.int32) & (SIDE - 1)
-    return _texture(fall)[j * SIDE + i]
+    return np.asarray(_texture(fall)[j * SIDE + i], dtype=np.float32)
 
 
 def cell_random(i: NDArray[np.int32], j: NDArray[np.int32], k: NDArray[np.int32] | int = 0) -> F32:
@@ -51,4 +56,4 @@ def cell_random(i: NDArray[np.int32], j: NDArray[np.int32], k: NDArray[np.int32]
         )
         h = h ^ (h >> 15)
         h = h * np.int32(668265263)
-    return _hash_table()[(h >> 9) & 0xFFFF]
+    return np.asarray(_hash_table()[(h >> 9) & 0xFFFF], dtype=np.float32)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geoloc_ros.synthetic.layout import Prop, Rgb, Tree
+from geoloc_ros.synthetic.layout import Prop, Tree
 from geoloc_ros.synthetic.mesh import (
     CAR,
     CROWN,
@@ -24,6 +24,7 @@ from geoloc_ros.synthetic.mesh import (
     linear_rgb,
     turned,
 )
+from geoloc_ros.synthetic.styles import Rgb
 from geoloc_ros.synthetic.terrain import Terrain
 
 F64 = NDArray[np.float64]

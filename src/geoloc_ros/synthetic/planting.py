@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoloc_ros.synthetic.buildings import LotBuilder
-from geoloc_ros.synthetic.layout import Area, Occupancy, Prop, Rgb, Tree, blob, rectangle
+from geoloc_ros.synthetic.layout import Area, Occupancy, Prop, Tree, blob, rectangle
 from geoloc_ros.synthetic.plots import parking_slots, pick
 from geoloc_ros.synthetic.roadnet import Road, normals
-from geoloc_ros.synthetic.styles import BUILDING_TYPES, Style
+from geoloc_ros.synthetic.styles import BUILDING_TYPES, Rgb, Style
 
 F64 = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def open_areas(rng: np.random.Generator, style: Style, size_m: float) -> list[Ar
         areas.append(
             Area(
                 "field",
-                rectangle(*at, rng.uniform(0, 3.14), *rng.uniform(90, 220, 2)),
+                rectangle(at, rng.uniform(0, 3.14), rng.uniform(90, 220), rng.uniform(90, 220)),
                 float(rng.random()),
                 float(rng.uniform(0, 3.14)),
             )
@@ -70,7 +70,7 @@ def open_areas(rng: np.random.Generator, style: Style, size_m: float) -> list[Ar
             if rng.random() < (0.6 if style.trees.get("conifer", 0) > 4 else 0.25)
             else "park"
         )
-        areas.append(Area(kind, blob(rng, *at, radius), float(rng.random())))
+        areas.append(Area(kind, blob(rng, at, radius), float(rng.random())))
         if kind == "park":
             areas += _park_inside(rng, at, radius)
     if rng.random() < style.water:
@@ -79,7 +79,7 @@ def open_areas(rng: np.random.Generator, style: Style, size_m: float) -> list[Ar
         areas.append(
             Area(
                 "water",
-                blob(rng, *(rng.uniform(-0.9, 0.9, 2) * half), rng.uniform(10, 40)),
+                blob(rng, (rng.uniform(-0.9, 0.9, 2) * half), rng.uniform(10, 40)),
                 float(rng.random()),
             )
         )
@@ -94,7 +94,7 @@ def _park_inside(rng: np.random.Generator, at: F64, radius: float) -> list[Area]
         out.append(
             Area(
                 "path",
-                rectangle(*at, turn, 2.4 * radius, rng.uniform(1.8, 3.2)),
+                rectangle(at, turn, 2.4 * radius, rng.uniform(1.8, 3.2)),
                 float(rng.random()),
             )
         )
@@ -103,7 +103,7 @@ def _park_inside(rng: np.random.Generator, at: F64, radius: float) -> list[Area]
         out.append(
             Area(
                 "pitch",
-                rectangle(*spot, yaw, 0.8 * radius, 0.52 * radius),
+                rectangle(spot, yaw, 0.8 * radius, 0.52 * radius),
                 float(rng.random()),
                 yaw,
             )
@@ -112,7 +112,7 @@ def _park_inside(rng: np.random.Generator, at: F64, radius: float) -> list[Area]
         out.append(
             Area(
                 "bed",
-                blob(rng, *(at + rng.uniform(-0.3, 0.3, 2) * radius), 7.0),
+                blob(rng, (at + rng.uniform(-0.3, 0.3, 2) * radius), 7.0),
                 float(rng.random()),
             )
         )
@@ -144,8 +144,8 @@ def fill_blocks(builder: LotBuilder, count: int) -> None:
         draw = rng.random()
         if draw < 0.12:
             width, depth = rng.uniform(20, 55), float(rng.choice([16.8, 22.5, 33.5]))
-            area = Area("parking", rectangle(*at, yaw, width, depth), float(rng.random()), yaw)
-            if builder.taken.free(rectangle(*at, yaw, width + 3, depth + 3)):
+            area = Area("parking", rectangle(at, yaw, width, depth), float(rng.random()), yaw)
+            if builder.taken.free(rectangle(at, yaw, width + 3, depth + 3)):
                 builder.plots.areas.append(area)
                 builder.plots.slots += parking_slots(area, width, depth)
                 builder.taken.mark(area.polygon_m)
@@ -157,14 +157,14 @@ def fill_blocks(builder: LotBuilder, count: int) -> None:
         else:
             kind = BUILDING_TYPES["detached"]
             width, depth, margin = rng.uniform(2.5, 7.0), rng.uniform(2.5, 6.0), 2.0
-        if not builder.taken.free(rectangle(*at, yaw, width + margin, depth + margin)):
+        if not builder.taken.free(rectangle(at, yaw, width + margin, depth + margin)):
             continue
         builder.raise_building(kind, at, yaw, width, depth)
         if margin > 5:
             builder.plots.areas.append(
                 Area(
                     "lawn" if rng.random() < builder.style.lawn else "yard",
-                    rectangle(*at, yaw, width + 9, depth + 9),
+                    rectangle(at, yaw, width + 9, depth + 9),
                     float(rng.random()),
                 )
             )

@@ -17,6 +17,7 @@ from geoloc_ros.synthetic.facades import Shade
 from geoloc_ros.synthetic.lens import develop
 from geoloc_ros.synthetic.materials import see_through, shade_ground, shade_things
 from geoloc_ros.synthetic.mesh import CROWN, GROUND, MeshBag, SurfaceTable, linear_rgb
+from geoloc_ros.synthetic.noise import vec
 from geoloc_ros.synthetic.objects import add_cars
 from geoloc_ros.synthetic.palette import Palette
 from geoloc_ros.synthetic.scene import RayMesh, Scene
@@ -131,10 +132,8 @@ class Renderer:
         out = shade.albedo * light
         self._mirror(out, shade, normal, rays)
         if self.conditions.dusk > 0:
-            out += (0.55 * self.conditions.dusk * shade.glow)[:, None] * np.float32(
-                [1.0, 0.72, 0.38]
-            )
-        return out
+            out += (0.55 * self.conditions.dusk * shade.glow)[:, None] * vec([1.0, 0.72, 0.38])
+        return vec(out)
 
     def _mirror(self, out: F32, shade: Shade, normal: F32, rays: F32) -> None:
         """Add mirrored sky on glass, water and wet roads (Schlick's approximation)."""
@@ -174,9 +173,9 @@ def render_camera(
     Raises:
         CameraError: Rays or pose of the wrong shape, or not finite.
     """
-    rays_camera, pose = _checked(rays_camera, T_world_camera)
-    height, width = rays_camera.shape[:2]
-    rays = _rotate(rays_camera.reshape(-1, 3), pose[:3, :3].astype(np.float32))
+    optical, pose = _checked(rays_camera, T_world_camera)
+    height, width = optical.shape[:2]
+    rays = _rotate(optical.reshape(-1, 3), pose[:3, :3].astype(np.float32))
     origins = np.broadcast_to(pose[:3, 3].astype(np.float32), rays.shape)
     renderer = Renderer(scene, conditions)
     distance, owner, normal = renderer.first_hits(origins, rays)
@@ -203,16 +202,16 @@ def render_camera(
 
 def _checked(rays_camera: F64 | F32, T_world_camera: F64) -> tuple[F32, F64]:
     """Rays and pose as arrays of the right shape."""
-    rays_camera = np.asarray(rays_camera)
+    rays = np.asarray(rays_camera, dtype=np.float32)
     pose = np.asarray(T_world_camera, dtype=np.float64)
-    if rays_camera.ndim != 3 or rays_camera.shape[2] != 3 or pose.shape != (4, 4):
+    if rays.ndim != 3 or rays.shape[2] != 3 or pose.shape != (4, 4):
         raise CameraError(
-            f"rays of shape {rays_camera.shape} and pose of shape {pose.shape}; "
+            f"rays of shape {rays.shape} and pose of shape {pose.shape}; "
             "expected (H, W, 3) and (4, 4)"
         )
-    if not (np.all(np.isfinite(pose)) and np.all(np.isfinite(rays_camera))):
+    if not (np.all(np.isfinite(pose)) and np.all(np.isfinite(rays))):
         raise CameraError("camera rays or pose hold values that are not finite")
-    return rays_camera.astype(np.float32), pose
+    return rays, pose
 
 
 def _rotate(vectors: F32, rotation: F32) -> F32:
@@ -240,7 +239,7 @@ def _sun_map(
     faces_sun[normal[pick] @ renderer.light.direction <= 0] = 0.5
     small[row[pick] // 2, col[pick] // 2] = np.where(faces_sun < 1, 0.5, lit)
     full = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return full.ravel()[seen]
+    return np.asarray(full.ravel()[seen], dtype=np.float32)
 
 
 def _mover_shade(points: F32, movers: Sequence[Mover]) -> F32:
@@ -352,7 +351,7 @@ def render_ortho(
 
 def _look_down(renderer: Renderer, x: F32, y: F32, gsd_m: float) -> F32:
     origins = np.stack([x, y, np.full_like(x, ORTHO_TOP_M)], 1).astype(np.float32)
-    rays = np.broadcast_to(np.float32([0, 0, -1]), origins.shape)
+    rays = np.broadcast_to(vec([0, 0, -1]), origins.shape)
     distance, owner, normal = renderer.first_hits(origins, rays)
     points = origins.copy()
     points[:, 2] -= np.where(np.isfinite(distance), distance, ORTHO_TOP_M)

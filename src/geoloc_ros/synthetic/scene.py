@@ -108,7 +108,8 @@ class Scene:
         scale = np.float32(1 / OPEN_GSD_M)
         col = np.clip(((x_m + self.ground.half_m) * scale).astype(np.int32), 0, side - 1)
         row = np.clip(((y_m + self.ground.half_m) * scale).astype(np.int32), 0, side - 1)
-        return self.openness.ravel()[row * side + col] * np.float32(1 / 255)
+        share = self.openness.ravel()[row * side + col] * np.float32(1 / 255)
+        return np.asarray(share, dtype=np.float32)
 
 
 def build_scene(town: Town, epoch: str, rng_seed: int = 0) -> Scene:

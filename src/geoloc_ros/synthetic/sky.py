@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geoloc_ros.synthetic.conditions import Conditions
 from geoloc_ros.synthetic.mesh import linear_rgb
-from geoloc_ros.synthetic.noise import grain
+from geoloc_ros.synthetic.noise import grain, vec
 from geoloc_ros.synthetic.styles import Style
 
 F32 = NDArray[np.float32]
@@ -60,7 +60,7 @@ def sky_radiance(rays: F32, light: Light, conditions: Conditions) -> F32:
     c = conditions
     reach = 1.0 / (up + 0.09)
     u, v = rays[:, 0] * reach + 900 * c.sky_seed, rays[:, 1] * reach + 311 * c.sky_seed
-    puff = grain(u, v, 0.02, 1.35)
+    puff = grain(vec(u), vec(v), 0.02, 1.35)
     cover = np.clip((puff - (1.5 - 2.6 * c.cloud)) * 0.9, 0, 1) * np.clip(up * 9, 0, 1)
     if c.cloud < 0.85:
         bright = (0.75 + 0.35 * (1 - c.dusk)) * (1 - 0.85 * c.dusk)
@@ -74,7 +74,7 @@ def sky_radiance(rays: F32, light: Light, conditions: Conditions) -> F32:
     disc = np.where(aim > 0.9995, 12.0, 0.0)
     out += ((glow + disc) * strength * (1 - 0.6 * cover))[:, None] * sun_rgb
     if c.dusk > 0:
-        out += (0.25 * c.dusk * (1 - c.cloud) * aim**3 * np.exp(-5 * up))[:, None] * np.float32(
+        out += (0.25 * c.dusk * (1 - c.cloud) * aim**3 * np.exp(-5 * up))[:, None] * vec(
             [1, 0.45, 0.2]
         )
     return np.asarray(out, dtype=np.float32)
