@@ -20,7 +20,7 @@ from geoloc_ros.training.sources import PerspectiveSource  # noqa: E402
 from geoloc_ros.training.train import TrainConfig, Trainer, schedule  # noqa: E402
 
 
-def no_evaluation(pair: EncoderPair) -> dict[str, float]:
+def no_evaluation(pair: EncoderPair, final: bool) -> dict[str, float]:
     return {}
 
 

@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--kind", required=True, choices=sorted(EPOCHS), help="which pair")
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
-    add("--towns", type=int, default=28, metavar="N", help="training towns (default: 28)")
+    add("--towns", type=int, default=24, metavar="N", help="training towns (default: 24)")
     add("--epochs", type=int, metavar="N", help=f"passes over the data (default: {EPOCHS})")
     add("--batch", type=int, metavar="N", help=f"pairs per step (default: {BATCH})")
     add("--seed", type=int, default=1, help="of weights, order and augmentation (default: 1)")
@@ -114,7 +114,7 @@ def _encoder(arguments: argparse.Namespace) -> int:
 def _command(arguments: argparse.Namespace) -> str:
     """The command that makes this model again, without paths of this machine."""
     parts = ["geoloc train encoder", f"--kind {arguments.kind}", f"--out models/{arguments.kind}"]
-    defaults = {"towns": 28, "epochs": None, "batch": None, "seed": 1, "first_seed": 1000}
+    defaults = {"towns": 24, "epochs": None, "batch": None, "seed": 1, "first_seed": 1000}
     for name, default in defaults.items():
         value = getattr(arguments, name)
         if value != default:

@@ -83,7 +83,7 @@ def haze(image: Image, rng: Rng) -> Image:
     ramp = ((np.cos(angle) * x / width + np.sin(angle) * y / height) * rng.uniform(0, 0.4))[
         ..., None
     ]
-    veil = np.clip(rng.uniform(0.0, 0.4) + ramp, 0.0, 0.7)
+    veil = np.clip(rng.uniform(0.0, 0.35) + ramp, 0.0, 0.5)
     colour = rng.uniform(150, 240) + rng.normal(0, 8, 3)
     return np.asarray(np.clip(image * (1 - veil) + veil * colour, 0, 255), np.uint8)
 
@@ -161,8 +161,8 @@ def strong(image: Image, rng: Rng) -> Image:
         out = shadows(out, rng)
     if rng.random() < 0.5:
         out = blobs(out, rng)
-    out = recolour(out, rng, 1.5)
-    if rng.random() < 0.25:
+    out = recolour(out, rng, 1.2)
+    if rng.random() < 0.2:
         out = haze(out, rng)
     return sensor(out, rng, 1.0)
 

@@ -70,7 +70,7 @@ class Recipe:
 
     train: TrainConfig
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
-    towns: int = 28
+    towns: int = 24
     validation_towns: int = 3
     first_seed: int = TRAIN_SEED
     overhead_batches: int = 150
@@ -133,7 +133,7 @@ def train_encoder(recipe: Recipe, command: str, resume: bool) -> dict[str, float
     provenance = _provenance(recipe, command, train, validation, photos)
     scores = trainer.run(evaluate, _exporter(recipe, provenance))
     if not scores:
-        scores = evaluate(trainer.average.model)
+        scores = evaluate(trainer.average.model, True)
         _exporter(recipe, provenance)(trainer.average.model, scores, trainer.epoch)
     return scores
 
@@ -145,39 +145,49 @@ def _assemble(
     if recipe.train.kind == "perspective":
         return (
             PerspectiveSource(PerspectiveData(train, spec)),
-            lambda pair: validate_perspective(pair, validation),
+            lambda pair, final: validate_perspective(pair, validation, final),
         )
     fill = fill_colour(MEAN)
     held_out = read_photos(recipe.aerial, HELD_OUT_SITES) if recipe.aerial else []
     return (
         OverheadSource(photos, train, spec, fill, recipe.overhead_batches),
-        lambda pair: validate_overhead(pair, validation, held_out),
+        lambda pair, final: validate_overhead(pair, validation, held_out, final),
     )
 
 
 def validate_perspective(
-    pair: EncoderPair, shards: Sequence[Shard], every: int = 2
+    pair: EncoderPair, shards: Sequence[Shard], final: bool
 ) -> dict[str, float]:
     """Recall within 8 m and 22.5 degrees over all validation towns searched as one.
 
     Args:
         pair: encoders.
         shards: validation towns.
-        every: use every n-th index anchor; anchors lie 1.5 m apart.
+        final: use all index anchors (one per 1.5 m of road and direction); else every third.
     """
-    anchors = [s.anchors[::every] for s in shards]
+    anchors = [s.anchors[:: 1 if final else 3] for s in shards]
     spec = REFERENCE_SPECS["perspective"]
     return evaluate_towns(pair, shards, spec, anchors, 8.0, joint=True)
 
 
 def validate_overhead(
-    pair: EncoderPair, shards: Sequence[Shard], held_out: Sequence[Photo]
+    pair: EncoderPair, shards: Sequence[Shard], held_out: Sequence[Photo], final: bool
 ) -> dict[str, float]:
-    """Recall of drone views on a grid (15 m pitch, 16 headings) and of held-out photo pairs."""
+    """Recall of drone views and of held-out photo pairs.
+
+    Args:
+        pair: encoders.
+        shards: validation towns.
+        held_out: photos of sites never trained on, may be empty.
+        final: search the first town on a grid (15 m, 16 headings) within 15 m and 22.5 degrees;
+            else only among the true places of all views, within 20 m.
+    """
     spec = REFERENCE_SPECS["ground_plane"]
-    few = shards[:1]
-    anchors = [grid_anchors(s.orthos[0], 15.0, 16, 0.5 * spec.extent_m) for s in few]
-    scores = evaluate_towns(pair, few, spec, anchors, 15.0, joint=False)
+    if final:
+        anchors = [grid_anchors(shards[0].orthos[0], 15.0, 16, 0.5 * spec.extent_m)]
+        scores = evaluate_towns(pair, shards[:1], spec, anchors, 15.0, joint=False)
+    else:
+        scores = evaluate_towns(pair, shards, spec, [s.poses for s in shards], 20.0, joint=True)
     if held_out:
         masks = MaskBank([s.masks for s in shards])
         fill = fill_colour(MEAN)

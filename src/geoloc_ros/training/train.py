@@ -80,7 +80,7 @@ class Source(Protocol):
         ...
 
 
-Evaluate = Callable[[EncoderPair], dict[str, float]]
+Evaluate = Callable[[EncoderPair, bool], dict[str, float]]
 Export = Callable[[EncoderPair, dict[str, float], int], None]
 
 
@@ -193,6 +193,10 @@ class Trainer:
     def run(self, evaluate: Evaluate, export: Export) -> dict[str, float]:
         """Train to the end; evaluate, checkpoint and export after every epoch.
 
+        Args:
+            evaluate: validation, told whether it is the last and may take its time.
+            export: writes the model package.
+
         Returns:
             The last validation figures.
         """
@@ -203,7 +207,7 @@ class Trainer:
             trained = time.monotonic()
             self.epoch += 1
             self.save()
-            scores = evaluate(self.average.model)
+            scores = evaluate(self.average.model, self.epoch == self.config.epochs)
             seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
             self._log({"epoch": self.epoch, "loss": loss, **scores, **seconds})
             export(self.average.model, scores, self.epoch)
