@@ -88,7 +88,9 @@ def position_error(run: RunData, *, log: bool) -> str:
     chart.line(time_s, doubtful, "faint")
     chart.line(time_s, np.where(fixed[rows], error[rows], np.nan), "error")
     wrong = fixed & (run.scores.distance_sigma > CONFIDENT_SIGMA)
-    chart.dots(run.time_s[wrong], error[wrong], "wrong", 2.6)
+    dotted = np.flatnonzero(wrong)
+    dotted = dotted[thinned(error[dotted])]
+    chart.dots(run.time_s[dotted], error[dotted], "wrong", 2.6)
     _events(chart, run)
     return chart.render(
         f"Position error over time against 3 sigma, {'logarithmic' if log else 'linear'} scale; "

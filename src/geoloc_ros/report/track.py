@@ -18,6 +18,7 @@ from geoloc_ros.report.run_data import STATUS_ORDER, RunData
 ELLIPSE_95 = math.sqrt(5.991464547107979)
 MAX_ELLIPSES = 36
 MAX_SCRUB = 3000
+MAX_DOUBTFUL = 300
 JUMP_M = 25.0
 _LINE_STATUSES = ("DEGRADED", "LOCALISED")
 
@@ -144,7 +145,8 @@ def _doubtful(run: RunData, base: Basemap) -> str:
     for status in STATUS_ORDER:
         if status in _LINE_STATUSES:
             continue
-        rows = np.flatnonzero(inside & (run.estimates.status == status))[:400]
+        rows = np.flatnonzero(inside & (run.estimates.status == status))
+        rows = rows[:: max(1, len(rows) // MAX_DOUBTFUL)]
         dots = "".join(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>' for x, y in px[rows].tolist()
         )

@@ -17,6 +17,7 @@
       pin.setAttribute('transform', `translate(${pin.dataset.x} ${pin.dataset.y}) scale(${k})`);
     });
     document.querySelectorAll('.doubt circle').forEach((dot) => dot.setAttribute('r', 2.4 * k));
+    document.querySelector('.scalebar text').style.fontSize = `${13 * k}px`;
     document.querySelector('.scalebar').style.display = zoom() > 1.01 ? 'none' : '';
     place();
   }
