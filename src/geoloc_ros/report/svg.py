@@ -209,8 +209,9 @@ class Chart:
             )
         if y_label:
             parts.append(
-                f'<text class="label" transform="translate({self.left - 45} {middle_y}) rotate(-90)" '
-                f'text-anchor="middle">{escape(y_label)}</text>'
+                f'<text class="label" text-anchor="middle" '
+                f'transform="translate({self.left - 45} {middle_y}) rotate(-90)">'
+                f"{escape(y_label)}</text>"
             )
         return f'<g class="grid">{"".join(parts)}</g>'
 
