@@ -35,7 +35,7 @@ demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/
 	rm -rf $(DEMO)
 	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --scenario kidnap --out $(DEMO)/world
 	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index
-	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --imagery $(DEMO)/world/imagery.tif --truth /ground_truth/pose --out $(DEMO)
+	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --imagery $(DEMO)/world/imagery.tif --events $(DEMO)/world/scene.json --truth /ground_truth/pose --out $(DEMO)
 	@echo "==> open $(DEMO)/report.html in a browser"
 
 test: setup-dev ## run the tests

@@ -39,7 +39,7 @@ setup(
         "tqdm>=4.65",
         "matplotlib>=3.7",
         "jinja2>=3.1",
-        "psutil>=5.9",
+        "pyarrow>=14",
         "setuptools",
     ],
     extras_require={

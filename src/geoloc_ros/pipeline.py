@@ -35,6 +35,9 @@ from geoloc_ros.geo import se2
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.place_index import PlaceIndex
 
+#: an aerial vehicle lower than this stands on the ground and sees nothing of use
+MIN_HEIGHT_M = 2.0
+
 #: wraps each stage, so that a caller that owns a clock can time it
 StageTimer = Callable[[str], AbstractContextManager[object]]
 
@@ -50,6 +53,7 @@ class GeoLocalizer:
         belief: what is believed about the vehicle's pose.
         last_candidates: vehicle poses retrieved for the latest searched frame, for scoring and
             display; None where the latest frame was not searched.
+        last_anchor_offset_m: where the anchor of the latest view lies, forward and left.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class GeoLocalizer:
             config.filter, package.calibration, config.random_seed, index.manifest.count
         )
         self.last_candidates: Candidates | None = None
+        self.last_anchor_offset_m = (0.0, 0.0)
         self._config = config
         self._encoder = encoder
         self._index = index
@@ -102,6 +107,7 @@ class GeoLocalizer:
         if view is None:
             self.belief.miss()
             return fault
+        self.last_anchor_offset_m = view.anchor_offset_m
 
         # Describe the image
         with self._stage("encode"):
@@ -121,10 +127,11 @@ class GeoLocalizer:
     def _view(self, frame: CameraFrame) -> tuple[View | None, Reason | None]:
         if frame.rgb is None:
             return None, frame.fault or Reason.BAD_IMAGE
-        if self._views.needs_height and frame.height_m is None:
+        height_m = frame.height_m
+        if self._views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:
-            view = self._views.build(frame.rgb, frame.height_m)
+            view = self._views.build(frame.rgb, height_m)
         except CameraError:
             return None, Reason.FRAME_SIZE_CHANGED
         if view.mask.mean() < self._config.view.min_valid_share:

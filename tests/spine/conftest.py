@@ -24,7 +24,7 @@ from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.pipeline import GeoLocalizer
 
 SPEC = ReferenceSpec(size_px=32, extent_m=40.0, offset_forward_m=0.0)
-HALF_M = 200.0
+HALF_M = 110.0
 STEP_NS = 100_000_000
 
 
@@ -73,11 +73,11 @@ def motion(a: FloatArray, b: FloatArray, stamp_ns: int, rng: np.random.Generator
 def place(tmp_path_factory) -> Place:
     root: Path = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(5)
-    noise = rng.normal(size=(500, 500, 3)).astype(np.float32)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 6.0)
+    noise = rng.normal(size=(300, 300, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 7.0)
     rgb = np.clip(128 + 50 * smooth / smooth.std(), 0, 255).astype(np.uint8)
     plane = LocalFrame(LatLon(46.5, 6.6))
-    ortho = OrthoImage(rgb, np.ones((500, 500), bool), plane, -HALF_M - 50, HALF_M + 50, 1.0)
+    ortho = OrthoImage(rgb, np.ones((300, 300), bool), plane, -HALF_M - 40, HALF_M + 40, 1.0)
     package = ModelPackage(
         root=root,
         name="fake",
@@ -102,7 +102,7 @@ def place(tmp_path_factory) -> Place:
         package,
         encoder,
         root / "index",
-        SamplingPolicy(kind="grid", pitch_m=5.0, headings=16),
+        SamplingPolicy(kind="grid", pitch_m=6.0, headings=16),
         progress=False,
     )
     return Place(ortho, package, encoder, ShardedIndex.open(root / "index", package))

@@ -116,6 +116,7 @@ class Replay:
         self._clock = _StageClock()
         self._records = _Records()
         self._eyes: PlanarVisualOdometry | None = None
+        self._anchor_offset_m = (0.0, 0.0)
 
     def run(self) -> str:
         """Replay and write the output directory.
@@ -218,6 +219,7 @@ class Replay:
         found = localizer.last_candidates
         if found is None:
             return
+        self._anchor_offset_m = localizer.last_anchor_offset_m
         self._records.searches.append((estimate.stamp_ns, found, found.poses))
         every = max(1, len(self._records.estimates) // KEPT_FRAMES)
         if rgb is not None and len(self._records.searches) % every == 0:
@@ -270,6 +272,7 @@ class Replay:
             "bag": str(self._inputs.bag),
             "config_sha256": configuration.sha256(self._config),
             "origin": {"lat_deg": plane.origin.lat_deg, "lon_deg": plane.origin.lon_deg},
+            "anchor_offset_m": list(self._anchor_offset_m),
             "notes": [records.damage] if records.damage else [],
         }
         tables.write_summary(out, summary)

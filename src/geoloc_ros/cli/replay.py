@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from geoloc_ros import config
+from geoloc_ros.errors import BagError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,16 +65,23 @@ def _run(arguments: argparse.Namespace) -> int:
         truth_topic=arguments.truth,
         force=arguments.force,
     )
-    Replay(inputs, config.load(arguments.config, tuple(overrides))).run()
+    damage = Replay(inputs, config.load(arguments.config, tuple(overrides))).run()
     result = write_result(arguments.out)
     print(format_table(result))
     if not arguments.no_report:
         _report(arguments)
+    if damage:
+        raise BagError(f"{damage}; what could be read is in {arguments.out}")
     return 0
 
 
 def _report(arguments: argparse.Namespace) -> None:
     from geoloc_ros.report.page import write_report
 
-    path = write_report(arguments.out, imagery=arguments.imagery, index=arguments.index)
+    path = write_report(
+        arguments.out,
+        imagery=arguments.imagery,
+        index=arguments.index,
+        events=arguments.events,
+    )
     print(f"report: {path}")
