@@ -20,8 +20,8 @@ import numpy.typing as npt
 from geoloc_ros.cameras.features import FeatureExtractor, Features, Index, match
 from geoloc_ros.datatypes import FloatArray, Image, Motion, Reason
 from geoloc_ros.errors import OdometryError
-from geoloc_ros.geo.two_frame import TwoFrame, solve
 from geoloc_ros.geo import se2
+from geoloc_ros.geo.two_frame import TwoFrame, solve
 
 MIN_HEIGHT_M = 0.2
 
@@ -116,7 +116,7 @@ class PlanarVisualOdometry:
         self._options = options or VisualOdometryOptions()
         self._extractor = FeatureExtractor(self._options.features, self._options.work_width_px)
         middle = np.array([self._camera.width / 2, self._camera.height / 2])
-        beside = middle + [self._extractor.scale(self._camera.width), 0.0]
+        beside = middle + np.array([self._extractor.scale(self._camera.width), 0.0])
         near = self._rays(np.stack([middle, beside]))
         self._pixel_rad = float(np.linalg.norm(near[0] - near[1]))
         self.reset()
@@ -198,7 +198,7 @@ class PlanarVisualOdometry:
         """Turned on the spot. The keyframe stays, so that slow drift adds up to something seen."""
         i, j = matches
         relative = self._base_motion(np.zeros(2), found.yaw_rad)
-        still_m = found.still_sigma_rad * key.height_m
+        still_m = max(found.still_sigma_rad, 0.3 * self._pixel_rad) * key.height_m
         cov = np.diag([still_m**2, still_m**2, found.sigma_yaw_rad**2 + np.radians(0.1) ** 2])
         motion = self._motion(from_ns, current.stamp_ns, relative, cov)
         if len(i) < 0.4 * len(key.rays):
