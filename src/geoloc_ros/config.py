@@ -82,12 +82,6 @@ class InputConfig(_Checked):
 class ViewConfig(_Checked):
     """How the camera frame becomes what the encoder sees."""
 
-    mount_height_m: float = param(
-        0.0,
-        "camera height above ground for overhead views; 0: from the mount and height topic, m",
-        ge=0.0,
-        le=1000.0,
-    )
     min_valid_share: float = param(
         0.15, "views with a smaller share of seen pixels are not used", ge=0.0, le=1.0
     )
@@ -98,9 +92,6 @@ class SearchConfig(_Checked):
     """Retrieval."""
 
     candidates: int = param(50, "entries fetched per global search", ge=1, le=1000)
-    every_m: float = param(
-        5.0, "a global search at most once per this much driving, m", ge=0.0, le=1000.0
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +124,7 @@ class FilterConfig(_Checked):
         8.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
     )
     confirm_m: float = param(
-        15.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
+        20.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
     )
     localised_share: float = param(
         0.98, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999
