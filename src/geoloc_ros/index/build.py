@@ -37,7 +37,7 @@ from geoloc_ros.index.workplace import Workplace
 
 _LOG = logging.getLogger(__name__)
 
-CELL_M = 500.0
+CELL_M = 1000.0
 BATCH = 64
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 

@@ -20,7 +20,7 @@ from geoloc_ros.index.local_field import Kernel, LocalField, sane_rows
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
 from geoloc_ros.index.shard import Shard, open_shard
 
-EXACT_LIMIT = 8000  # regions with fewer entries are searched exactly
+EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
 _COVERAGE_M = 10.0  # a place is covered if an entry lies within this
 
 
@@ -103,7 +103,7 @@ class ShardedIndex:
         """
         query = self._checked(descriptor)
         if region is None:
-            if len(self) <= EXACT_LIMIT // 4:
+            if len(self) <= EXACT_LIMIT:
                 return self._exact(query, k, None)
             return self._by_graph(query, k, None)
         inside = self._inside(region)

@@ -23,8 +23,8 @@ from geoloc_ros.index.hnsw_file import check_graph
 from geoloc_ros.index.manifest import PARTS, ShardRecord, check_file, record_file
 
 M = 16
-EF_CONSTRUCTION = 200
-EF_SEARCH = 128
+EF_CONSTRUCTION = 100
+EF_SEARCH = 192
 _GRAPH_SEED = 100
 
 
