@@ -14,6 +14,7 @@ Burgard, Fox, Probabilistic Robotics, 2005, table 8.3): new places are born in p
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,8 @@ MERGE_M = 3.0
 MERGE_RAD = np.deg2rad(12.0)
 LOW_SIMILARITY = 0.35
 SUPPORT_SIMILARITY = 0.5
-LEVEL_OVER_M = 10.0
+LEVEL_OVER_M = 15.0
+RECOVERY_RATE = 1.5
 BLOCKED_OVER_M = 20.0
 MAX_EVIDENCE = 12.0
 BIRTHS = 20
@@ -58,6 +60,9 @@ MAX_IMAGE_EVIDENCE = 8.0
 
 class Belief:
     """The filter.
+
+    Attributes:
+        distance_m: driven so far.
 
     Args:
         config: sizes, noise and thresholds.
@@ -161,6 +166,7 @@ class Belief:
             self._weigh(similarity_at, moved)
             self._normalise()
             self._tidy()
+        self._seen_at_m = self.distance_m
         return True
 
     def apply_prior(self, prior: GeoPrior) -> None:
@@ -217,13 +223,17 @@ class Belief:
             share=float(mass[same].sum()),
             second_share=float(others.max()) if len(others) else 0.0,
             sigma_m=estimate.largest_sigma_m(cov),
-            evidence=float(modes.evidence[lead]),
-            support_m=float(modes.support_m[lead]),
+            evidence=float(modes.evidence[same].max()),
+            support_m=float(modes.support_m[same].max()),
             low_m=float(modes.low_m[lead]),
             level=float(modes.level[lead]),
             supported=self._supported,
             odometry=self._odometry,
+            confirmed=bool(np.any(modes.confirmed[same])),
         )
+        if not facts.confirmed and status.passes(facts, self._config):
+            modes.confirmed[lead] = True
+            facts = replace(facts, confirmed=True)
         self._status, reasons = status.decide(facts, self._status, self._config)
         tracking = self._status in status.TRACKING
         return PoseEstimate(
@@ -346,8 +356,8 @@ class Belief:
         level = modes.mean_of(seen)
         z = self._model.normalised(level)
         drive = self.distance_m - self._seen_at_m
-        self._seen_at_m = self.distance_m
-        low = modes.low_m + drive * (LOW_SIMILARITY - z) / LOW_SIMILARITY
+        against = (LOW_SIMILARITY - z) / LOW_SIMILARITY
+        low = modes.low_m + drive * np.where(against > 0.0, against, RECOVERY_RATE * against)
         modes.low_m = np.where(modes.born, 0.0, np.clip(low, 0.0, config.lost_after_m))
         gained = np.where(z >= SUPPORT_SIMILARITY, min(drive, config.decorrelation_m), 0.0)
         modes.support_m = np.where(modes.born, 0.0, modes.support_m + gained)
@@ -385,6 +395,7 @@ class Belief:
         given_up = modes.low_m >= config.lost_after_m
         modes.support_m = np.where(given_up, 0.0, modes.support_m)
         modes.evidence = np.where(given_up, 0.0, modes.evidence)
+        modes.confirmed = modes.confirmed & ~given_up
         modes.keep(modes.log_mass > PRUNE_LOG_MASS)
         if not len(modes):
             self._log_null = 0.0

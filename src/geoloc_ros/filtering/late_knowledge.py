@@ -14,7 +14,7 @@ from geoloc_ros.geo import se2
 WINDOW_NS = 60_000_000_000
 YAW_UNKNOWN_RAD2 = 3.0
 DRIFT_SHARE = 0.03
-MAX_GAIN = 50.0
+MAX_GAIN = 20.0
 MAX_SHARE = 0.95
 # Two priors of one source this far apart count as independent; a talkative source that repeats
 # itself gains nothing by it.

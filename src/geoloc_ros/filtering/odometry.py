@@ -135,8 +135,6 @@ class OdometryBuffer:
         start, unknown_before = self._at(from_ns)
         end, unknown_after = self._at(to_ns)
         unknown_ns = min(unknown_before + unknown_after, to_ns - from_ns)
-        if unknown_before >= to_ns - from_ns > 0 and unknown_after > 0:
-            unknown_ns = to_ns - from_ns
         increment = se2.between(start, end)
         bad_ns = self._bad_overlap(from_ns, to_ns)
         gap_ns = self._gap_overlap(from_ns, to_ns)
@@ -179,7 +177,7 @@ class OdometryBuffer:
     def _at(self, stamp_ns: int) -> tuple[FloatArray, int]:
         """Clean pose at a stamp, and for how many ns of it nothing is known."""
         if not self._stamps:
-            return np.zeros(3), self._timeout_ns + stamp_ns - min(stamp_ns, 0) + 1
+            return np.zeros(3), 1 << 62
         if stamp_ns <= self._stamps[0]:
             return self._clean[0], self._stamps[0] - stamp_ns
         last = self._stamps[-1]

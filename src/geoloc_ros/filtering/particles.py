@@ -23,7 +23,17 @@ BoolArray = npt.NDArray[np.bool_]
 JITTER_M = 0.1
 JITTER_RAD = np.deg2rad(0.2)
 JITTER_SHARE = 0.1
-PER_MODE = ("counts", "log_mass", "evidence", "support_m", "low_m", "level", "blocked", "born")
+PER_MODE = (
+    "counts",
+    "log_mass",
+    "evidence",
+    "support_m",
+    "low_m",
+    "level",
+    "blocked",
+    "confirmed",
+    "born",
+)
 
 
 class Modes:
@@ -39,6 +49,7 @@ class Modes:
         low_m: (M,) driving for which images have contradicted the mode, a bounded cumulative sum.
         level: (M,) running mean of the normalised similarity (wrong places 0, right ones 1).
         blocked: (M,) probability that the view is blocked, given that the mode is right.
+        confirmed: (M,) whether the mode has passed every test of a place.
         born: (M,) True until the mode has been weighed once.
     """
 
@@ -52,6 +63,7 @@ class Modes:
         self.low_m = np.zeros(0)
         self.level = np.zeros(0)
         self.blocked = np.zeros(0)
+        self.confirmed: BoolArray = np.zeros(0, dtype=bool)
         self.born: BoolArray = np.zeros(0, dtype=bool)
         self._index()
 
@@ -80,6 +92,7 @@ class Modes:
         self.low_m = np.concatenate([self.low_m, np.zeros(born)])
         self.level = np.concatenate([self.level, np.zeros(born)])
         self.blocked = np.concatenate([self.blocked, np.zeros(born)])
+        self.confirmed = np.concatenate([self.confirmed, np.zeros(born, dtype=bool)])
         self.born = np.concatenate([self.born, np.ones(born, dtype=bool)])
         self._index()
 
@@ -190,4 +203,5 @@ class Modes:
                 wanted &= ~absorbed
                 both = np.append(self.log_mass[absorbed], self.log_mass[heavy])
                 self.log_mass[heavy] = np.logaddexp.reduce(both)
+                self.confirmed[heavy] |= np.any(self.confirmed[absorbed])
         self.keep(wanted)

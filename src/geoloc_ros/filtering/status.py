@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import Reason, Status
 
-STAY_SHARE = 0.85
+STAY_SHARE = 0.8
+RETURN_SHARE = 0.9
+HOLD_SHARE = 0.5
 TWO_MODES_SHARE = 0.15
-RECOVERED_M = 1.0
+RECOVERED_M = 2.0
 CONFIRM_LEVEL = 0.6
 TRACKING = (Status.LOCALISED, Status.DEGRADED)
 
@@ -30,6 +32,7 @@ class Facts:
         low_m: driving for which images have contradicted it.
         level: running mean of the normalised similarity (wrong places 0, right ones 1).
         supported: share of its particles inside the index.
+        confirmed: whether the mode has ever passed the tests of a place.
         odometry: what is wrong with the odometry lately.
     """
 
@@ -42,6 +45,7 @@ class Facts:
     low_m: float
     level: float
     supported: float
+    confirmed: bool = False
     odometry: tuple[Reason, ...] = ()
 
 
@@ -61,31 +65,41 @@ def decide(
     """
     if facts.frames == 0:
         return Status.UNINITIALISED, (Reason.NO_FRAME_YET,)
-    tracking = previous in TRACKING
     reasons = _doubts(facts, previous, config)
     if not reasons:
         return Status.LOCALISED, ()
     ordered = tuple(sorted(reasons))
-    held = facts.share >= STAY_SHARE and Reason.UNCONFIRMED not in reasons
-    if tracking and facts.low_m < config.lost_after_m and held:
-        if Reason.WIDE_SPREAD in reasons and facts.sigma_m > 5.0 * config.localised_sigma_m:
-            return Status.LOST, ordered
+    tracking = previous in TRACKING
+    held = (
+        facts.confirmed
+        and facts.share >= HOLD_SHARE
+        and facts.low_m < config.lost_after_m
+        and facts.sigma_m <= 5.0 * config.localised_sigma_m
+    )
+    if tracking and held:
         return Status.DEGRADED, ordered
     if Reason.TWO_MODES in reasons:
         return Status.AMBIGUOUS, ordered
     if tracking or previous is Status.LOST:
         return Status.LOST, ordered
-    if previous is Status.AMBIGUOUS and facts.low_m >= config.lost_after_m:
-        return Status.LOST, ordered
     return Status.SEARCHING, ordered
+
+
+def passes(facts: Facts, config: FilterConfig) -> bool:
+    """Whether the dominant mode has proved to be a place, on evidence gathered after its birth."""
+    return (
+        facts.share >= config.localised_share
+        and facts.evidence >= config.confirm_evidence
+        and facts.support_m >= config.confirm_m
+        and facts.level >= CONFIRM_LEVEL
+    )
 
 
 def _doubts(facts: Facts, previous: Status, config: FilterConfig) -> set[Reason]:
     """Everything that speaks against LOCALISED."""
     localised = previous is Status.LOCALISED
     reasons = set(facts.odometry)
-    low_limit = config.degraded_after_m if localised else RECOVERED_M
-    if facts.low_m > low_limit:
+    if facts.low_m > (config.degraded_after_m if localised else RECOVERED_M):
         reasons.add(Reason.LOW_SIMILARITY)
     if facts.supported < 0.5:
         reasons.add(Reason.OUTSIDE_INDEX)
@@ -93,12 +107,9 @@ def _doubts(facts: Facts, previous: Status, config: FilterConfig) -> set[Reason]
         reasons.add(Reason.WIDE_SPREAD)
     if facts.second_share > TWO_MODES_SHARE:
         reasons.add(Reason.TWO_MODES)
-    share_limit = STAY_SHARE if localised else config.localised_share
-    confirmed = (
-        facts.evidence >= config.confirm_evidence
-        and facts.support_m >= config.confirm_m
-        and facts.level >= CONFIRM_LEVEL
-    )
-    if facts.share < share_limit or not (confirmed or localised):
+    limit = config.localised_share
+    if previous in TRACKING:
+        limit = min(limit, STAY_SHARE if localised else RETURN_SHARE)
+    if facts.share < limit or not facts.confirmed:
         reasons.add(Reason.UNCONFIRMED)
     return reasons
