@@ -133,7 +133,10 @@ class FilterConfig(_Checked):
         6.0, "largest position sigma that may be called LOCALISED, m", ge=0.1, le=1000.0
     )
     degraded_after_m: float = param(
-        10.0, "driving against the images after which LOCALISED becomes DEGRADED, m", ge=1.0, le=1e3
+        10.0,
+        "driving against the images after which LOCALISED becomes DEGRADED, m",
+        ge=1.0,
+        le=1e3,
     )
     lost_after_m: float = param(
         40.0, "driving against the images after which the place is given up, m", ge=1.0, le=1e3

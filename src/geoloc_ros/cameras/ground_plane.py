@@ -70,7 +70,7 @@ class Ground:
         if not MIN_HEIGHT_M <= height_m <= MAX_HEIGHT_M:
             raise CameraError(
                 f"camera height above ground is {height_m:g} m; an overhead view needs "
-                f"{MIN_HEIGHT_M:g}..{MAX_HEIGHT_M:g} m: set view.mount_height_m, publish a height "
+                f"{MIN_HEIGHT_M:g}..{MAX_HEIGHT_M:g} m: publish a height "
                 "topic, or check the mount"
             )
         mount = checked_mount(T_base_camera)
