@@ -207,9 +207,8 @@ def _compress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
         raise ImageryError(
             f"an image of {image.shape[1]} x {image.shape[0]} px cannot be made a JPEG"
         )
-    return np.asarray(
-        cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8
-    )
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def _write(path: Path, image: NDArray[np.uint8], crs: str, transform: Any) -> None:  # noqa: ANN401 - affine is untyped

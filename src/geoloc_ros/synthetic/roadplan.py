@@ -222,7 +222,10 @@ def tidy(plan: Plan, half_m: float, dead_ends: bool) -> Plan:
     edges = [e for e in plan.edges if inside[e[0]] and inside[e[1]]]
     edges = _drop_sharp(plan.nodes, edges)
     if not dead_ends:
-        edges = _prune(edges)
+        edges = _prune(edges) or edges
+    if not edges:  # too small for this plan: a crossroads
+        arms = 0.85 * half_m * np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])
+        return Plan(arms, [(0, k, "collector" if k % 2 else "residential") for k in range(1, 5)])
     groups = _Groups(len(plan.nodes))
     for a, b, _ in edges:
         groups.join(a, b)
