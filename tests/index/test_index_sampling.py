@@ -101,6 +101,21 @@ def test_turns_respect_oneway():
     assert len(sample_roads([into, opposed], policy)) == without
 
 
+def test_a_tight_curve_of_many_vertices_is_covered_once():
+    angle = np.linspace(0.0, np.pi / 2, 10)
+    bend = np.stack([5.0 * np.sin(angle), 5.0 - 5.0 * np.cos(angle)], axis=1)
+    way = np.concatenate([[[-50.0, 0.0]], bend, [[5.0, 55.0]]])
+    sharp = np.array([[-50.0, 0.0], [5.0, 0.0], [5.0, 55.0]])
+
+    def extra(xy_m):
+        road = Road(xy_m, oneway=True)
+        straight = sample_roads([road], SamplingPolicy(turns=False, yaw_deg=5.0))
+        return len(sample_roads([road], SamplingPolicy(yaw_deg=5.0))) - len(straight)
+
+    assert 5 <= extra(sharp) <= 15
+    assert extra(way) <= 15
+
+
 @pytest.mark.parametrize("xy_m", [[[0, 0], [0, 0]], [[1, 1], [1, 1], [1, 1]]])
 def test_a_road_without_length_gives_nothing(xy_m):
     assert len(sample_roads([Road(np.array(xy_m, dtype=float))], SamplingPolicy())) == 0

@@ -84,9 +84,7 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--headings", type=int, default=d.headings, help="headings per place (%(default)s)"
     )
     build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
-    build.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="encoder threads (%(default)s)"
-    )
+    build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")
     build.add_argument("--quiet", action="store_true", help="no progress bar")
     build.set_defaults(run=_build)
 
@@ -128,7 +126,7 @@ def _build(arguments: argparse.Namespace) -> int:
     manifest = build_index(
         ortho,
         package,
-        OnnxEncoder(package, threads=arguments.threads),
+        OnnxEncoder(package, threads=arguments.threads or os.cpu_count() or 1),
         arguments.out,
         policy,
         roads=read_roads(arguments.roads, ortho.frame) if arguments.roads else None,

@@ -59,8 +59,12 @@ def turn_paths(roads: Sequence[Road], policy: SamplingPolicy) -> Iterator[FloatA
 def _bends(roads: Sequence[Road], policy: SamplingPolicy, smallest: float) -> Iterator[FloatArray]:
     for road in roads:
         way = road.xy_m
-        for k in range(1, len(way) - 1):
-            if smallest < _turn_rad(way[k - 1], way[k], way[k + 1]) < _MAX_TURN_RAD:
+        lengths = np.hypot(*np.diff(way, axis=0).T)
+        last = -math.inf  # one arc covers all corners within its reach
+        for k, along in enumerate(np.cumsum(lengths)[:-1], start=1):
+            turn = _turn_rad(way[k - 1], way[k], way[k + 1])
+            if smallest < turn < _MAX_TURN_RAD and along - last > REACH_M:
+                last = along
                 before = _point_at(way[k::-1], REACH_M)
                 after = _point_at(way[k:], REACH_M)
                 yield _arc(before, way[k], after)
