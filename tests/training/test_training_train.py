@@ -36,12 +36,16 @@ def perspective_trainer(folder: Path, **changes: float) -> Trainer:
 
 
 def test_schedule_warms_up_and_ends_at_zero() -> None:
-    values = [schedule(step, 100, 10) for step in range(101)]
-    assert values[0] == pytest.approx(0.1)
+    values = [schedule(step, 1000) for step in range(1001)]
+    assert values[0] == pytest.approx(1 / 40)
     assert max(values) == pytest.approx(1.0)
-    assert np.diff(values)[:9].min() > 0
-    assert np.diff(values)[10:].max() <= 0
+    assert np.diff(values)[:39].min() > 0
+    assert np.diff(values)[40:].max() <= 0
     assert values[-1] == pytest.approx(0.0)
+
+
+def test_the_plateau_does_not_depend_on_the_length_of_the_run() -> None:
+    assert [schedule(s, 1000) for s in range(550)] == [schedule(s, 2000) for s in range(550)]
 
 
 def test_training_learns_a_toy_town(tmp_path: Path) -> None:
@@ -70,6 +74,15 @@ def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
     perspective_trainer(tmp_path).save()
     with pytest.raises(TrainingError, match="batch"):
         perspective_trainer(tmp_path, batch=32).resume()
+    perspective_trainer(tmp_path, epochs=9).resume()
+
+
+def test_a_descending_run_keeps_its_length(tmp_path: Path) -> None:
+    trainer = perspective_trainer(tmp_path, epochs=4)
+    trainer.epoch = 3
+    trainer.save()
+    with pytest.raises(TrainingError, match="epochs"):
+        perspective_trainer(tmp_path, epochs=9).resume()
 
 
 def test_a_broken_checkpoint_is_one_clear_error(tmp_path: Path) -> None:

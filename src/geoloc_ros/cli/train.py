@@ -26,8 +26,9 @@ examples:
   geoloc train encoder --kind ground_plane --out models/ground_plane --aerial photos/
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
+TOWNS = {"perspective": 24, "ground_plane": 18}
 EPOCHS = {"perspective": 10, "ground_plane": 10}
-BATCH = {"perspective": 128, "ground_plane": 96}
+BATCH = {"perspective": 96, "ground_plane": 96}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +50,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--kind", required=True, choices=sorted(EPOCHS), help="which pair")
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
-    add("--towns", type=int, default=24, metavar="N", help="training towns (default: 24)")
+    add("--towns", type=int, metavar="N", help=f"training towns (default: {TOWNS})")
     add("--epochs", type=int, metavar="N", help=f"passes over the data (default: {EPOCHS})")
     add("--batch", type=int, metavar="N", help=f"pairs per step (default: {BATCH})")
     add("--seed", type=int, default=1, help="of weights, order and augmentation (default: 1)")
@@ -92,7 +93,7 @@ def _encoder(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             threads=arguments.threads,
         ),
-        towns=arguments.towns,
+        towns=arguments.towns or TOWNS[kind],
         first_seed=arguments.first_seed,
         aerial=arguments.aerial,
         data=arguments.data,
@@ -114,7 +115,7 @@ def _encoder(arguments: argparse.Namespace) -> int:
 def _command(arguments: argparse.Namespace) -> str:
     """The command that makes this model again, without paths of this machine."""
     parts = ["geoloc train encoder", f"--kind {arguments.kind}", f"--out models/{arguments.kind}"]
-    defaults = {"towns": 24, "epochs": None, "batch": None, "seed": 1, "first_seed": 1000}
+    defaults = {"towns": None, "epochs": None, "batch": None, "seed": 1, "first_seed": 1000}
     for name, default in defaults.items():
         value = getattr(arguments, name)
         if value != default:

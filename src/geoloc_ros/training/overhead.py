@@ -228,6 +228,13 @@ class OverheadSource:
     def learned(self, plan: list[ClusterPlan], query: Tensor, reference: Tensor) -> None:
         """Nothing is mined: every pair is new."""
 
+    def state(self) -> dict[str, Tensor]:
+        """Nothing to keep."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to take back."""
+
     def _place(self, cluster: ClusterPlan) -> int:
         """A number shared by clusters that may show the same ground."""
         if cluster.origin == "photo":

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor  # noqa: TID253 - this room is torch; nothing onboard imports it
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from torch import Tensor  # noqa: TID253
 
+from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.data import Batch, PerspectiveData
 from geoloc_ros.training.sampling import (
     clustered_batches,
@@ -23,8 +25,7 @@ NEIGHBOURS = 32
 class PerspectiveSource:
     """Batches of camera views and crops; remembers the last descriptors of every sample.
 
-    Mining uses the descriptors seen while training, so it costs no extra pass. After a resume the
-    first epoch falls back to geographic neighbours.
+    Mining uses the descriptors seen while training, so it costs no extra pass.
     """
 
     def __init__(self, data: PerspectiveData, dim: int = 128) -> None:
@@ -54,3 +55,23 @@ class PerspectiveSource:
         """Remember descriptors for mining."""
         self._query[plan] = query.float().numpy()
         self._reference[plan] = reference[: len(plan)].float().numpy()
+
+    def state(self) -> dict[str, Tensor]:
+        """The remembered descriptors."""
+        return {
+            "query": torch.from_numpy(self._query),
+            "reference": torch.from_numpy(self._reference),
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back remembered descriptors.
+
+        Raises:
+            TrainingError: they belong to other data.
+        """
+        if state["query"].shape != self._query.shape:
+            raise TrainingError(
+                f"the checkpoint remembers {len(state['query'])} samples, the data has "
+                f"{len(self._query)}; train without --resume or with the same towns"
+            )
+        self._query, self._reference = state["query"].numpy(), state["reference"].numpy()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: AdamW, cosine schedule with warm-up, averaged weights, checkpoints."""
+"""The training loop: AdamW, warm-up and cosine descent, averaged weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from geoloc_ros.training.nets import MEAN, STD, EncoderPair
 
 LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
+WARM_UP_STEPS = 40
+PLATEAU = 0.55
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +53,15 @@ class TrainConfig:
     """
 
     kind: str
-    epochs: int = 12
-    geographic_epochs: int = 4
-    batch: int = 128
+    epochs: int = 10
+    geographic_epochs: int = 3
+    batch: int = 96
     cluster: int = 8
-    extra: int = 48
-    learning_rate: float = 1.5e-3
+    extra: int = 32
+    learning_rate: float = 2e-3
     weight_decay: float = 0.03
     smoothing: float = 0.1
-    ema: float = 0.998
+    ema: float = 0.99
     seed: int = 1
     threads: int = 2
 
@@ -79,6 +81,14 @@ class Source(Protocol):
         """Told the descriptors of a batch, for mining."""
         ...
 
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed run needs to plan the same epochs."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        ...
+
 
 Evaluate = Callable[[EncoderPair, bool], dict[str, float]]
 Export = Callable[[EncoderPair, dict[str, float], int], None]
@@ -89,12 +99,16 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(normalise(images, MEAN, STD))
 
 
-def schedule(step: int, total: int, warm_up: int) -> float:
-    """Factor on the learning rate: linear warm-up, then half a cosine to zero."""
-    if step < warm_up:
-        return (step + 1) / warm_up
-    share = (step - warm_up) / max(1, total - warm_up)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+def schedule(step: int, total: int) -> float:
+    """Factor on the learning rate: linear warm-up, a plateau, half a cosine down to zero.
+
+    Until the descent begins nothing depends on `total`, so a run can be made longer or shorter
+    while it is on the plateau and is still the run it would have been.
+    """
+    if step < WARM_UP_STEPS:
+        return (step + 1) / WARM_UP_STEPS
+    share = (step / max(1, total) - PLATEAU) / (1.0 - PLATEAU)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, share))))
 
 
 class Averaged:
@@ -159,6 +173,7 @@ class Trainer:
             "average": self.average.model.state_dict(),
             "average_steps": self.average.steps,
             "optimizer": self.optimizer.state_dict(),
+            "source": self.source.state(),
         }
         part = self.checkpoint.with_suffix(".part")
         torch.save(state, part)
@@ -178,7 +193,10 @@ class Trainer:
                 f"cannot resume from {self.checkpoint} ({reason}); train without --resume"
             ) from error
         kept, asked = state["config"], dataclasses.asdict(self.config)
-        changed = [k for k in asked if kept.get(k) != asked[k] and k != "threads"]
+        free = {"threads"}
+        if state["epoch"] <= PLATEAU * min(kept["epochs"], asked["epochs"]):
+            free.add("epochs")
+        changed = [k for k in asked if kept.get(k) != asked[k] and k not in free]
         if changed:
             raise TrainingError(
                 f"{self.checkpoint} was made with other settings ({', '.join(changed)}); "
@@ -188,6 +206,7 @@ class Trainer:
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self.source.restore(state["source"])
         self.epoch = state["epoch"]
 
     def run(self, evaluate: Evaluate, export: Export) -> dict[str, float]:
@@ -233,7 +252,7 @@ class Trainer:
     def _steps(self, plans: list[Any], total: int, rng: np.random.Generator) -> Iterator[float]:
         done = self.epoch * len(plans)
         for i, plan in enumerate(plans):
-            factor = schedule(done + i, total, max(20, total // 25))
+            factor = schedule(done + i, total)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.learning_rate * factor
             yield self._step(plan, self.source.make(plan, self.config, rng))
