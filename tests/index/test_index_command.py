@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from geoloc_ros.cli.index import add_parser
 from geoloc_ros.encoders.package import file_sha256
-from geoloc_ros.errors import ConfigError, IndexBuildError, IndexMismatchError
+from geoloc_ros.errors import ConfigError, IndexBuildError, IndexMismatchError, ModelError
 
 DIM = 64
 
@@ -124,6 +124,13 @@ def test_query_by_picture_finds_the_place(place, tmp_path, capsys):
     assert similarity > 0.8
 
 
+def test_query_finds_the_model_by_itself(place, tmp_path, capsys, monkeypatch):
+    cv2.imwrite(str(tmp_path / "view.png"), make_picture().rgb[:40, :40])
+    monkeypatch.setenv("GEOLOC_MODELS", str(place))
+    assert run("query", place / "index", tmp_path / "view.png", "-k", 1) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_query_by_position(place, capsys):
     assert run("query", place / "index", "--lat", 46.5, "--lon", 6.6, "-k", 2) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -142,7 +149,7 @@ def test_grid(place, tmp_path, capsys):
 
 
 def test_mistakes_give_errors_of_this_package(place, tmp_path):
-    with pytest.raises(ConfigError, match="--model"):
+    with pytest.raises(ModelError):
         run("query", place / "index", tmp_path / "view.png")
     with pytest.raises(ConfigError, match="--lat and --lon"):
         run("query", place / "index")

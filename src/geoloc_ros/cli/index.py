@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from geoloc_ros.datatypes import Float32Array
-from geoloc_ros.encoders.package import ModelPackage, load_package
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.index.manifest import Manifest, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
@@ -33,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     info.set_defaults(run=_info)
     verify = verbs.add_parser("verify", help="check every byte and measure the search's recall")
     verify.add_argument("index", type=Path, help="index directory")
-    verify.add_argument("--model", type=Path, help="model package the index must fit")
+    verify.add_argument("--model", help="model the index must fit: a name or a package directory")
     verify.set_defaults(run=_verify)
     _add_query(verbs)
 
@@ -47,7 +48,9 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "an existing index is replaced only when the new one is complete.",
     )
     build.add_argument("imagery", type=Path, help="GeoTIFF or other georeferenced raster")
-    build.add_argument("--model", type=Path, required=True, help="model package directory")
+    build.add_argument(
+        "--model", required=True, help="name of a model, e.g. perspective, or package directory"
+    )
     build.add_argument("--out", type=Path, required=True, help="index directory to write")
     kind = build.add_mutually_exclusive_group(required=True)
     kind.add_argument("--roads", type=Path, help="GeoJSON of road centrelines: index along them")
@@ -97,8 +100,8 @@ def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "view ('geoloc locate' starts from a camera image). With --lat and --lon: the nearest.",
     )
     query.add_argument("index", type=Path, help="index directory")
-    query.add_argument("image", type=Path, nargs="?", help="a view; needs --model")
-    query.add_argument("--model", type=Path, help="model package of the index")
+    query.add_argument("image", type=Path, nargs="?", help="a view, as a JPEG or PNG")
+    query.add_argument("--model", help="model package; default: the one the index was built with")
     query.add_argument("--lat", type=float, help="degrees")
     query.add_argument("--lon", type=float, help="degrees")
     query.add_argument("-k", type=int, default=10, help="how many (%(default)s)")
@@ -111,7 +114,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.build import build_index
     from geoloc_ros.index.roads import read_roads
 
-    package = load_package(arguments.model)
+    package = find_model(arguments.model)
     policy = SamplingPolicy(
         kind="grid" if arguments.grid else "roads",
         spacing_m=arguments.spacing,
@@ -183,7 +186,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.verify import verify_index
 
-    package = load_package(arguments.model) if arguments.model else None
+    package = find_model(arguments.model) if arguments.model else None
     found = verify_index(arguments.index, package)
     for problem in found.problems:
         print(problem)
@@ -197,9 +200,10 @@ def _query(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.place_index import ShardedIndex
 
     if arguments.image is not None:
-        if arguments.model is None:
-            raise ConfigError("a query by image needs --model, the package of the index")
-        package = load_package(arguments.model)
+        if arguments.model:
+            package = find_model(arguments.model)
+        else:
+            package = find_model_by_sha(load_manifest(arguments.index).encoder_sha256)
         index = ShardedIndex.open(arguments.index, package)
         found = index.search(_describe(arguments.image, package), arguments.k)
         poses, values, title = found.poses, found.similarity, "similarity"
@@ -210,7 +214,7 @@ def _query(arguments: argparse.Namespace) -> int:
         order = np.argsort(away, kind="stable")[: max(arguments.k, 0)]
         poses, values, title = index.poses[order], away[order], "distance_m"
     else:
-        raise ConfigError("query needs IMAGE and --model, or --lat and --lon")
+        raise ConfigError("query needs IMAGE, or --lat and --lon")
     lat, lon = index.manifest.frame.to_latlon(poses[:, :2])
     rows = [f"{'rank':>4} {'lat_deg':>11} {'lon_deg':>11} {'heading_deg':>11} {title:>10}"]
     for rank, (pose, value) in enumerate(zip(poses, values, strict=True)):
