@@ -26,7 +26,7 @@ examples:
   geoloc train encoder --kind ground_plane --out models/ground_plane --aerial photos/
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
-TOWNS = {"perspective": 24, "ground_plane": 18}
+TOWNS = {"perspective": 24, "ground_plane": 16}
 EPOCHS = {"perspective": 10, "ground_plane": 10}
 BATCH = {"perspective": 96, "ground_plane": 96}
 
@@ -46,13 +46,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     encoder.set_defaults(run=_encoder)
 
 
+def _each(values: dict[str, int]) -> str:
+    """Defaults that depend on --kind, for the help text."""
+    return "default: " + ", ".join(f"{value} for {kind}" for kind, value in values.items())
+
+
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--kind", required=True, choices=sorted(EPOCHS), help="which pair")
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
-    add("--towns", type=int, metavar="N", help=f"training towns (default: {TOWNS})")
-    add("--epochs", type=int, metavar="N", help=f"passes over the data (default: {EPOCHS})")
-    add("--batch", type=int, metavar="N", help=f"pairs per step (default: {BATCH})")
+    add("--towns", type=int, metavar="N", help=f"training towns ({_each(TOWNS)})")
+    add("--epochs", type=int, metavar="N", help=f"passes over the data ({_each(EPOCHS)})")
+    add("--batch", type=int, metavar="N", help=f"pairs per step ({_each(BATCH)})")
     add("--seed", type=int, default=1, help="of weights, order and augmentation (default: 1)")
     add("--first-seed", type=int, default=1000, metavar="SEED",
         help="seed of the first training town; 2000.. validate, 900000.. are refused "
