@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Calibration: what similarities and errors of validation drives say about the filter's numbers."""
+"""Calibration: what validation drives say about similarities and about covariances."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def fit_covariance(errors: FloatArray, covs: FloatArray, coverage: float = 0.95)
     """
     deviations = np.asarray(errors, dtype=np.float64)
     spreads = np.asarray(covs, dtype=np.float64)
-    if deviations.ndim != 2 or spreads.shape != (len(deviations), 3, 3):
+    if deviations.shape[1:] != (3,) or spreads.shape != (len(deviations), 3, 3):
         raise TrainingError(
             f"errors must be (N, 3) and covs (N, 3, 3), got {deviations.shape}, {spreads.shape}"
         )

@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Motion and measurement models, resampling, estimate and calibration against their formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from geoloc_ros.config import FilterConfig
+from geoloc_ros.datatypes import GeoPrior, Motion
+from geoloc_ros.encoders.package import Calibration
+from geoloc_ros.errors import TrainingError
+from geoloc_ros.filtering import calibration, estimate, motion_model
+from geoloc_ros.filtering.late_knowledge import MAX_GAIN, MovedPrior
+from geoloc_ros.filtering.measurement_model import MeasurementModel
+from geoloc_ros.filtering.particles import Modes
+from geoloc_ros.geo import se2
+
+
+def test_particles_move_by_the_increment_with_its_covariance():
+    rng = np.random.default_rng(0)
+    cov = np.array([[0.04, 0.01, 0.0], [0.01, 0.03, 0.002], [0.0, 0.002, 0.001]])
+    increment = np.array([2.0, -0.5, 0.3])
+    start = np.tile([10.0, 20.0, 2.9], (40_000, 1))
+    moved = motion_model.move(start, Motion(0, 1, increment, cov), rng)
+    steps = se2.between(start, moved)
+    np.testing.assert_allclose(steps.mean(axis=0), increment, atol=5e-3)
+    np.testing.assert_allclose(np.cov(steps.T), cov, atol=1.5e-3)
+    assert np.all(np.abs(moved[:, 2]) <= np.pi)
+
+
+def test_log_ratio_is_fair_to_wrong_places():
+    """Under the background distribution a ratio must average one: no free growth."""
+    card = Calibration(
+        temperature=0.06, background=0.1, background_sigma=0.15, matched=0.6, matched_sigma=0.1
+    )
+    model = MeasurementModel(card, 0.05)
+    similarity = np.random.default_rng(2).normal(0.1, 0.15, 400_000)
+    ratio = np.exp(model.log_ratio(similarity, np.ones(len(similarity), dtype=bool)))
+    assert ratio.mean() == pytest.approx(1.0, abs=0.15)
+
+
+def test_log_ratio_bounds_and_unsupported():
+    model = MeasurementModel(Calibration(), 0.05)
+    ratio = model.log_ratio(
+        np.array([-1.0, 0.6, 0.6, np.nan]), np.array([True, True, False, True])
+    )
+    assert ratio[0] == pytest.approx(np.log(0.05), abs=1e-6)
+    assert ratio[1] > 4.0
+    assert ratio[2] == pytest.approx(np.log(0.05))
+    assert ratio[3] == pytest.approx(np.log(0.05))
+    np.testing.assert_allclose(model.normalised(np.array([0.0, 0.6])), [0.0, 1.0])
+
+
+def test_weigh_is_bayes_within_each_mode():
+    rng = np.random.default_rng(4)
+    modes = Modes()
+    modes.append(rng.standard_normal((2, 50, 3)), np.log([0.3, 0.2]))
+    likelihood = rng.uniform(0.1, 2.0, 100)
+    evidence = modes.weigh(np.log(likelihood))
+    np.testing.assert_allclose(
+        np.exp(evidence), [likelihood[:50].mean(), likelihood[50:].mean()], rtol=1e-12
+    )
+    expected = likelihood[:50] / likelihood[:50].sum()
+    np.testing.assert_allclose(np.exp(modes.log_weights[:50]), expected, rtol=1e-12)
+
+
+def test_resampling_keeps_each_mode_in_its_place():
+    rng = np.random.default_rng(5)
+    modes = Modes()
+    modes.append(
+        rng.standard_normal((3, 60, 3)) * 0.5 + [[[0, 0, 0]], [[99, 0, 1]], [[0, 99, 2]]],
+        np.log([0.5, 0.3, 0.1]),
+    )
+    modes.weigh(-3.0 * modes.poses[:, 0] ** 2 * (modes.owner == 0))
+    before, mass = modes.means(), modes.log_mass.copy()
+    modes.resample(np.array([300, 30, 60]), rng)
+    assert list(modes.counts) == [300, 30, 60]
+    np.testing.assert_allclose(modes.means(), before, atol=0.35)
+    np.testing.assert_array_equal(modes.log_mass, mass)
+    total = np.add.reduceat(np.exp(modes.log_weights), modes.starts)
+    np.testing.assert_allclose(total, 1.0, rtol=1e-9)
+
+
+def test_systematic_resampling_is_unbiased():
+    rng = np.random.default_rng(6)
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+    hits = np.zeros(4)
+    for _ in range(400):
+        modes = Modes()
+        modes.append(np.arange(4.0)[None, :, None] * [100.0, 0.0, 0.0], np.zeros(1))
+        modes.weigh(np.log(weights))
+        modes.resample(np.array([50]), rng)
+        hits += np.bincount(np.round(modes.poses[:, 0] / 100.0).astype(int), minlength=4)
+    np.testing.assert_allclose(hits / hits.sum(), weights, atol=0.005)
+
+
+def test_mean_and_covariance_across_the_yaw_seam():
+    rng = np.random.default_rng(7)
+    yaw = se2.wrap_angle(np.pi + rng.normal(0.0, 0.1, 20_000))
+    poses = np.column_stack([rng.normal(5.0, 2.0, 20_000), rng.normal(-3.0, 1.0, 20_000), yaw])
+    mean, cov = estimate.mean_and_covariance(poses, np.ones(20_000))
+    assert abs(se2.wrap_angle(mean[2] - np.pi)) < 0.005
+    np.testing.assert_allclose(np.sqrt(np.diag(cov)), [2.0, 1.0, 0.1], rtol=0.03)
+    assert estimate.largest_sigma_m(cov) == pytest.approx(2.0, rel=0.03)
+
+
+def test_published_covariance_has_a_floor():
+    cov = estimate.published(np.zeros((3, 3)), 1.5, 1.0, 0.01)
+    np.testing.assert_allclose(np.diag(cov), [1.5, 1.5, 1.5e-4])
+
+
+def test_temperature_is_recovered_from_softmax_data():
+    """Images whose true pose is drawn by softmax(s / T) must give T back."""
+    rng = np.random.default_rng(8)
+    similarity = rng.uniform(-0.3, 0.8, (4000, 30))
+    logits = similarity / 0.12
+    chance = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chance /= chance.sum(axis=1, keepdims=True)
+    true = np.array([rng.choice(30, p=row) for row in chance])
+    right = similarity[np.arange(4000), true]
+    keep = np.ones_like(similarity, dtype=bool)
+    keep[np.arange(4000), true] = False
+    fitted = calibration.fit_similarity(right, similarity[keep].reshape(4000, 29), fitted_on="t")
+    assert fitted.temperature == pytest.approx(0.12, rel=0.05)
+    assert fitted.matched == pytest.approx(right.mean())
+    assert fitted.fitted_on == "t"
+
+
+def test_covariance_scale_gives_the_wanted_coverage():
+    rng = np.random.default_rng(9)
+    cov = np.diag([1.0, 2.0, 0.01])
+    errors = rng.multivariate_normal(np.zeros(3), 2.5 * cov, size=20_000)
+    covs = np.tile(cov, (20_000, 1, 1))
+    scale = calibration.fit_covariance(errors, covs)
+    assert scale == pytest.approx(2.5, rel=0.05)
+    assert calibration.CHI2_95_3DOF == pytest.approx(stats.chi2.ppf(0.95, 3))
+    inside = calibration.nees(errors, scale * covs) < calibration.CHI2_95_3DOF
+    assert inside.mean() == pytest.approx(0.95, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("matched", "background"),
+    [
+        (np.ones(5), np.ones((5, 4))),
+        (np.ones(50), np.ones((49, 4))),
+        (np.ones(50), np.ones(50)),
+        (np.full(50, np.nan), np.ones((50, 4))),
+    ],
+)
+def test_calibration_refuses_bad_samples(matched, background):
+    with pytest.raises(TrainingError):
+        calibration.fit_similarity(matched, background)
+
+
+def test_covariance_fit_refuses_bad_samples():
+    with pytest.raises(TrainingError):
+        calibration.fit_covariance(np.zeros((40, 2)), np.zeros((40, 3, 3)))
+    with pytest.raises(TrainingError):
+        calibration.fit_covariance(np.full((40, 3), np.nan), np.tile(np.eye(3), (40, 1, 1)))
+
+
+def test_prior_moves_with_odometry_and_stays_soft():
+    prior = GeoPrior(0, np.array([100.0, 50.0, np.pi / 2]), np.diag([25.0, 25.0, 0.01]), 0.9, "t")
+    moved = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
+    mean, cov = moved.now(np.array([30.0, 0.0, 0.2]), 30.0)
+    np.testing.assert_allclose(mean, [100.0, 80.0, np.pi / 2 + 0.2])
+    assert cov[0, 0] > 25.0
+    poses = np.array([mean, mean + [5000.0, 0.0, 0.0]])
+    factor = moved.log_factor(poses, np.array([30.0, 0.0, 0.2]), 30.0, 1e5)
+    assert factor[1] == pytest.approx(np.log(0.1))
+    assert 0.0 < factor[0] <= np.log(MAX_GAIN)
+
+
+def test_config_documents_the_floor():
+    assert FilterConfig().floor_sigma_m >= 0.5
