@@ -7,8 +7,10 @@
     OUT/scene.json      the truth about every place and every drive
     OUT/drive_00/       rosbag2 (mcap), one per drive
 
-All rays are cast in forked worker processes and never in the parent, because Embree's own threads
-do not survive a fork. The result does not depend on the number of workers.
+Rays are cast in worker processes. They are spawned, not forked: a process that has used Embree or
+OpenCV has threads and locks which do not survive a fork, and the child hangs (seen). So a script
+that calls `make_world` with several workers needs `if __name__ == "__main__":`. The
+result does not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import contextlib
 import dataclasses
 import json
 import multiprocessing
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -288,11 +289,7 @@ def _ray_casters(workshop: _Workshop, workers: int, imagery: Path) -> Iterator[M
         workshop.imagery(imagery)
         yield lambda jobs: map(workshop.frame, jobs)
         return
-    with warnings.catch_warnings():
-        # numpy's idle BLAS threads hold nothing that a fork could lose
-        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-        pool = multiprocessing.get_context("fork").Pool(workers, _start_worker, (workshop,))
-    with pool:
+    with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (workshop,)) as pool:
         done = pool.apply_async(_imagery_job, (imagery,))
         yield lambda jobs: pool.imap(_frame_job, jobs, chunksize=4)
         done.get()
