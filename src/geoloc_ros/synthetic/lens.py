@@ -17,6 +17,7 @@ from geoloc_ros.synthetic.sky import Light
 F32 = NDArray[np.float32]
 TONE_STEPS = 4096
 TONE_MAX = 4.0
+STRIP_ROWS = 512
 
 
 @lru_cache(maxsize=1)
@@ -52,9 +53,17 @@ def develop(
     sample = np.minimum(radiance[::4, ::4].mean(-1), 1.2)
     gain = 0.20 / max(float(np.exp(np.log(sample + 0.01).mean())), 1e-3)
     gain = gain ** (0.85 - 0.25 * c.dusk) * 2.0**c.exposure_ev * (1 - 0.45 * c.dusk)
-    x = radiance * np.float32(gain)
-    if c.vignette > 0:
-        x *= _vignette(height, width, c.vignette)
+    shade = _vignette(height, width, c.vignette) if c.vignette > 0 else None
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP_ROWS):  # in strips, to hold satellite images in memory
+        rows = slice(top, top + STRIP_ROWS)
+        strip = radiance[rows] * np.float32(gain)
+        out[rows] = _expose(strip if shade is None else strip * shade[rows], c, rng)
+    return out
+
+
+def _expose(x: F32, c: Conditions, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Bytes of exposed light: haze, cast, tone curve, contrast and noise."""
     if c.haze > 0:
         x += np.float32(0.5 * c.haze) * (vec([0.30, 0.33, 0.37]) - 0.6 * x)
     if c.warmth != 0:
@@ -66,7 +75,7 @@ def develop(
     if c.contrast != 1.0:
         y = 118 + (y - 118) * np.float32(c.contrast)
     if c.noise > 0:
-        y += rng.standard_normal((height, width, 1), dtype=np.float32) * np.float32(0.8 * c.noise)
+        y += rng.standard_normal((*y.shape[:2], 1), dtype=np.float32) * np.float32(0.8 * c.noise)
         y += rng.standard_normal(y.shape, dtype=np.float32) * np.float32(0.5 * c.noise)
     return np.asarray(np.clip(y + 0.5, 0, 255), dtype=np.uint8)
 
