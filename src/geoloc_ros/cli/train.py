@@ -27,7 +27,7 @@ examples:
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
 TOWNS = {"perspective": 24, "ground_plane": 16}
-EPOCHS = {"perspective": 10, "ground_plane": 10}
+EPOCHS = {"perspective": 14, "ground_plane": 14}
 BATCH = {"perspective": 96, "ground_plane": 96}
 
 
