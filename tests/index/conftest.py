@@ -8,6 +8,14 @@ from made_place import build
 from geoloc_ros.index.place_index import ShardedIndex
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """No test pulls the plug; waiting for the disk would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
     """An index directory; never written to by a test."""

@@ -10,6 +10,7 @@ the structure of the graph is checked (`hnsw_file`). It also forgets `ef`, which
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,8 +126,6 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file and wait until the disk has it."""
-    import os
-
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -135,8 +134,6 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 def sync(path: Path) -> None:
     """Wait until the disk has a file's bytes or a directory's entries."""
-    import os
-
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
