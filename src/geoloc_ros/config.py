@@ -124,10 +124,10 @@ class FilterConfig(_Checked):
         8.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
     )
     confirm_m: float = param(
-        20.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
+        25.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
     )
     localised_share: float = param(
-        0.98, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999
+        0.99, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999
     )
     localised_sigma_m: float = param(
         6.0, "largest position sigma that may be called LOCALISED, m", ge=0.1, le=1000.0

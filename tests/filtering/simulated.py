@@ -62,7 +62,7 @@ class Town:
         cells = int(self.size_m // 50) + 8
         self.kind_of = rng.integers(TYPES, size=(cells, cells, 4))
         self.entries = self._entries()
-        self.descriptors = self.describe(self.entries)
+        self.descriptors = self.describe(self.entries).astype(np.float32)
 
     def _entries(self) -> np.ndarray:
         along = np.arange(0.0, self.size_m, 2.0)
@@ -92,7 +92,7 @@ class Town:
         return inside & (offset.min(axis=1) < 9.0)
 
     def search(self, query: np.ndarray, k: int = 50) -> Candidates:
-        similarity = self.descriptors @ query
+        similarity = self.descriptors @ query.astype(np.float32)
         top = np.argpartition(-similarity, k)[:k]
         top = top[np.argsort(-similarity[top], kind="stable")]
         return Candidates(top.astype(np.int64), self.entries[top], similarity[top].astype("f4"))
@@ -188,7 +188,7 @@ def run(
         candidates = town.search(query) if belief.wants_candidates() else None
         belief.update(similarity_at, candidates)
         estimates.append(belief.estimate(step * 10**8))
-        if step % 5 == 0 and not blocked:
+        if step % 20 == 0 and not blocked:
             found = town.search(query)
             hit = (np.hypot(*(found.poses[:, :2] - pose[:2]).T) < 8.0) & (
                 np.abs(se2.wrap_angle(found.poses[:, 2] - pose[2])) < np.deg2rad(22.5)

@@ -30,8 +30,8 @@ from geoloc_ros.datatypes import (
     Status,
 )
 from geoloc_ros.encoders.package import Calibration
-from geoloc_ros.filtering import estimate, motion_model, proposal, status
-from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail
+from geoloc_ros.filtering import estimate, evidence, motion_model, proposal, status
+from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail, usable
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
@@ -47,12 +47,6 @@ SAME_PLACE_M = 12.0
 SAME_PLACE_RAD = np.deg2rad(30.0)
 MERGE_M = 3.0
 MERGE_RAD = np.deg2rad(12.0)
-LOW_SIMILARITY = 0.35
-SUPPORT_SIMILARITY = 0.5
-LEVEL_OVER_M = 15.0
-RECOVERY_RATE = 1.5
-BLOCKED_OVER_M = 20.0
-MAX_EVIDENCE = 12.0
 BIRTHS = 20
 TIGHT_PRIOR_M = 30.0
 MAX_IMAGE_EVIDENCE = 8.0
@@ -179,7 +173,7 @@ class Belief:
         same = [old for old in self._priors if old.prior.source == prior.source]
         since = min((distance - old.distance_then_m for old in same), default=INDEPENDENT_M)
         weight = float(np.clip(since / INDEPENDENT_M, 0.0, 1.0))
-        if weight <= 0.0 or not _usable(prior):
+        if weight <= 0.0 or not usable(prior):
             return
         moved = MovedPrior(prior, then, distance, weight)
         if len(self._modes):
@@ -291,7 +285,7 @@ class Belief:
         blind = self.distance_m - self._seen_at_m
         self._seen_at_m = self.distance_m
         self._similarity = float("nan")
-        self._modes.low_m = np.minimum(self._modes.low_m + blind, self._config.lost_after_m)
+        evidence.unseen(self._modes, blind, self._config)
 
     def _propose(self, candidates: Candidates) -> None:
         """Open new hypotheses where retrieval points and nobody is."""
@@ -344,45 +338,20 @@ class Belief:
         modes, config = self._modes, self._config
         found, supported = similarity_at(modes.poses)
         similarity = np.asarray(found, dtype=np.float64)
-        temper = min(1.0, moved_m / config.decorrelation_m)
-        each = np.where(modes.born, 1.0, temper)
+        temper = np.where(modes.born, 1.0, min(1.0, moved_m / config.decorrelation_m))
         ratio = self._model.log_ratio(similarity, supported)
-        evidence = self._unblock(modes.weigh(each[modes.owner] * ratio), moved_m)
-        evidence = np.minimum(evidence, each * min(self._model.best, MAX_IMAGE_EVIDENCE))
-        modes.log_mass = modes.log_mass + evidence
-        grown = np.clip(modes.evidence + evidence, 0.0, MAX_EVIDENCE)
-        modes.evidence = np.where(modes.born, 0.0, grown)
+        image = modes.weigh(temper[modes.owner] * ratio)
+        image = evidence.unblock(modes, image, moved_m, config.outlier_share)
+        image = np.minimum(image, temper * min(self._model.best, MAX_IMAGE_EVIDENCE))
         seen = np.where(supported, similarity, self._calibration.background)
+        seen = np.where(np.isfinite(seen), seen, self._calibration.background)
         level = modes.mean_of(seen)
-        z = self._model.normalised(level)
-        drive = self.distance_m - self._seen_at_m
-        against = (LOW_SIMILARITY - z) / LOW_SIMILARITY
-        low = modes.low_m + drive * np.where(against > 0.0, against, RECOVERY_RATE * against)
-        modes.low_m = np.where(modes.born, 0.0, np.clip(low, 0.0, config.lost_after_m))
-        gained = np.where(z >= SUPPORT_SIMILARITY, min(drive, config.decorrelation_m), 0.0)
-        modes.support_m = np.where(modes.born, 0.0, modes.support_m + gained)
-        share = np.where(modes.born, 1.0, -np.expm1(-drive / LEVEL_OVER_M))
-        modes.level = modes.level + share * (np.clip(z, -0.5, 1.5) - modes.level)
-        modes.born = np.zeros(len(modes), dtype=bool)
+        driven = self.distance_m - self._seen_at_m
+        evidence.record(modes, image, self._model.normalised(level), driven, config)
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])
         self._contradicted = bool(modes.low_m[lead] > 1.0)
         self._supported = float(modes.mean_of(supported.astype(np.float64))[lead])
-
-    def _unblock(self, evidence: FloatArray, moved_m: float) -> FloatArray:
-        """Evidence (M,) of an image, given that a view once blocked stays so for a while.
-
-        A two-state hidden Markov model per mode (seen, blocked); a blocked view says nothing.
-        Without it a lorry that hides the view for 20 m would count as four independent images
-        against the truth.
-        """
-        modes, stationary = self._modes, self._config.outlier_share
-        stays = np.exp(-moved_m / BLOCKED_OVER_M)
-        before = stationary + np.where(modes.born, 0.0, modes.blocked - stationary) * stays
-        clear = np.log1p(-before) + evidence
-        total = np.logaddexp(clear, np.log(before))
-        modes.blocked = np.exp(np.log(before) - total)
-        return np.asarray(total)
 
     def _normalise(self) -> None:
         total = float(np.logaddexp.reduce(np.append(self._modes.log_mass, self._log_null)))
@@ -392,10 +361,7 @@ class Belief:
     def _tidy(self) -> None:
         """Resample inside modes, merge those that met, drop those without a chance."""
         modes, config = self._modes, self._config
-        given_up = modes.low_m >= config.lost_after_m
-        modes.support_m = np.where(given_up, 0.0, modes.support_m)
-        modes.evidence = np.where(given_up, 0.0, modes.evidence)
-        modes.confirmed = modes.confirmed & ~given_up
+        evidence.give_up(modes, config)
         modes.keep(modes.log_mass > PRUNE_LOG_MASS)
         if not len(modes):
             self._log_null = 0.0
@@ -410,11 +376,3 @@ class Belief:
         if len(modes) > most:
             rank = np.argsort(np.argsort(-modes.log_mass, kind="stable"), kind="stable")
             modes.keep(rank < most)
-
-
-def _usable(prior: GeoPrior) -> bool:
-    """Whether a prior is a Gaussian at all."""
-    cov = np.asarray(prior.cov_xy_yaw, dtype=np.float64)
-    if not (np.all(np.isfinite(prior.mean)) and np.all(np.isfinite(cov)) and prior.share > 0.0):
-        return False
-    return bool(np.all(np.linalg.eigvalsh(cov) > 0.0))

@@ -91,3 +91,11 @@ class MovedPrior:
         share = min(self.prior.share, MAX_SHARE)
         factor: FloatArray = self.weight * np.log(share * gain + 1.0 - share)
         return factor
+
+
+def usable(prior: GeoPrior) -> bool:
+    """Whether a prior is a Gaussian at all."""
+    cov = np.asarray(prior.cov_xy_yaw, dtype=np.float64)
+    if not (np.all(np.isfinite(prior.mean)) and np.all(np.isfinite(cov)) and prior.share > 0.0):
+        return False
+    return bool(np.all(np.linalg.eigvalsh(cov) > 0.0))

@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The belief on simulated drives: it finds itself, knows how well, admits when not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geoloc_ros.config import FilterConfig
+from geoloc_ros.datatypes import Candidates, GeoPrior, Motion, Reason, Status
+from geoloc_ros.encoders.package import Calibration
+from geoloc_ros.filtering.belief import Belief
+
+sys.path.insert(0, str(Path(__file__).parent))
+import simulated
+
+# As `simulated.levels(1.2)` fits it on a town that no test drives in.
+CARD = Calibration(
+    temperature=0.033, background=0.023, background_sigma=0.134, matched=0.618, matched_sigma=0.125
+)
+NOISE = 1.2
+
+
+def drive(seed, **case):
+    made = simulated.Case(noise=NOISE, occlusions=False, **case)
+    truth, estimates, _ = simulated.run(seed, made, FilterConfig(), CARD)
+    return simulated.score(truth, estimates, made), estimates
+
+
+def everywhere(similarity):
+    return lambda poses: (np.full(len(poses), similarity), np.ones(len(poses), dtype=bool))
+
+
+def peaked(place):
+    """A field that rises from the background to the matched level at one pose."""
+
+    def similarity_at(poses):
+        square = np.sum((poses[:, :2] - place[:2]) ** 2, axis=1) / 32.0
+        square += (poses[:, 2] - place[2]) ** 2 / 0.06
+        return 0.65 * np.exp(-square), np.ones(len(poses), dtype=bool)
+
+    return similarity_at
+
+
+def step(index, metres=1.0, reasons=()):
+    cov = np.diag([0.01, 0.01, 1e-5])
+    return Motion(index * 10**8, (index + 1) * 10**8, np.array([metres, 0, 0]), cov, reasons)
+
+
+def one_candidate(similarity=0.6):
+    return Candidates(
+        np.array([7]), np.array([[10.0, 20.0, 0.5]]), np.array([similarity], dtype=np.float32)
+    )
+
+
+def test_cold_start_finds_itself_and_means_its_covariance():
+    for seed in (11, 12):
+        score, _ = drive(seed, length_m=220)
+        assert score["fix_m"] < 100
+        assert score["median"] < 2.0
+        assert score["wrong"] == 0.0
+        assert score["cover"] > 0.85
+        assert score["avail"] > 0.9
+
+
+def test_kidnapped_vehicle_recovers_and_does_not_insist():
+    score, _ = drive(13, length_m=240, kidnap_at_m=100)
+    assert score["recover_m"] < 100
+    assert score["false_m"] < 20
+
+
+def test_covered_camera_withdraws_localised():
+    score, estimates = drive(14, length_m=180, covered_at_m=80)
+    assert score["fix_m"] < 80
+    assert score["withdrawn_m"] < 60
+    assert Reason.LOW_SIMILARITY in {r for e in estimates[80:] for r in e.reasons}
+
+
+def test_driven_outside_withdraws_localised():
+    score, _ = drive(15, length_m=180, outside_at_m=80)
+    assert score["fix_m"] < 80
+    assert score["withdrawn_m"] < 60
+
+
+def test_same_seed_same_bytes():
+    runs = [drive(16, length_m=40)[1] for _ in range(2)]
+    for a, b in zip(*runs, strict=True):
+        assert (a.status, a.reasons) == (b.status, b.reasons)
+        assert a.pose.tobytes() == b.pose.tobytes()
+        assert a.cov_xy_yaw.tobytes() == b.cov_xy_yaw.tobytes()
+
+
+def test_before_any_image():
+    estimate = Belief(FilterConfig(), CARD, 0).estimate(5)
+    assert estimate.status is Status.UNINITIALISED
+    assert estimate.reasons == (Reason.NO_FRAME_YET,)
+    assert np.all(np.isnan(estimate.pose))
+
+
+def test_one_image_is_never_enough():
+    belief = Belief(FilterConfig(), CARD, 0)
+    assert belief.wants_candidates()
+    assert belief.update(everywhere(0.9), one_candidate(0.9))
+    for index in range(50):
+        belief.predict(step(index, metres=0.0))
+        belief.update(everywhere(0.9), one_candidate(0.9))
+        assert belief.estimate(index).status is not Status.LOCALISED
+
+
+def test_every_covariance_is_positive_definite_whatever_comes():
+    rng = np.random.default_rng(0)
+    belief = Belief(FilterConfig(), CARD, 0, entries=3)
+    for index in range(120):
+        reasons = (Reason.NO_ODOMETRY,) if index % 7 == 0 else ()
+        belief.predict(step(index, metres=float(rng.uniform(0, 5)), reasons=reasons))
+        level = [np.nan, -1.0, 1.0, 0.3, np.inf][index % 5]
+        some = one_candidate([np.nan, 0.5, 1.0][index % 3]) if belief.wants_candidates() else None
+        belief.update(everywhere(level), some, view_ok=index % 11 != 0)
+        estimate = belief.estimate(index)
+        if np.all(np.isfinite(estimate.pose)):
+            assert np.all(np.linalg.eigvalsh(estimate.cov_xy_yaw) > 0.0)
+            assert np.isfinite(estimate.spread_m)
+
+
+def test_clock_jump_resets():
+    belief = Belief(FilterConfig(), CARD, 0)
+    belief.update(everywhere(0.7), one_candidate())
+    assert np.all(np.isfinite(belief.estimate(0).pose))
+    belief.predict(step(0, reasons=(Reason.CLOCK_JUMP,)))
+    estimate = belief.estimate(1)
+    assert estimate.status is Status.UNINITIALISED
+    assert Reason.CLOCK_JUMP in estimate.reasons
+
+
+def test_initial_pose_is_taken_but_must_be_confirmed():
+    belief = Belief(FilterConfig(), CARD, 0)
+    belief.predict(step(0))
+    mean = np.array([100.0, 50.0, 0.0])
+    belief.apply_prior(GeoPrior(10**8, mean, np.diag([4.0, 4.0, 0.01]), 0.9, "initialpose"))
+    belief.update(everywhere(0.3))
+    first = belief.estimate(10**8)
+    assert np.hypot(*(first.pose - mean)[:2]) < 1.5
+    assert first.status is not Status.LOCALISED
+    for index in range(1, 60):
+        belief.predict(step(index))
+        belief.update(peaked(mean + np.array([index, 0.0, 0.0])))
+    assert belief.estimate(60 * 10**8).status is Status.LOCALISED
+
+
+def test_late_prior_is_applied_as_of_its_stamp():
+    belief = Belief(FilterConfig(), CARD, 0)
+    for index in range(20):
+        belief.predict(step(index))
+    mean = np.array([0.0, 0.0, 0.0])
+    belief.apply_prior(GeoPrior(5 * 10**8, mean, np.diag([1.0, 1.0, 1e-4]), 0.9, "initialpose"))
+    belief.update(everywhere(0.5))
+    assert belief.estimate(20 * 10**8).pose[0] == pytest.approx(15.0, abs=1.5)
+
+
+def test_a_repeated_wrong_prior_cannot_move_a_tracked_vehicle():
+    belief = Belief(FilterConfig(), CARD, 0)
+    start, ahead = one_candidate().poses[0], np.array([np.cos(0.5), np.sin(0.5), 0.0])
+    belief.update(peaked(start), one_candidate())
+    wrong = np.array([5000.0, 5000.0, 0.0])
+    for index in range(80):
+        belief.predict(step(index))
+        stamp = (index + 1) * 10**8
+        belief.apply_prior(GeoPrior(stamp, wrong, np.diag([1e4, 1e4, 4.0]), 0.95, "vlm"))
+        belief.update(peaked(start + (index + 1) * ahead))
+    estimate = belief.estimate(80 * 10**8)
+    assert estimate.status is Status.LOCALISED
+    assert np.hypot(*estimate.pose[:2]) < 200.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0])
+def test_unusable_priors_are_ignored(bad):
+    belief = Belief(FilterConfig(), CARD, 0)
+    belief.apply_prior(GeoPrior(0, np.zeros(3), np.diag([bad, 1.0, 1.0]), 0.9, "vlm"))
+    belief.update(everywhere(0.5), one_candidate())
+    assert np.all(np.isfinite(belief.estimate(0).pose))
