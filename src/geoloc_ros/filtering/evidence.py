@@ -24,8 +24,9 @@ def unblock(
     """Evidence of an image, given that a view once blocked stays so for a while.
 
     A two-state hidden Markov model per mode (seen, blocked), forward algorithm (Rabiner, A
-    tutorial on hidden Markov models, 1989, section III.A); a blocked view says nothing. Without it a lorry
-    that hides the view for 20 m would count as four independent images against the truth.
+    tutorial on hidden Markov models, 1989, section III.A); a blocked view says nothing. Without
+    it a lorry that hides the view for 20 m would count as four independent images against the
+    truth.
 
     Args:
         modes: their `blocked` is brought up to date.
