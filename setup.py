@@ -47,6 +47,7 @@ setup(
         "train": ["torch>=2.2", "onnx>=1.15", "trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3",
             "hypothesis>=6",
             "mypy>=1.8",
             "ruff>=0.6",
