@@ -36,7 +36,7 @@ class Case:
     """One drive."""
 
     name: str = "normal"
-    length_m: float = 600.0
+    length_m: float = 500.0
     noise: float = 1.05  # of the query descriptor, per unit of signal
     kidnap_at_m: float | None = None
     outside_at_m: float | None = None
@@ -251,9 +251,9 @@ def score(truth: np.ndarray, estimates: list[PoseEstimate], case: Case) -> dict[
 
 CASES = (
     Case(),
-    Case("kidnapped", kidnap_at_m=300.0),
-    Case("outside", length_m=500.0, outside_at_m=200.0),
-    Case("covered", length_m=500.0, covered_at_m=200.0),
+    Case("kidnapped", kidnap_at_m=250.0),
+    Case("outside", length_m=500.0, outside_at_m=100.0),
+    Case("covered", length_m=500.0, covered_at_m=100.0),
 )
 
 
