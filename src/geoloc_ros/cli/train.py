@@ -27,7 +27,8 @@ examples:
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
 TOWNS = {"perspective": 24, "ground_plane": 16}
-EPOCHS = {"perspective": 14, "ground_plane": 14}
+EPOCHS = {"perspective": 26, "ground_plane": 14}
+WIDE_FROM = {"perspective": 5, "ground_plane": 6}
 BATCH = {"perspective": 96, "ground_plane": 96}
 
 
@@ -95,6 +96,7 @@ def _encoder(arguments: argparse.Namespace) -> int:
             kind=kind,
             epochs=arguments.epochs or EPOCHS[kind],
             batch=arguments.batch or BATCH[kind],
+            wide_from=WIDE_FROM[kind],
             seed=arguments.seed,
             threads=arguments.threads,
         ),

@@ -37,6 +37,10 @@ Rng = np.random.Generator
 HELD_OUT_SITES = ("garfield", "brighton_beach")
 SAME_PLACE_M = 9.0
 SAME_HEADING_DEG = 15.0
+# How far a positive crop may lie from the true pose, m, m, rad: later as far as a 10 m grid of 20
+# headings makes it.
+NARROW = (3.0, 3.0, float(np.radians(5.0)))
+WIDE = (5.0, 5.0, float(np.radians(9.0)))
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif"}
 
 
@@ -189,10 +193,12 @@ class OverheadSource:
         self.photos, self.shards = list(photos), list(shards)
         self.spec, self._fill, self._batches = spec, fill, batches
         self._masks = MaskBank([s.masks for s in shards])
+        self._wide = False
         self._sites = sorted({p.site for p in photos})
 
     def epoch(self, number: int, config: TrainConfig, rng: Rng) -> list[list[ClusterPlan]]:
         """Clusters of each batch: two fifths photos, two fifths drone views, the rest orthos."""
+        self._wide = number >= config.wide_from
         clusters = config.batch // config.cluster
         shares = np.array([0.4, 0.2, 0.4]) if self.photos else np.array([0.0, 0.35, 0.65])
         plans = []
@@ -263,7 +269,7 @@ class OverheadSource:
             drone = plan.origin == "drone"
             known = self.shards[plan.number].poses[plan.rows] if drone else None
             poses = known if known is not None else cluster_poses(first, extent, count, rng)
-        jitter = rng.uniform(-1, 1, (count, 3)) * [3.0, 3.0, np.radians(5.0)]
+        jitter = rng.uniform(-1, 1, (count, 3)) * (WIDE if self._wide else NARROW)
         reference = cut(second, compose(poses, jitter), self.spec, fill=self._fill)
         query = self._queries(plan, first, poses, rng)
         reference = np.stack([augment.strong(r, rng) for r in reference])

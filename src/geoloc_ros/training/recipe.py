@@ -164,10 +164,10 @@ def validate_perspective(
         pair: encoders.
         shards: validation towns.
         final: use all towns and all index anchors (one per 1.5 m of road and direction); else
-            the first town and every third anchor.
+            the first town and every second anchor.
     """
     shards = shards if final else shards[:1]
-    anchors = [s.anchors[:: 1 if final else 3] for s in shards]
+    anchors = [s.anchors[:: 1 if final else 2] for s in shards]
     spec = REFERENCE_SPECS["perspective"]
     return evaluate_towns(pair, shards, spec, anchors, 8.0, joint=True)
 

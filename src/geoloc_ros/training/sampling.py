@@ -133,21 +133,22 @@ def clustered_batches(
     return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
 
 
-def offset_poses(poses: FloatArray, rng: np.random.Generator) -> FloatArray:
+def offset_poses(poses: FloatArray, rng: np.random.Generator, nearest: float = 4.0) -> FloatArray:
     """Wrong poses close by: what a filter must tell from the right one.
 
-    Each lies 4-12 units from its original in random direction over (forward m, left m,
-    yaw in steps of 4 degrees).
+    Each lies `nearest` to `nearest` + 8 units from its original in random direction over
+    (forward m, left m, yaw in steps of 4 degrees).
 
     Args:
         poses: (N, 3).
         rng: source of randomness.
+        nearest: units.
 
     Returns:
         (N, 3).
     """
     direction = rng.normal(size=(len(poses), 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    offset = direction * rng.uniform(4.0, 12.0, size=(len(poses), 1))
+    offset = direction * rng.uniform(nearest, nearest + 8.0, size=(len(poses), 1))
     offset[:, 2] *= np.radians(4.0)
     return compose(poses, offset)

@@ -32,10 +32,12 @@ class PerspectiveSource:
         self.data = data
         self._query = np.zeros((len(data), dim), np.float32)
         self._reference = np.zeros((len(data), dim), np.float32)
+        self._wide = False
         self._near = geographic_neighbours(data.poses, data.towns, NEIGHBOURS)
 
     def epoch(self, number: int, config: TrainConfig, rng: np.random.Generator) -> list[IntArray]:
         """Sample numbers of each batch of one epoch."""
+        self._wide = number >= config.wide_from
         neighbours = self._near
         if number >= config.geographic_epochs and self._query.any():
             alike = similarity_neighbours(
@@ -49,7 +51,7 @@ class PerspectiveSource:
 
     def make(self, plan: IntArray, config: TrainConfig, rng: np.random.Generator) -> Batch:
         """Pixels of one batch."""
-        return self.data.batch(plan, rng, config.extra)
+        return self.data.batch(plan, rng, config.extra, self._wide)
 
     def learned(self, plan: IntArray, query: Tensor, reference: Tensor) -> None:
         """Remember descriptors for mining."""

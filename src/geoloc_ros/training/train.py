@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -41,6 +42,7 @@ class TrainConfig:
         kind: perspective or ground_plane.
         epochs: passes over the data.
         geographic_epochs: of these, how many use geographic neighbours before similarity.
+        wide_from: from this epoch on positives lie as far off as index anchors do.
         batch: pairs per step.
         cluster: neighbours that go into a batch together.
         extra: references at wrong poses close by, per batch.
@@ -55,6 +57,7 @@ class TrainConfig:
     kind: str
     epochs: int = 10
     geographic_epochs: int = 3
+    wide_from: int = 5
     batch: int = 96
     cluster: int = 8
     extra: int = 32
@@ -97,6 +100,12 @@ Export = Callable[[EncoderPair, dict[str, float], int], None]
 def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
     """Images (N, H, W, 3) uint8 -> normalised (N, 3, H, W), channels last."""
     return torch.from_numpy(normalise(images, MEAN, STD))
+
+
+def _forward(encoder: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        out: Tensor = encoder(to_tensor(images))
+    return out
 
 
 def schedule(step: int, total: int) -> float:
@@ -144,11 +153,12 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, source: Source, folder: Path) -> None:
         torch.manual_seed(config.seed)
-        torch.set_num_threads(config.threads)
         self.config, self.source, self.folder = config, source, folder
         self.model = EncoderPair(config.kind)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Averaged(self.model, config.ema)
+        self._side_by_side = config.threads > 1 and self.model.query is not self.model.reference
+        torch.set_num_threads(config.threads // 2 if self._side_by_side else config.threads)
         weights = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [
@@ -251,27 +261,49 @@ class Trainer:
 
     def _steps(self, plans: list[Any], total: int, rng: np.random.Generator) -> Iterator[float]:
         done = self.epoch * len(plans)
-        for i, plan in enumerate(plans):
-            factor = schedule(done + i, total)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * factor
-            yield self._step(plan, self.source.make(plan, self.config, rng))
+        with ThreadPoolExecutor(1) as maker:
+            # The next batch is made while the networks work on this one.
+            coming = [maker.submit(self.source.make, p, self.config, rng) for p in plans[:1]]
+            for i, plan in enumerate(plans):
+                batch = coming.pop().result()
+                coming = [
+                    maker.submit(self.source.make, p, self.config, rng)
+                    for p in plans[i + 1 : i + 2]
+                ]
+                factor = schedule(done + i, total)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.config.learning_rate * factor
+                yield self._step(plan, batch)
 
     def _step(self, plan: Any, batch: Batch) -> float:  # noqa: ANN401 - the source's own plan
-        with torch.autocast("cpu", torch.bfloat16):
-            query = self.model.query(to_tensor(batch.query))
-            reference = self.model.reference(to_tensor(batch.reference))
-        loss = info_nce(
-            query, reference, self.model.log_scale.exp(),
-            torch.from_numpy(batch.ignore), self.config.smoothing,
-        )  # fmt: skip
+        pair = self.model
+        query, reference = self._both(
+            lambda: _forward(pair.query, batch.query),
+            lambda: _forward(pair.reference, batch.reference),
+        )
+        # Cut at the descriptors, so that the two networks can be run backward side by side.
+        q, r = query.detach().requires_grad_(), reference.detach().requires_grad_()
+        ignore = torch.from_numpy(batch.ignore)
+        loss = info_nce(q, r, pair.log_scale.exp(), ignore, self.config.smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self._both(lambda: query.backward(q.grad), lambda: reference.backward(r.grad))
+        nn.utils.clip_grad_norm_(pair.parameters(), 5.0)
         self.optimizer.step()
-        self.average.update(self.model)
-        self.source.learned(plan, query.detach(), reference.detach())
+        self.average.update(pair)
+        self.source.learned(plan, q.detach(), r.detach())
         return float(loss.detach())
+
+    def _both(self, query: Callable[[], Any], reference: Callable[[], Any]) -> tuple[Any, Any]:
+        """Do the query's and the reference's part, at once if they share nothing.
+
+        Small convolutions gain nothing from a second thread inside; two networks side by side do.
+        """
+        if not self._side_by_side:
+            return query(), reference()
+        with ThreadPoolExecutor(1) as other:
+            beside = other.submit(reference)
+            return query(), beside.result()
 
     def _log(self, row: dict[str, float]) -> None:
         LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
