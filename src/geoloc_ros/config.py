@@ -98,7 +98,7 @@ class SearchConfig(_Checked):
 class FilterConfig(_Checked):
     """The belief over (x, y, yaw)."""
 
-    particles: int = param(1500, "largest number of particles", ge=200, le=100_000)
+    particles: int = param(1500, "largest number of particles", ge=50, le=100_000)
     lead_particles: int = param(
         300, "particles of a hypothesis that holds most of the belief", ge=30, le=100_000
     )
