@@ -33,7 +33,7 @@ setup-dev: $(VENV)/.dev-ready ## the same with the tools for development
 
 demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/report.html
 	rm -rf $(DEMO)
-	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --scenario kidnap --out $(DEMO)/world
+	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --scenario kidnap --width 480 --height-px 270 --out $(DEMO)/world
 	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index
 	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --imagery $(DEMO)/world/imagery.tif --events $(DEMO)/world/scene.json --truth /ground_truth/pose --out $(DEMO)
 	@echo "==> open $(DEMO)/report.html in a browser"
