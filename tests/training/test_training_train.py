@@ -12,10 +12,11 @@ from training_toy import toy_ortho, toy_shard  # noqa: E402
 from geoloc_ros.encoders.package import load_package  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.training import recipe as recipes  # noqa: E402
-from geoloc_ros.training.data import PerspectiveData, read_shard, write_shard  # noqa: E402
+from geoloc_ros.training.data import WIDE, PerspectiveData, read_shard, write_shard  # noqa: E402
 from geoloc_ros.training.nets import REFERENCE_SPECS, EncoderPair  # noqa: E402
 from geoloc_ros.training.overhead import OverheadSource, Photo, cluster_poses  # noqa: E402
 from geoloc_ros.training.raster import FILL  # noqa: E402
+from geoloc_ros.training.sampling import offset_poses  # noqa: E402
 from geoloc_ros.training.sources import PerspectiveSource  # noqa: E402
 from geoloc_ros.training.train import TrainConfig, Trainer, schedule  # noqa: E402
 
@@ -53,6 +54,27 @@ def test_training_learns_a_toy_town(tmp_path: Path) -> None:
     trainer.run(no_evaluation, no_export)
     losses = np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)["loss"]
     assert losses[-1] < losses[0] - 0.1
+
+
+def test_two_threads_train_as_one(tmp_path: Path) -> None:
+    rows = np.arange(8)
+    losses = []
+    for threads in (1, 2):
+        trainer = perspective_trainer(tmp_path / str(threads), threads=threads)
+        batch = trainer.source.make(rows, trainer.config, np.random.default_rng(0))
+        trainer.model.train()
+        losses.append([trainer._step(rows, batch) for _ in range(2)])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-2)
+    assert losses[0][1] != losses[0][0]
+
+
+def test_wide_batches_reach_as_far_as_index_anchors() -> None:
+    wrong = offset_poses(np.zeros((300, 3)), np.random.default_rng(0), 6.0)
+    units = np.hypot(np.hypot(wrong[:, 0], wrong[:, 1]), np.degrees(wrong[:, 2]) / 4.0)
+    assert 5.99 < units.min() < 6.6
+    assert 13.4 < units.max() < 14.01
+    units_of_wide = np.hypot(np.hypot(*WIDE[:2]), np.degrees(WIDE[2]) / 4.0)
+    assert units_of_wide < units.min()
 
 
 def test_a_resumed_run_continues_where_it_stopped(tmp_path: Path) -> None:

@@ -158,7 +158,6 @@ class Trainer:
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Averaged(self.model, config.ema)
         self._side_by_side = config.threads > 1 and self.model.query is not self.model.reference
-        torch.set_num_threads(config.threads // 2 if self._side_by_side else config.threads)
         weights = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [
@@ -236,6 +235,7 @@ class Trainer:
             trained = time.monotonic()
             self.epoch += 1
             self.save()
+            torch.set_num_threads(self.config.threads)
             scores = evaluate(self.average.model, self.epoch == self.config.epochs)
             seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
             self._log({"epoch": self.epoch, "loss": loss, **scores, **seconds})
@@ -246,6 +246,8 @@ class Trainer:
         rng = np.random.default_rng([self.config.seed, 77, self.epoch])
         plans = self.source.epoch(self.epoch, self.config, rng)
         total, losses = self.config.epochs * len(plans), []
+        threads = self.config.threads
+        torch.set_num_threads(threads // 2 if self._side_by_side else threads)
         self.model.train()
         label = f"{self.config.kind} epoch {self.epoch + 1}/{self.config.epochs}"
         for i, loss in enumerate(self._steps(plans, total, rng)):
