@@ -4,10 +4,10 @@
 """What the package does on made towns that nothing was trained, tuned or calibrated on.
 
 Per seed: a town of 1.5 km x 1.5 km with domain gap, indexed along its roads; a drive with a cold
-start and a kidnapping half way; a drive whose camera is covered for 150 m; the first drive again,
-on an index of half the town, so that it leaves the indexed area. On the first two towns also a
-grid index of the 600 m square in which the drive spends most of its time, and single-frame recall
-without domain gap.
+start and a kidnapping half way; the same drive on an index of half the town, so that it leaves the
+indexed area; a short drive in a small town whose camera is covered for 150 m. On the first two
+towns also a grid index of the 600 m square in which the drive spends most of its time, and
+single-frame recall without domain gap.
 
 A town whose figures are in WORK already is not made again, so an interrupted run goes on.
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,31 +100,47 @@ class Bench:
         if done.exists():
             cached: Figures = json.loads(done.read_text())
             return cached
-        world = self._world(seed, here / "world", gap=True, scenarios=("kidnap", "covered"))
+        world = self.world(seed)
         ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
         roads = read_roads(world / "roads.geojson", ortho.frame)
         whole = self._index(here / "roads.index", ortho, roads)
         figures = self._main_drive(world, whole, here)
-        figures |= self._withdrawals(world, whole, ortho, roads, here)
+        figures |= self._withdrawals(world, ortho, roads, here)
         if number < GRID_TOWNS:
             figures |= self._grid(here, ortho)
             figures |= self._gap_off(seed, here)
         done.write_text(json.dumps(figures, indent=2))
         return figures
 
-    def _world(self, seed: int, out: Path, gap: bool, scenarios: tuple[str, ...]) -> Path:
-        if (out / "scene.json").exists():
-            return out
-        spec = WorldSpec(
-            seed=seed,
-            size_m=self.size_m,
-            length_m=self.length_m if gap else self.length_m / 3,
-            drives=len(scenarios),
-            scenarios=scenarios,
-            camera=self.camera,
-            gap=gap,
-        )
-        make_world(out, spec)
+    def world(self, seed: int) -> Path:
+        """The town with the drive that is kidnapped."""
+        out = self.work / str(seed) / "world"
+        return self._made(out, seed, self.size_m, self.length_m, "kidnap")
+
+    def covered_world(self, seed: int) -> Path:
+        """A small town with a short drive whose camera is covered."""
+        out = self.work / str(seed) / "covered_world"
+        return self._made(out, seed, 600.0, 700.0, "covered")
+
+    def gap_off_world(self, seed: int) -> Path:
+        """The town as it would be if satellite and camera agreed."""
+        out = self.work / str(seed) / "gap_off_world"
+        return self._made(out, seed, self.size_m, 500.0, "plain", gap=False)
+
+    def _made(
+        self, out: Path, seed: int, size_m: float, length_m: float, scenario: str, gap: bool = True
+    ) -> Path:
+        if not (out / "scene.json").exists():
+            shutil.rmtree(out, ignore_errors=True)
+            spec = WorldSpec(
+                seed=seed,
+                size_m=size_m,
+                length_m=length_m,
+                scenarios=(scenario,),
+                camera=self.camera,
+                gap=gap,
+            )
+            make_world(out, spec)
         return out
 
     def _index(
@@ -178,11 +195,15 @@ class Bench:
         }
 
     def _withdrawals(
-        self, world: Path, whole: Path, ortho: OrthoImage, roads: list[Road], here: Path
+        self, world: Path, ortho: OrthoImage, roads: list[Road], here: Path
     ) -> Figures:
-        estimates, truth = self._replay(world / "drive_01", whole, here / "covered")
-        scene = json.loads((world / "scene.json").read_text())
-        covered = [tuple(pair) for pair in scene["drives"][1]["covered_stamps_ns"]]
+        small = self.covered_world(int(here.name))
+        picture = OrthoImage.open(small / "imagery.tif", gsd_m=0.5)
+        lanes = read_roads(small / "roads.geojson", picture.frame)
+        index = self._index(here / "covered.index", picture, lanes)
+        estimates, truth = self._replay(small / "drive_00", index, here / "covered")
+        scene = json.loads((small / "scene.json").read_text())
+        covered = [tuple(pair) for pair in scene["drives"][0]["covered_stamps_ns"]]
         verdicts = _withdrawn(estimates, truth, covered)
         half = [part for road in roads for part in _western(road)]
         index = self._index(here / "half.index", ortho, half)
@@ -225,7 +246,7 @@ class Bench:
         return {"r1_grid": recall["1"], "r10_grid": recall["10"]}
 
     def _gap_off(self, seed: int, here: Path) -> Figures:
-        world = self._world(seed, here / "world_gap_off", gap=False, scenarios=("plain",))
+        world = self.gap_off_world(seed)
         ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
         roads = read_roads(world / "roads.geojson", ortho.frame)
         index = self._index(here / "gap_off.index", ortho, roads)
@@ -345,6 +366,7 @@ def main() -> int:
     parser.add_argument(
         "--development", action="store_true", help="allow seeds below the reserved ones"
     )
+    parser.add_argument("--worlds-only", action="store_true", help="make the worlds and stop")
     arguments = parser.parse_args()
     if min(arguments.seeds) < HELD_OUT_FROM and not arguments.development:
         print(
@@ -363,6 +385,11 @@ def main() -> int:
         arguments.length,
         camera,
     )
+    if arguments.worlds_only:
+        for seed in arguments.seeds:
+            bench.world(seed)
+            bench.covered_world(seed)
+        return 0
     per_seed = {seed: bench.town(seed, i) for i, seed in enumerate(arguments.seeds)}
     figures = _summary(per_seed)
     _print_table(figures, arguments.seeds)

@@ -134,11 +134,21 @@ def test_covariance_scale_gives_the_wanted_coverage():
     cov = np.diag([1.0, 2.0, 0.01])
     errors = rng.multivariate_normal(np.zeros(3), 2.5 * cov, size=20_000)
     covs = np.tile(cov, (20_000, 1, 1))
-    scale = calibration.fit_covariance(errors, covs)
+    scale = calibration.fit_covariance(errors, covs, beyond_3_sigma=0.02)
     assert scale == pytest.approx(2.5, rel=0.05)
     assert stats.chi2.ppf(0.95, 3) == pytest.approx(calibration.CHI2_95_3DOF)
     inside = calibration.nees(errors, scale * covs) < calibration.CHI2_95_3DOF
     assert inside.mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_covariance_scale_keeps_positions_within_three_sigma():
+    rng = np.random.default_rng(9)
+    errors = rng.standard_normal((20_000, 3)) * (1.0 + 2.0 * (rng.random((20_000, 1)) < 0.03))
+    covs = np.tile(np.eye(3), (20_000, 1, 1))
+    scale = calibration.fit_covariance(errors, covs)
+    beyond = calibration.nees(errors[:, :2], scale * covs[:, :2, :2]) > 9.0
+    assert beyond.mean() == pytest.approx(0.007, abs=1e-3)
+    assert (calibration.nees(errors, scale * covs) < calibration.CHI2_95_3DOF).mean() > 0.95
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,8 @@ def _fit_scale(
             use = known & estimates.localised
             delta = estimates.poses[use] - true[use]
             delta[:, 2] = se2.wrap_angle(delta[:, 2])
-            errors.append(delta)
-            covs.append(estimates.cov_xy_yaw[use])
+            # Another place altogether (just after a kidnapping) says nothing about the spread.
+            same = np.hypot(delta[:, 0], delta[:, 1]) < WRONG_BEYOND_M
+            errors.append(delta[same])
+            covs.append(estimates.cov_xy_yaw[use][same])
     return fit_covariance(np.concatenate(errors), np.concatenate(covs))
