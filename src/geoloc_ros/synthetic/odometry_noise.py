@@ -119,7 +119,9 @@ def dead_reckon(
     speed = np.linalg.norm(steps[:, :2], axis=1) / dt
     slip = noise.sideslip_rad_per_mps2 * speed * steps[:, 2] / dt
     moved = moved + np.column_stack([np.zeros(count), -slip * moved[:, 0]])
-    bias = rng.normal(0.0, noise.gyro_bias_radps) + np.cumsum(rng.normal(0.0, noise.gyro_bias_walk * np.sqrt(dt), count))
+    bias = rng.normal(0.0, noise.gyro_bias_radps) + np.cumsum(
+        rng.normal(0.0, noise.gyro_bias_walk * np.sqrt(dt), count)
+    )
     turned = steps[:, 2] * (1.0 + rng.normal(0.0, noise.gyro_scale_sigma)) + bias * dt
     turned += rng.normal(0.0, noise.heading_walk_rad_per_sqrt_s * np.sqrt(dt), count)
     turned = np.where(standing, 0.0, turned)
