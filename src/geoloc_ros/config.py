@@ -85,6 +85,12 @@ class ViewConfig(_Checked):
     min_valid_share: float = param(
         0.15, "views with a smaller share of seen pixels are not used", ge=0.0, le=1.0
     )
+    frozen_similarity: float = param(
+        0.98, "two views more similar than this are the same picture", ge=0.5, le=1.0
+    )
+    frozen_after_m: float = param(
+        12.0, "driving after which the same picture counts as a frozen view, m", ge=1.0, le=1e4
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

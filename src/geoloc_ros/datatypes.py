@@ -48,6 +48,7 @@ class Reason(str, Enum):
     STALE_FRAME = "stale_frame"
     BAD_IMAGE = "bad_image"
     BAD_CAMERA_INFO = "bad_camera_info"
+    FROZEN_VIEW = "frozen_view"
     FRAME_SIZE_CHANGED = "frame_size_changed"
     CLOCK_JUMP = "clock_jump"
     UNCONFIRMED = "unconfirmed"

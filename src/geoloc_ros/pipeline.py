@@ -31,6 +31,7 @@ from geoloc_ros.encoders.base import Encoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import CameraError
 from geoloc_ros.filtering.belief import Belief
+from geoloc_ros.filtering.frozen_view import FrozenView
 from geoloc_ros.geo import se2
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.place_index import PlaceIndex
@@ -75,6 +76,7 @@ class GeoLocalizer:
         self._index = index
         self._views = views
         self._stage = stage
+        self._frozen = FrozenView(config.view)
         self._plane = index.manifest.frame
 
     def localize(self, frame: CameraFrame, motion: Motion) -> PoseEstimate:
@@ -112,6 +114,9 @@ class GeoLocalizer:
         # Describe the image
         with self._stage("encode"):
             descriptor = self._encoder.encode_query(view.image[None])[0]
+        if self._frozen.check(descriptor, self.belief.distance_m):
+            self.belief.miss()
+            return Reason.FROZEN_VIEW
 
         # Retrieve similar places over the whole index
         with self._stage("search"):

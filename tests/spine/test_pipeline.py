@@ -98,6 +98,20 @@ def test_frames_that_show_nothing_are_named_and_withdraw_localised(place, spoil,
     assert Status.LOCALISED not in late
 
 
+def test_a_camera_that_hangs_is_named_and_withdraws_localised(place) -> None:
+    poses = circle(200)
+    kept = {}
+
+    def hang(i, frame):
+        kept.setdefault("frame", frame) if i == 119 else None
+        return dataclasses.replace(frame, rgb=kept["frame"].rgb) if i >= 120 else frame
+
+    estimates = drive(place, poses, spoil=hang)
+    assert estimates[119].status is Status.LOCALISED
+    assert all(Reason.FROZEN_VIEW in e.reasons for e in estimates[130:])
+    assert Status.LOCALISED not in {e.status for e in estimates[160:]}
+
+
 def test_nothing_but_bad_frames_is_uninitialised(place) -> None:
     estimates = drive(place, circle(20), spoil=_undecodable)
     assert {e.status for e in estimates} == {Status.UNINITIALISED}

@@ -60,7 +60,7 @@ class Calibration:
     """How similarity becomes likelihood and how far to trust the result; fitted, never typed in.
 
     Attributes:
-        temperature: log-likelihood of an independent image = (similarity - background) / temperature.
+        temperature: likelihood of an independent image grows as exp(similarity / temperature).
         background: similarity a wrong place reaches on average.
         background_sigma: its standard deviation.
         matched: similarity the right pose reaches on average.
