@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import STEP_NS, circle, motion
+from made_ground import STEP_NS, circle, motion
 
 from geoloc_ros.datatypes import CameraFrame, PoseEstimate, Reason, Status
 from geoloc_ros.geo import se2
