@@ -49,6 +49,7 @@ def model_card(package: ModelPackage) -> str:
             f"({training['aerial_source']}); held out for validation: "
             f"{', '.join(training['aerial_sites_held_out'])}."
         )
+    notes = "".join(f"\n- {note}" for note in training.get("notes", []))
     return f"""# {package.name} {package.version}
 
 {_WHAT[package.query.view]}
@@ -67,7 +68,7 @@ centre {reference.offset_forward_m:g} m ahead of the anchor |
 (seeds {min(towns, default=0)}-{max(towns, default=0)}).{aerial}
 - {training.get("recipe", "")}; {training.get("epochs_done", 0)} of {settings.get("epochs", 0)} \
 epochs, seed {settings.get("seed", 0)}.
-- Again: `{training.get("command", "")}`
+- Again: `{training.get("command", "")}`{notes}
 
 ## Validation (made towns with seeds {", ".join(str(s) for s in unseen)}, never trained on)
 
@@ -75,10 +76,9 @@ epochs, seed {settings.get("seed", 0)}.
 |---|---|
 {figures}
 
-`r1 r5 r10`: share of single views whose right place (perspective: within 8 m and 22.5 degrees;
-ground_plane: within 15 m and 22.5 degrees on a 15 m grid of 16 headings) is among the first K of
-`entries`; `photo_*`: held-out aerial photos against overlapping neighbours; `matched` and
-`background`: mean similarity of right and of wrong pairs.
+`r1 r5 r10`: share of single views whose right place is among the first K of `entries`:
+{training.get("validation", "")}. `photo_*`: held-out aerial photos against overlapping neighbours;
+`matched` and `background`: mean similarity of right and of wrong pairs.
 
 ## Limits
 

@@ -218,18 +218,22 @@ class Trainer:
         self.source.restore(state["source"])
         self.epoch = state["epoch"]
 
-    def run(self, evaluate: Evaluate, export: Export) -> dict[str, float]:
+    def run(
+        self, evaluate: Evaluate, export: Export, stop_after: int | None = None
+    ) -> dict[str, float]:
         """Train to the end; evaluate, checkpoint and export after every epoch.
 
         Args:
             evaluate: validation, told whether it is the last and may take its time.
             export: writes the model package.
+            stop_after: leave off after this many epochs, to be resumed or kept as it is.
 
         Returns:
             The last validation figures.
         """
         scores: dict[str, float] = {}
-        while self.epoch < self.config.epochs:
+        last = min(self.config.epochs, stop_after or self.config.epochs)
+        while self.epoch < last:
             started = time.monotonic()
             loss = self._epoch()
             trained = time.monotonic()
