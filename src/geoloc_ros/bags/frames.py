@@ -189,9 +189,10 @@ def bag_from_frames(
                     "all frames of a camera must have one size"
                 )
             bag.write_camera_info(INFO_TOPIC, stamp, info)
-            bag.write_compressed_image(IMAGE_TOPIC, stamp, data, FRAME_ID, kind)
             if columns.height:
+                # before the picture it belongs to: no reader has to wait for it
                 bag.write_range(HEIGHT_TOPIC, stamp, row.height_m, 1.5)
+            bag.write_compressed_image(IMAGE_TOPIC, stamp, data, FRAME_ID, kind)
             if row.truth:
                 altitude = row.truth[2] if len(row.truth) > 2 else float("nan")
                 bag.write_fix(FIX_TOPIC, stamp, _position(row), altitude)
