@@ -79,8 +79,7 @@ class LocalFrame:
         """
         lat = np.atleast_1d(np.asarray(lat_deg, dtype=np.float64))
         lon = np.atleast_1d(np.asarray(lon_deg, dtype=np.float64))
-        x, y = self._project(lon, lat)
-        xy_m = np.stack([np.asarray(x), np.asarray(y)], axis=-1)
+        xy_m = np.stack(self._projected(lon, lat, inverse=False), axis=-1)
         self._check(xy_m)
         return xy_m
 
@@ -98,8 +97,17 @@ class LocalFrame:
         """
         xy = np.atleast_2d(np.asarray(xy_m, dtype=np.float64))
         self._check(xy)
-        lon, lat = self._project(xy[:, 0], xy[:, 1], inverse=True)
-        return np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)
+        lon, lat = self._projected(xy[:, 0], xy[:, 1], inverse=True)
+        return lat, lon
+
+    def _projected(
+        self, a: FloatArray, b: FloatArray, inverse: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        if len(a) == 1:  # some PROJ bindings take an array of one for a number, with a warning
+            found = self._project(float(a[0]), float(b[0]), inverse=inverse)
+        else:
+            found = self._project(a, b, inverse=inverse)
+        return np.atleast_1d(np.asarray(found[0])), np.atleast_1d(np.asarray(found[1]))
 
     def _check(self, xy_m: FloatArray) -> None:
         worst = float(np.abs(xy_m).max(initial=0.0))
