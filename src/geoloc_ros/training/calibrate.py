@@ -177,30 +177,41 @@ class _Every:
 def _fit_scale(
     package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
 ) -> float:
-    """Covariance factor from replays of every drive with factor one."""
-    errors: list[FloatArray] = []
-    covs: list[FloatArray] = []
+    """Covariance factor from replays of every drive with factor one: the largest any world needs.
+
+    What the drives of one world share, above all the registration of its imagery, is one draw; a
+    factor fitted to all drives together would hold on average and fail in every other town.
+    """
+    scales: list[float] = []
     for world, index in indexes.items():
-        for drive in _drives(world):
-            out = work / f"{world.name}_{drive.name}"
-            inputs = ReplayInputs(
-                bag=drive,
-                index=index,
-                out=out,
-                model=str(package.root),
-                truth_topic=TRUTH_TOPIC,
-                force=True,
-            )
-            Replay(inputs, config).run()
-            estimates, truth = tables.read_estimates(out), tables.read_truth(out)
-            if truth is None:
-                continue
-            true, known = interpolate_truth(truth, estimates.stamp_ns)
-            use = known & estimates.localised
-            delta = estimates.poses[use] - true[use]
-            delta[:, 2] = se2.wrap_angle(delta[:, 2])
-            # Another place altogether (just after a kidnapping) says nothing about the spread.
-            same = np.hypot(delta[:, 0], delta[:, 1]) < WRONG_BEYOND_M
-            errors.append(delta[same])
-            covs.append(estimates.cov_xy_yaw[use][same])
-    return fit_covariance(np.concatenate(errors), np.concatenate(covs))
+        found = [_errors(package, drive, index, work, config) for drive in _drives(world)]
+        errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        scales.append(fit_covariance(errors, covs))
+        logger.info("%s wants a covariance scale of %.3f", world, scales[-1])
+    return max(scales)
+
+
+def _errors(
+    package: ModelPackage, drive: Path, index: Path, work: Path, config: Config
+) -> tuple[FloatArray, FloatArray]:
+    """Errors (N, 3) and published covariances (N, 3, 3) of a drive's LOCALISED frames."""
+    out = work / f"{drive.parent.name}_{drive.name}"
+    inputs = ReplayInputs(
+        bag=drive,
+        index=index,
+        out=out,
+        model=str(package.root),
+        truth_topic=TRUTH_TOPIC,
+        force=True,
+    )
+    Replay(inputs, config).run()
+    estimates, truth = tables.read_estimates(out), tables.read_truth(out)
+    if truth is None:
+        raise TrainingError(f"{drive} has no truth on {TRUTH_TOPIC}; calibration needs it")
+    true, known = interpolate_truth(truth, estimates.stamp_ns)
+    use = known & estimates.localised
+    delta = estimates.poses[use] - true[use]
+    delta[:, 2] = se2.wrap_angle(delta[:, 2])
+    # Another place altogether (just after a kidnapping) says nothing about the spread.
+    same = np.hypot(delta[:, 0], delta[:, 1]) < WRONG_BEYOND_M
+    return delta[same], estimates.cov_xy_yaw[use][same]
