@@ -57,7 +57,6 @@ TRUTH = "/ground_truth/pose"
 WITHIN_M = 150.0
 WITHDRAWN_WITHIN_M = 60.0
 GRID_SIDE_M = 600.0
-GRID_TOWNS = 2
 
 WANTED: dict[str, str] = {
     "r1": ">= 0.60",
@@ -92,6 +91,7 @@ class Bench:
     size_m: float
     length_m: float
     camera: CameraSpec
+    grid_towns: int = 2
 
     def town(self, seed: int, number: int) -> Figures:
         """All figures of one town."""
@@ -106,7 +106,7 @@ class Bench:
         whole = self._index(here / "roads.index", ortho, roads)
         figures = self._main_drive(world, whole, here)
         figures |= self._withdrawals(world, ortho, roads, here)
-        if number < GRID_TOWNS:
+        if number < self.grid_towns:
             figures |= self._grid(here, ortho)
             figures |= self._gap_off(seed, here)
         done.write_text(json.dumps(figures, indent=2))
@@ -366,6 +366,9 @@ def main() -> int:
     parser.add_argument(
         "--development", action="store_true", help="allow seeds below the reserved ones"
     )
+    parser.add_argument(
+        "--grid-towns", type=int, default=2, help="towns that also get a grid and no domain gap"
+    )
     parser.add_argument("--worlds-only", action="store_true", help="make the worlds and stop")
     arguments = parser.parse_args()
     if min(arguments.seeds) < HELD_OUT_FROM and not arguments.development:
@@ -384,6 +387,7 @@ def main() -> int:
         arguments.size,
         arguments.length,
         camera,
+        arguments.grid_towns,
     )
     if arguments.worlds_only:
         for seed in arguments.seeds:

@@ -75,14 +75,18 @@ class Synchronizer(Generic[Payload]):
         config: the tree; `input` and `filter` are used.
         use_odometry: False when motion comes from the images themselves: frames never wait and
             carry a motion of no information.
+        use_height: True when heights are expected; a frame then waits for one of about its stamp.
     """
 
-    def __init__(self, config: Config, use_odometry: bool = True) -> None:
+    def __init__(
+        self, config: Config, use_odometry: bool = True, use_height: bool = False
+    ) -> None:
         self.counts = Counts()
         self._timeout_ns = int(config.input.odometry_timeout_s * NS)
         self._jump_ns = int(config.input.clock_jump_s * NS)
         self._odometry = OdometryBuffer(config.input, config.filter) if use_odometry else None
         self._heights = _Heights()
+        self._use_height = use_height
         self._pending: deque[_Pending[Payload]] = deque()
         self._previous_ns: int | None = None
         self._latest_ns = 0
@@ -97,6 +101,7 @@ class Synchronizer(Generic[Payload]):
         """Take one height above ground; heights that are not finite and positive are ignored."""
         if np.isfinite(height_m) and height_m > 0.0:
             self._heights.samples.append((stamp_ns, height_m))
+        self._latest_ns = max(self._latest_ns, stamp_ns)
 
     def add_frame(self, stamp_ns: int, payload: Payload) -> None:
         """Take one frame; one older than the last is counted as stale and dropped."""
@@ -118,12 +123,13 @@ class Synchronizer(Generic[Payload]):
             self._previous_ns = pending.stamp_ns
 
     def _is_ready(self, stamp_ns: int) -> bool:
+        late = self._latest_ns >= stamp_ns + self._timeout_ns or len(self._pending) > 1000
+        if self._use_height and not late and self._heights.at(stamp_ns, self._timeout_ns) is None:
+            return False
         if self._odometry is None:
             return True
         reached = self._odometry.latest_ns
-        if reached is not None and reached >= stamp_ns:
-            return True
-        return self._latest_ns >= stamp_ns + self._timeout_ns or len(self._pending) > 1000
+        return late or (reached is not None and reached >= stamp_ns)
 
     def _pair(self, pending: _Pending[Payload]) -> Paired[Payload]:
         stamp, previous = pending.stamp_ns, self._previous_ns

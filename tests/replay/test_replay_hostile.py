@@ -220,3 +220,27 @@ def test_flipped_bit_in_any_file_of_the_index(made, bag, tmp_path, capsys) -> No
 def test_bad_configuration(made, bag, tmp_path, capsys, override) -> None:
     assert replay(made, bag, tmp_path / "out", "--set", override) == 2
     one_line(capsys)
+
+
+def test_a_height_that_comes_after_its_frame_is_waited_for() -> None:
+    from geoloc_ros.config import Config
+    from geoloc_ros.synchronizer import Synchronizer
+
+    pairs = Synchronizer(Config(), use_odometry=False, use_height=True)
+    heights = []
+    for second in range(1, 4):
+        pairs.add_frame(second * NS, None)
+        heights += [pair.height_m for pair in pairs.ready()]
+        if second != 2:  # one height never comes
+            pairs.add_height(second * NS, 10.0 * second)
+        heights += [pair.height_m for pair in pairs.ready()]
+    assert heights == [10.0, None, 30.0]
+
+
+def test_no_height_at_all_gives_no_pose(made, tmp_path) -> None:
+    def spoil(tick):
+        return dataclasses.replace(tick, height_m=None, odometry=None)
+
+    estimates, _ = run(made, tmp_path, spoil)
+    assert {"UNINITIALISED"} == set(estimates.status)
+    assert "no_height" in estimates.reasons[-1]

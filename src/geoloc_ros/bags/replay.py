@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import platform
 import resource
 import time
@@ -43,7 +44,7 @@ from geoloc_ros.datatypes import (
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
-from geoloc_ros.errors import BagError, ImageDecodeError
+from geoloc_ros.errors import BagError, ImageDecodeError, OdometryError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.geo.wgs84 import LocalFrame
@@ -51,6 +52,8 @@ from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
 from geoloc_ros.synchronizer import Paired, Synchronizer
+
+logger = logging.getLogger(__name__)
 
 #: frames kept as pictures for the report, at most
 KEPT_FRAMES = 120
@@ -161,7 +164,9 @@ class Replay:
 
     def _drive(self, recording: Recording, localizer: GeoLocalizer) -> None:
         pairs: Synchronizer[Any] = Synchronizer(
-            self._config, use_odometry=bool(recording.topics.odometry)
+            self._config,
+            use_odometry=bool(recording.topics.odometry),
+            use_height=bool(recording.topics.height),
         )
         bar = tqdm(
             total=recording.frame_count, unit="frame", disable=self._inputs.quiet, mininterval=0.5
@@ -204,8 +209,12 @@ class Replay:
             return pair.motion
         if pair.reset:
             self._eyes.reset()
-        with self._clock("odometry"):
-            return self._eyes.step(pair.stamp_ns, frame.rgb, pair.height_m) or pair.motion
+        try:
+            with self._clock("odometry"):
+                return self._eyes.step(pair.stamp_ns, frame.rgb, pair.height_m) or pair.motion
+        except OdometryError as error:  # no height was ever given: pair.motion says no_odometry
+            logger.info("no motion from images: %s", error)
+            return pair.motion
 
     def _record(
         self,
