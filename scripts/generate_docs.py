@@ -5,7 +5,7 @@
 
 docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
-README.md              the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
+README.md, docs/real_flight.md    the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
 from __future__ import annotations
@@ -71,11 +71,28 @@ def _heldout_block() -> str:
     return "\n".join(lines)
 
 
-BLOCKS = {"commands": _commands_block, "heldout": _heldout_block}
+def _flight_block() -> str:
+    path = ROOT / "docs/results/real_flight.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/real_flight.py` makes one."
+    runs = json.loads(path.read_text())["runs"]
+    lines = [
+        "| filter seed | availability | median, m | p95, m | wrong | coverage of 95 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        error = run["position_error_m"]
+        cells = (run["availability"], error["median"], error["p95"])
+        row = (run["seed"], *cells, run["confidently_wrong"], run["coverage_95"])
+        lines.append("| " + " | ".join(_figure(value) for value in row) + " |")
+    return "\n".join(lines)
 
 
-def _readme() -> str:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = {"commands": _commands_block, "heldout": _heldout_block, "flight": _flight_block}
+
+
+def _blocks(name: str) -> str:
+    text = (ROOT / name).read_text(encoding="utf-8")
     for name, write in BLOCKS.items():
         pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = pattern.sub(lambda m, w=write: m.group(1) + w() + "\n" + m.group(2), text)
@@ -90,7 +107,12 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     os.environ["COLUMNS"] = "90"
-    pages = {"docs/cli.md": _cli_page, "config/geoloc.yaml": _config_page, "README.md": _readme}
+    pages = {
+        "docs/cli.md": _cli_page,
+        "config/geoloc.yaml": _config_page,
+        "README.md": lambda: _blocks("README.md"),
+        "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
+    }
     stale = []
     for name, write in pages.items():
         path, text = ROOT / name, write()
