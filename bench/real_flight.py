@@ -52,6 +52,11 @@ TRUTH_TOPIC = "/ground_truth/fix"
 ATTRIBUTION = "imagery of the tile server; measured with, not redistributed"
 #: pictures are looked at in this width for the calibration
 CALIBRATION_WIDTH_PX = 960
+#: what --json keeps of each run
+REPORTED = (
+    *("seed", "frames", "availability", "time_to_first_fix_s", "position_error_m"),
+    *("confidently_wrong", "nees_mean", "coverage_95", "recall"),
+)
 #: What differs from the defaults, which suit a car: overhead patches overlap over tens of metres,
 #: one second of flight is 10 m, and public tiles lie some 5 to 10 m beside GNSS.
 FLIGHT = {
@@ -79,7 +84,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hfov", type=float, default=73.7, help="maker's figure, deg")
     parser.add_argument("--tilt", type=float, default=45.0, help="nominal, deg below horizon")
     parser.add_argument("--no-calibration", action="store_true", help="trust those two figures")
-    parser.add_argument("--seed", type=int, default=0, help="of the filter (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the filter (0)")
+    parser.add_argument("--json", type=Path, help="write the results of all seeds here")
     parser.add_argument("--report", action="store_true", help="write report.html as well")
     return parser.parse_args()
 
@@ -100,18 +106,24 @@ def main() -> int:
     shutil.rmtree(bag, ignore_errors=True)
     table = arguments.folder / "frames.csv"
     bag_from_frames(table, bag, camera, columns(table))
-    replayed = out / "replay"
-    inputs = ReplayInputs(
-        bag=bag,
-        index=index,
-        out=replayed,
-        model=arguments.model,
-        truth_topic=TRUTH_TOPIC if columns(table).truth else None,
-        force=True,
-    )
-    Replay(inputs, flight_config(arguments.seed)).run()
-    result = write_result(replayed)
-    print(format_table(result))
+    results = []
+    for seed in arguments.seeds:
+        replayed = out / "replay"
+        inputs = ReplayInputs(
+            bag=bag,
+            index=index,
+            out=replayed,
+            model=arguments.model,
+            truth_topic=TRUTH_TOPIC if columns(table).truth else None,
+            force=True,
+        )
+        Replay(inputs, flight_config(seed)).run()
+        results.append(write_result(replayed))
+        print(format_table(results[-1]))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        kept = [{key: run[key] for key in REPORTED} for run in results]
+        arguments.json.write_text(json.dumps({"runs": kept}, indent=2) + "\n", encoding="utf-8")
     if arguments.report:
         from geoloc_ros.report.page import write_report
 
