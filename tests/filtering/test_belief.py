@@ -119,7 +119,10 @@ def test_every_covariance_is_positive_definite_whatever_comes():
         belief.predict(step(index, metres=float(rng.uniform(0, 5)), reasons=reasons))
         level = [np.nan, -1.0, 1.0, 0.3, np.inf][index % 5]
         some = one_candidate([np.nan, 0.5, 1.0][index % 3]) if belief.wants_candidates() else None
-        belief.update(everywhere(level), some, view_ok=index % 11 != 0)
+        if index % 11 == 0:
+            belief.miss()
+        else:
+            belief.update(everywhere(level), some)
         estimate = belief.estimate(index)
         if np.all(np.isfinite(estimate.pose)):
             assert np.all(np.linalg.eigvalsh(estimate.cov_xy_yaw) > 0.0)

@@ -133,21 +133,16 @@ class Belief:
         self,
         similarity_at: SimilarityAt,
         candidates: Candidates | None = None,
-        view_ok: bool = True,
     ) -> bool:
         """Weigh the belief by one image.
 
         Args:
             similarity_at: (N, 3) vehicle poses -> similarity (N,), supported (N,).
             candidates: result of a global search with vehicle poses, if one was made.
-            view_ok: False when the image shows nothing usable; it then counts as no support.
 
         Returns:
             Whether the image was weighed (it is not when the vehicle hardly moved).
         """
-        if not view_ok:
-            self.miss()
-            return False
         if not self.wants_image():
             return False
         moved = self.distance_m - self._weighed_at_m
