@@ -27,9 +27,9 @@ examples:
   geoloc train encoder --kind ground_plane --out models/ground_plane --aerial photos/
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
-TOWNS = {"perspective": 24, "ground_plane": 16}
-EPOCHS = {"perspective": 24, "ground_plane": 14}
-WIDE_FROM = {"perspective": 5, "ground_plane": 6}
+TOWNS = {"perspective": 64, "ground_plane": 16}
+EPOCHS = {"perspective": 12, "ground_plane": 14}
+WIDE_FROM = {"perspective": 3, "ground_plane": 6}
 BATCH = {"perspective": 96, "ground_plane": 96}
 
 

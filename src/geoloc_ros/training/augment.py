@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros.encoders.package import QuerySpec
+from geoloc_ros.geo.rotations import matrix_from_rpy
+
 Image = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -138,6 +141,41 @@ def compress(image: npt.NDArray[Any], rng: Rng, lowest: int) -> Image:
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(lowest, 93))]
     _, data = cv2.imencode(".jpg", np.ascontiguousarray(image), quality)
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+def look_around(
+    images: Image, spec: QuerySpec, rng: Rng, share: float = 0.6, reach_deg: float = 8.0
+) -> tuple[Image, npt.NDArray[np.float64]]:
+    """Turn level pinhole cameras a little, most of all to the side: the same place, a new view.
+
+    What comes into view unseen is grey.
+
+    Args:
+        images: (N, H, W, 3).
+        spec: size and field of view of them.
+        rng: source of randomness.
+        share: how many are turned.
+        reach_deg: largest turn to either side; pitch and roll deviate by a twelfth of it.
+
+    Returns:
+        Turned images (N, H, W, 3), and by how much each turned to the left (N,) rad.
+    """
+    height, width = spec.height_px, spec.width_px
+    focal = 0.5 * width / np.tan(0.5 * np.radians(spec.hfov_deg))
+    K = np.array([[focal, 0, 0.5 * (width - 1)], [0, focal, 0.5 * (height - 1)], [0, 0, 1.0]])
+    out, turn = images.copy(), np.zeros(len(images))
+    for i in np.flatnonzero(rng.random(len(images)) < share):
+        turn[i] = np.radians(rng.uniform(-reach_deg, reach_deg))
+        roll, pitch = np.radians(rng.normal(0, reach_deg / 12, 2))
+        # Optical axes: x right, y down, z ahead; a turn to the left is about -y.
+        turned = matrix_from_rpy(pitch, -turn[i], roll)
+        inverse = K @ turned @ np.linalg.inv(K)
+        cv2.warpPerspective(
+            images[i], inverse, (width, height), dst=out[i],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=(115, 115, 110),
+        )  # fmt: skip
+    return out, turn
 
 
 def mild(image: Image, rng: Rng) -> Image:

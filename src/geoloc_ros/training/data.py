@@ -21,7 +21,7 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.training import augment
-from geoloc_ros.training.nets import REFERENCE_SPECS
+from geoloc_ros.training.nets import QUERY_SPECS, REFERENCE_SPECS
 from geoloc_ros.training.raster import Ortho, cut, prepare
 from geoloc_ros.training.sampling import offset_poses, too_near
 
@@ -178,13 +178,14 @@ class PerspectiveData:
                 poses beyond; else both lie closer (`NARROW`).
         """
         flip = bool(rng.random() < 0.5)
+        query, turn = augment.look_around(self.queries(rows), QUERY_SPECS["perspective"], rng)
         true, towns = self.poses[rows], self.towns[rows]
+        true[:, 2] += turn
         reach = WIDE if wide else NARROW
         near = compose(true, rng.uniform(-1.0, 1.0, (len(rows), 3)) * reach)
         wrong = offset_poses(true[:extra], rng, 6.0 if wide else 4.0)
         all_towns = np.concatenate([towns, towns[:extra]])
         crops = self.references(np.concatenate([near, wrong]), all_towns, rng, flip)
-        query = self.queries(rows)
         if flip:
             query = np.ascontiguousarray(query[:, :, ::-1])
         ignore = too_near(true, near, towns, towns)

@@ -27,7 +27,7 @@ QUERY_SPECS: dict[str, QuerySpec] = {
     "ground_plane": QuerySpec(view="ground_plane", height_px=112, width_px=112, extent_m=96.0),
 }
 REFERENCE_SPECS: dict[str, ReferenceSpec] = {
-    "perspective": ReferenceSpec(size_px=112, extent_m=56.0, offset_forward_m=22.0),
+    "perspective": ReferenceSpec(size_px=144, extent_m=72.0, offset_forward_m=30.0),
     "ground_plane": ReferenceSpec(size_px=112, extent_m=96.0, offset_forward_m=0.0),
 }
 # Of RGB pixels in 0..1; round figures near those of both views.
@@ -157,7 +157,7 @@ def column_grid(
 
 
 class PerspectiveReference(nn.Module):
-    """Satellite crop (N, 3, 112, 112), heading up -> unit descriptors (N, dim)."""
+    """Satellite crop (N, 3, 144, 144), heading up -> unit descriptors (N, dim)."""
 
     grid: Tensor
 

@@ -85,7 +85,7 @@ class Recipe:
 
     train: TrainConfig
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
-    towns: int = 24
+    towns: int = 64
     validation_towns: int = 3
     first_seed: int = TRAIN_SEED
     overhead_batches: int = 150

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import normalise
 from geoloc_ros.training.data import Batch
-from geoloc_ros.training.losses import info_nce
+from geoloc_ros.training.losses import Memory, info_nce
 from geoloc_ros.training.nets import MEAN, STD, EncoderPair
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ class TrainConfig:
     Attributes:
         kind: perspective or ground_plane.
         epochs: passes over the data.
-        geographic_epochs: of these, how many use geographic neighbours before similarity.
+        geographic_epochs: of these, how many use geographic neighbours, before similar places
+            and remembered negatives.
         wide_from: from this epoch on positives lie as far off as index anchors do.
         batch: pairs per step.
         cluster: neighbours that go into a batch together.
@@ -56,13 +57,13 @@ class TrainConfig:
 
     kind: str
     epochs: int = 10
-    geographic_epochs: int = 3
+    geographic_epochs: int = 2
     wide_from: int = 5
     batch: int = 96
     cluster: int = 8
     extra: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 0.03
+    weight_decay: float = 0.05
     smoothing: float = 0.1
     ema: float = 0.99
     seed: int = 1
@@ -82,6 +83,10 @@ class Source(Protocol):
 
     def learned(self, plan: Any, query: Tensor, reference: Tensor) -> None:  # noqa: ANN401
         """Told the descriptors of a batch, for mining."""
+        ...
+
+    def memory(self, plan: Any) -> Memory | None:  # noqa: ANN401
+        """Further negatives for a batch, if there are any yet."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -290,7 +295,8 @@ class Trainer:
         # Cut at the descriptors, so that the two networks can be run backward side by side.
         q, r = query.detach().requires_grad_(), reference.detach().requires_grad_()
         ignore = torch.from_numpy(batch.ignore)
-        loss = info_nce(q, r, pair.log_scale.exp(), ignore, self.config.smoothing)
+        scale, memory = pair.log_scale.exp(), self.source.memory(plan)
+        loss = info_nce(q, r, scale, ignore, self.config.smoothing, memory)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._both(lambda: query.backward(q.grad), lambda: reference.backward(r.grad))
