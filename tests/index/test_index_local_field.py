@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from geoloc_ros.index.local_field import Kernel, LocalField, _centres, _quantise
+from geoloc_ros.index.local_field import Kernel, LocalField, Neighbourhoods
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.sampling import sample_roads
 
@@ -75,48 +75,25 @@ def _error_of_kernel_regression(anchors):
 
 
 def test_prediction_is_the_textbook(anchors):
-    """Kriging by its formula at cell centres, where no gradient is in play."""
+    """Kriging by its formula, from the neighbours of the entry nearest to the pose."""
     descriptors, kernel = describe(anchors), Kernel()
     field = LocalField(anchors, descriptors, kernel)
-    centres = _centres(_quantise(np.array([[50.2, 1.3, 0.1], [120.0, -2.0, 3.1]]))[0])
-    query = describe(centres[:1])[0]
-    for centre, found in zip(centres, field(query, centres)[0], strict=True):
-        scale = np.array([kernel.sigma_m, kernel.sigma_m])
+    poses = np.array([[50.2, 1.3, 0.1], [120.0, -2.0, 3.1]])
+    query = describe(poses[:1])[0]
 
-        def embed(poses, scale=scale):
-            yaw = poses[:, 2]
-            turn = np.column_stack([np.cos(yaw), np.sin(yaw)]) / kernel.sigma_rad
-            return np.column_stack([poses[:, :2] / scale, turn])
+    def embed(poses):
+        turn = np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])]) / kernel.sigma_rad
+        return np.column_stack([poses[:, :2] / kernel.sigma_m, turn])
 
-        squared = ((embed(anchors) - embed(centre[None])) ** 2).sum(axis=1)
-        near = np.argsort(squared)[: kernel.neighbours]
+    for pose, found in zip(poses, field(query, poses)[0], strict=True):
+        squared = ((embed(anchors) - embed(pose[None])) ** 2).sum(axis=1)
+        own = embed(anchors[[np.argmin(squared)]])
+        near = np.argsort(((embed(anchors) - own) ** 2).sum(axis=1))[: kernel.neighbours]
         between = ((embed(anchors[near])[:, None] - embed(anchors[near])[None]) ** 2).sum(axis=2)
         covariance = np.exp(-0.5 * between) + kernel.noise * np.eye(len(near))
         weights = np.linalg.solve(covariance, np.exp(-0.5 * squared[near]))
         predicted = weights @ descriptors[near]
         assert found == pytest.approx(predicted @ query / np.linalg.norm(predicted), abs=1e-4)
-
-
-def test_gradients_agree_with_differences(anchors, monkeypatch):
-    """Within a cell the value moves along its own derivative."""
-    descriptors = describe(anchors)
-    field = LocalField(anchors, descriptors)
-    centre = _centres(_quantise(np.array([[80.3, 0.4, 0.05]]))[0])
-    query = describe(centre + np.array([1.5, 1.0, 0.06]))[0]
-    for axis, step in ((0, 0.1), (1, 0.1), (2, 0.01)):
-        shift = np.zeros(3)
-        shift[axis] = step
-        slope = np.diff(field(query, np.concatenate([centre - shift, centre + shift]))[0])
-        with monkeypatch.context() as context:
-            # cells around the shifted poses themselves: the value there without any gradient
-            context.setattr(
-                "geoloc_ros.index.local_field._quantise",
-                lambda poses: (np.arange(len(poses)), np.zeros_like(poses, dtype=np.float32)),
-            )
-            places = np.concatenate([centre - shift, centre + shift])
-            context.setattr("geoloc_ros.index.local_field._centres", lambda _, at=places: at)
-            wanted = np.diff(LocalField(anchors, descriptors)(query, places)[0])
-        assert slope[0] == pytest.approx(wanted[0], rel=0.03, abs=1e-4)
 
 
 def test_support_ends_where_entries_end(field):
@@ -148,7 +125,10 @@ def test_heading_wraps(field):
     assert np.ptp(similarity) < 0.05
 
 
-def test_the_memory_of_operators_changes_no_value(anchors):
+@pytest.mark.parametrize("capacity", [1, 60, 1 << 15])
+def test_what_was_prepared_before_changes_no_value(anchors, monkeypatch, capacity):
+    """Not even when there is room for one block of ground only, or not for one."""
+    monkeypatch.setattr("geoloc_ros.index.local_field._MOST_PREPARED", capacity)
     rng = np.random.default_rng(9)
     descriptors = describe(anchors)
     used = LocalField(anchors, descriptors)
@@ -159,36 +139,21 @@ def test_the_memory_of_operators_changes_no_value(anchors):
     query = describe(truth[None])[0]
     fresh = LocalField(anchors, descriptors)(query, poses)
     again = used(query, poses)
-    assert np.allclose(fresh[0], again[0], atol=1e-5)
-    assert np.array_equal(fresh[1], again[1])
+    np.testing.assert_allclose(fresh[0], again[0], atol=1e-6)
+    np.testing.assert_array_equal(fresh[1], again[1])
 
 
-def test_colliding_cells_do_not_mix(anchors, monkeypatch):
-    monkeypatch.setattr("geoloc_ros.index.local_field._TABLE_BITS", 2)
-    descriptors = describe(anchors)
-    tiny = LocalField(anchors, descriptors)
-    monkeypatch.undo()
-    large = LocalField(anchors, descriptors)
-    monkeypatch.setattr("geoloc_ros.index.local_field._TABLE_BITS", 2)
-    rng = np.random.default_rng(4)
-    for _ in range(5):
-        truth, poses = around(rng)
-        query = describe(truth[None])[0]
-        found = tiny(query, poses)[0]
-        with monkeypatch.context() as context:
-            context.setattr("geoloc_ros.index.local_field._TABLE_BITS", 15)
-            wanted = large(query, poses)[0]
-        assert np.allclose(found, wanted, atol=1e-5)
-
-
-def test_cells_round_trip():
-    rng = np.random.default_rng(0)
-    poses = rng.uniform(-1.0, 1.0, (1000, 3)) * [5e4, 5e4, 10.0]
-    keys, rest = _quantise(poses)
-    back = _centres(keys) + rest
-    assert np.abs(back[:, :2] - poses[:, :2]).max() < 1e-6 + 1e-4
-    turn = (back[:, 2] - poses[:, 2] + np.pi) % (2 * np.pi) - np.pi
-    assert np.abs(turn).max() < 1e-6
+def test_ground_ahead_is_ready_before_it_is_needed(anchors, monkeypatch):
+    field = LocalField(anchors, describe(anchors))
+    query = describe(anchors[:1])[0]
+    made = []
+    prepare = Neighbourhoods._prepare
+    monkeypatch.setattr(
+        Neighbourhoods, "_prepare", lambda self, rows: made.append(1) or prepare(self, rows)
+    )
+    for x in np.arange(20.0, 220.0, 1.0):
+        field(query, np.array([[x, 0.0, 0.1]]))
+    assert 200 / 24 - 1 <= len(made) <= 2 * 200 / 24 + 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -3,15 +3,16 @@
 """Similarity of an image at any pose, from the descriptors of the index entries around it.
 
 The descriptor a crop at the pose would have is predicted by kriging (Rasmussen and Williams,
-Gaussian Processes for Machine Learning, 2006, equation 2.23) from the K nearest entries and
-brought back to unit length; its product with the image's descriptor is the similarity. Restoring
-the length undoes the shrinking of every average and keeps the peak as high and as narrow as it
-is: on random fields the error is a half to a third of kernel regression of the similarities.
+Gaussian Processes for Machine Learning, 2006, equation 2.23) from K entries and brought back to
+unit length; its product with the image's descriptor is the similarity. Restoring the length undoes
+the shrinking of every average and keeps the peak as high and as narrow as it is: on random fields
+the error is a half to a third of kernel regression of the similarities.
 
-The prediction is linear in the entries' similarities, so each cell of poses keeps an operator
-(value and gradient, (4, K)) that does not depend on the image; a frame then costs one product with
-the descriptors of the entries in play and a few sums per pose. Operators are kept in a
-direct-mapped table, because particles stay near one another and come back.
+With P = (C + noise I)^-1 over neighbours whose descriptors are the rows of D, and covariances c
+of a pose with them, the prediction is D^T P c, so the similarity to a descriptor q is
+c . (P D q) / sqrt(c . (P D D^T P) c). P and P D D^T P depend on the index alone. They are made
+once for the neighbourhood of each entry, a block of ground at a time, so that the ground ahead of
+a vehicle is ready before it is needed; a pose uses the neighbourhood of the nearest entry.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from scipy.spatial import cKDTree
 from geoloc_ros.datatypes import Float32Array, FloatArray, Mask
 from geoloc_ros.index.policy import SamplingPolicy
 
-_CELL_M = 1.0
-_CELL_YAW = 2.0 * math.pi / 90.0
-_TABLE_BITS = 15
-_HASH = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
+IntArray = npt.NDArray[np.int64]
+
+_BLOCK_M = 24.0
+_BLOCK_YAW = 0.5 * math.pi
+_MOST_PREPARED = 1 << 15  # neighbourhoods kept, 1.4 kB each
 _GATHER_SHARE = 0.3  # above this share of entries in play one full product is cheaper
 
 
@@ -46,7 +48,7 @@ class Kernel:
         reach_rad: ... and this near in heading.
     """
 
-    neighbours: int = 8
+    neighbours: int = 12
     sigma_m: float = 4.0
     sigma_rad: float = 0.2
     noise: float = 0.05
@@ -68,6 +70,80 @@ class Kernel:
         )
 
 
+class Neighbourhoods:
+    """The K entries around each entry, and what kriging from them needs; made when asked for.
+
+    Args:
+        places: (E, 4) entries where the kernel is round.
+        blocks: (E,) number of the block of ground each entry lies in.
+        descriptors: (E, D) unit vectors.
+        kernel: neighbours and noise.
+
+    Attributes:
+        ids: (S, K) entries of each prepared neighbourhood, nearest first.
+        offset: (S, K, 4) where they lie from its own entry.
+        inverse: (S, K, K) inverse P of their covariance with noise.
+        length: (S, K, K) P D D^T P, the quadratic form of a prediction's squared length.
+    """
+
+    def __init__(
+        self, places: FloatArray, blocks: IntArray, descriptors: Float32Array, kernel: Kernel
+    ) -> None:
+        self.tree = cKDTree(places)
+        self._places, self._descriptors, self._noise = places, descriptors, kernel.noise
+        self._k = min(kernel.neighbours, len(places))
+        self._block = blocks
+        self._order = np.argsort(blocks, kind="stable")
+        self._edges = np.searchsorted(blocks[self._order], np.arange(blocks.max(initial=0) + 2))
+        self._forget(min(_MOST_PREPARED, len(places)))
+
+    def slots(self, entries: IntArray) -> IntArray:
+        """Rows (N,) at which the neighbourhoods of entries (N,) stand, prepared where missing."""
+        slots = self._slot[entries]
+        if slots.min(initial=0) < 0:
+            self._prepare(np.unique(entries))
+            slots = self._slot[entries]
+        return slots
+
+    def _forget(self, capacity: int) -> None:
+        k = self._k
+        self._slot = np.full(len(self._places), -1, dtype=np.int64)
+        self._count = 0
+        self.ids = np.empty((capacity, k), dtype=np.int64)
+        self.offset = np.empty((capacity, k, 4), dtype=np.float32)
+        self.inverse = np.empty((capacity, k, k), dtype=np.float32)
+        self.length = np.empty((capacity, k, k), dtype=np.float32)
+
+    def _prepare(self, entries: IntArray) -> None:
+        """Prepare the blocks of the entries; forget all others when there are too many."""
+        rows = self._members(np.unique(self._block[entries[self._slot[entries] < 0]]))
+        if self._count + len(rows) > len(self.ids):
+            rows = self._members(np.unique(self._block[entries]))
+            self._forget(max(len(self.ids), len(rows)))
+        for start in range(0, len(rows), 1024):
+            some = rows[start : start + 1024]
+            at = slice(self._count, self._count + len(some))
+            self.ids[at], self.offset[at], self.inverse[at], self.length[at] = self._made(some)
+            self._slot[some] = np.arange(at.start, at.stop)
+            self._count = at.stop
+
+    def _members(self, blocks: IntArray) -> IntArray:
+        return np.concatenate([self._order[self._edges[b] : self._edges[b + 1]] for b in blocks])
+
+    def _made(self, rows: IntArray) -> tuple[IntArray, Float32Array, Float32Array, Float32Array]:
+        ranks = list(range(1, self._k + 1))
+        ids = np.asarray(self.tree.query(self._places[rows], k=ranks)[1], dtype=np.int64)
+        offset = self._places[ids] - self._places[rows][:, None]
+        squared = (offset**2).sum(axis=2)
+        # |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, about the entry itself
+        between = squared[:, :, None] + squared[:, None, :]
+        between -= 2.0 * offset @ np.swapaxes(offset, 1, 2)
+        covariance = np.exp(-0.5 * between) + self._noise * np.eye(self._k)
+        inverse = np.linalg.inv(covariance).astype(np.float32)
+        near = inverse @ self._descriptors[ids]
+        return ids, offset.astype(np.float32), inverse, near @ np.swapaxes(near, 1, 2)
+
+
 class LocalField:
     """Interpolates similarity between index entries.
 
@@ -83,15 +159,13 @@ class LocalField:
         self.kernel = kernel or Kernel()
         self._poses = poses
         self._descriptors = descriptors
-        self._k = min(self.kernel.neighbours, len(poses))
         self._places = self._embed(poses)
-        self._tree = cKDTree(self._places)
+        self._near = Neighbourhoods(self._places, _blocks(poses), descriptors, self.kernel)
+        # Squared, and the turn as a chord, as `_embed` measures them.
+        chord = 2.0 * math.sin(0.5 * self.kernel.reach_rad) / self.kernel.sigma_rad
+        self._reach = (self.kernel.reach_m / self.kernel.sigma_m) ** 2, chord**2
         self._in_play = np.zeros(len(poses), dtype=np.bool_)
         self._values = np.zeros(len(poses), dtype=np.float32)
-        slots = 1 << _TABLE_BITS
-        self._keys = np.full(slots, -1, dtype=np.int64)
-        self._ids = np.zeros((slots, self._k), dtype=np.int32)
-        self._operators = np.zeros((slots, 4, self._k), dtype=np.float32)
 
     def __call__(self, descriptor: Float32Array, poses: FloatArray) -> tuple[Float32Array, Mask]:
         """Similarity and support at poses.
@@ -107,67 +181,33 @@ class LocalField:
         sane = sane_rows(poses)
         if not sane.all():
             poses = np.where(sane[:, None], poses, 0.0)
-        keys, rest = _quantise(poses)
-        ids, operators = self._lookup(keys)
+        places = self._embed(poses)
+        entries = np.asarray(self._near.tree.query(places)[1], dtype=np.int64)
+        slots = self._near.slots(entries)
+        offset = self._near.offset[slots]
+        offset -= (places - self._places[entries]).astype(np.float32)[:, None]
+        offset *= offset
+        across, turned = offset[..., 0] + offset[..., 1], offset[..., 2] + offset[..., 3]
+        supported = sane & ((across < self._reach[0]) & (turned < self._reach[1])).any(axis=1)
+        squared = across + turned
+        # Relative to the nearest one, lest all of them vanish: a factor on c changes nothing.
+        cross = np.exp(0.5 * (squared.min(axis=1, keepdims=True) - squared))
+        similarity = self._predict(descriptor, slots, cross)
+        return np.where(supported, np.clip(similarity, -1.0, 1.0), np.float32(0.0)), supported
+
+    def _predict(
+        self, descriptor: Float32Array, slots: IntArray, cross: Float32Array
+    ) -> Float32Array:
+        """Similarities (N,) of predictions with covariances `cross` (N, K)."""
+        near = self._near
+        own, which = np.unique(slots, return_inverse=True)
+        ids = near.ids[own]
         values = self._similarities(descriptor, ids)[ids]
-        plane = np.matmul(operators, values[:, :, None])[:, :, 0]
-        similarity = plane[:, 0] + (plane[:, 1:] * rest).sum(axis=1)
-        similarity = np.clip(similarity, -1.0, 1.0)
-        supported = sane & self._supported(poses, ids)
-        return np.where(supported, similarity, np.float32(0.0)).astype(np.float32), supported
+        numerator = (_times(near.inverse[own], values)[which] * cross).sum(axis=1)
+        length2 = (_times(near.length[slots], cross) * cross).sum(axis=1)
+        return np.asarray(numerator / np.sqrt(np.maximum(length2, 1e-6)))
 
-    def _lookup(self, keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], Float32Array]:
-        slots = ((keys.astype(np.uint64) * _HASH) >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)
-        ids, operators = self._ids[slots], self._operators[slots]
-        missing = np.flatnonzero(self._keys[slots] != keys)
-        if len(missing):
-            fresh, where, inverse = np.unique(
-                keys[missing], return_index=True, return_inverse=True
-            )
-            new_ids, new_operators = self._fit(_centres(fresh))
-            ids[missing], operators[missing] = new_ids[inverse], new_operators[inverse]
-            new_slots = slots[missing][where]
-            # two cells may want one slot; the last one gets it in all three arrays alike
-            self._keys[new_slots] = fresh
-            self._ids[new_slots] = new_ids
-            self._operators[new_slots] = new_operators
-        return ids, operators
-
-    def _fit(self, centres: FloatArray) -> tuple[npt.NDArray[np.int32], Float32Array]:
-        """Neighbours and operators of cell centres.
-
-        With weights w = (C + noise I)^-1 c, c_i = exp(-r_i^2 / 2), the prediction is D^T w; rows 1
-        to 3 hold the derivative of w / |D^T w| by x, y and yaw.
-        """
-        kernel = self.kernel
-        distance, ids = self._nearest(centres)
-        places = self._places[ids]
-        # exp(-|a - b|^2 / 2) = exp(a.b - |a|^2 / 2 - |b|^2 / 2), about the first neighbour
-        places = places - places[:, :1]
-        half = 0.5 * np.einsum("nkd,nkd->nk", places, places)
-        exponent = places @ np.swapaxes(places, 1, 2) - half[:, :, None] - half[:, None, :]
-        covariance = np.exp(exponent)
-        diagonal = np.arange(self._k)
-        covariance[:, diagonal, diagonal] += kernel.noise
-        offset = self._poses[ids] - centres[:, None, :]
-        offset[..., 2] = np.sin(offset[..., 2])
-        scale = np.array([kernel.sigma_m, kernel.sigma_m, kernel.sigma_rad])
-        cross = np.exp(-0.5 * (distance**2 - distance[:, :1] ** 2))[..., None]
-        rows = np.concatenate([cross, cross * offset / scale**2], axis=2)
-        weights = np.swapaxes(np.linalg.solve(covariance, rows), 1, 2).astype(np.float32)
-        predicted = weights @ self._descriptors[ids]
-        squared_length = np.maximum((predicted[:, :1] ** 2).sum(axis=2, keepdims=True), 1e-6)
-        slope = (predicted[:, 1:] * predicted[:, :1]).sum(axis=2, keepdims=True) / squared_length
-        weights[:, 1:] -= slope * weights[:, :1]
-        return ids.astype(np.int32), weights / np.sqrt(squared_length)
-
-    def _nearest(self, centres: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """Distances and ids (N, K) of the nearest entries, nearest first."""
-        ranks = list(range(1, self._k + 1))
-        distance, ids = self._tree.query(self._embed(centres), k=ranks)
-        return np.asarray(distance), np.asarray(ids, dtype=np.int64)
-
-    def _similarities(self, descriptor: Float32Array, ids: npt.NDArray[np.int32]) -> Float32Array:
+    def _similarities(self, descriptor: Float32Array, ids: IntArray) -> Float32Array:
         """(E,) similarities, valid at least at `ids`."""
         self._in_play[ids] = True
         used = np.flatnonzero(self._in_play)
@@ -177,14 +217,6 @@ class LocalField:
         else:
             self._values[used] = self._descriptors[used] @ descriptor
         return self._values
-
-    def _supported(self, poses: FloatArray, ids: npt.NDArray[np.int32]) -> Mask:
-        near = self._poses[ids[:, :4]]
-        dx, dy = near[..., 0] - poses[:, None, 0], near[..., 1] - poses[:, None, 1]
-        turn = np.cos(near[..., 2] - poses[:, None, 2])
-        kernel = self.kernel
-        close = (dx * dx + dy * dy < kernel.reach_m**2) & (turn > math.cos(kernel.reach_rad))
-        return np.asarray(close.any(axis=1))
 
     def _embed(self, poses: FloatArray) -> FloatArray:
         """Poses in a Euclidean space where the kernel is round: heading on a circle."""
@@ -202,16 +234,13 @@ def sane_rows(values: FloatArray) -> Mask:
     return np.asarray((np.abs(values) < 1e6).all(axis=1), dtype=np.bool_)
 
 
-def _quantise(poses: FloatArray) -> tuple[npt.NDArray[np.int64], Float32Array]:
-    """Cell keys (N,) and offsets (N, 3) from the cell's centre."""
-    scaled = poses / (_CELL_M, _CELL_M, _CELL_YAW)
-    cells = np.floor(scaled)
-    rest = (scaled - cells - 0.5) * (_CELL_M, _CELL_M, _CELL_YAW)
-    whole = cells.astype(np.int64)
-    keys = ((whole[:, 0] + (1 << 24)) << 32) | ((whole[:, 1] + (1 << 24)) << 7) | whole[:, 2] % 90
-    return keys, rest.astype(np.float32)
+def _times(matrices: Float32Array, vectors: Float32Array) -> Float32Array:
+    """(N, K, K) by (N, K) -> (N, K)."""
+    return np.asarray(np.matmul(matrices, vectors[:, :, None])[:, :, 0])
 
 
-def _centres(keys: npt.NDArray[np.int64]) -> FloatArray:
-    x, y, yaw = (keys >> 32) - (1 << 24), ((keys >> 7) & ((1 << 25) - 1)) - (1 << 24), keys & 127
-    return (np.stack([x, y, yaw], axis=1) + 0.5) * (_CELL_M, _CELL_M, _CELL_YAW)
+def _blocks(poses: FloatArray) -> IntArray:
+    """Number (E,) of the block of ground and heading each pose lies in."""
+    turn = (poses[:, 2:] + 0.5 * _BLOCK_YAW) % (2.0 * math.pi) / _BLOCK_YAW
+    cells = np.floor(np.concatenate([poses[:, :2] / _BLOCK_M, turn], axis=1)).astype(np.int64)
+    return np.asarray(np.unique(cells, axis=0, return_inverse=True)[1]).reshape(-1)
