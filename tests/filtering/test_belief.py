@@ -185,3 +185,31 @@ def test_unusable_priors_are_ignored(bad):
     belief.apply_prior(GeoPrior(0, np.zeros(3), np.diag([bad, 1.0, 1.0]), 0.9, "vlm"))
     belief.update(everywhere(0.5), one_candidate())
     assert np.all(np.isfinite(belief.estimate(0).pose))
+
+
+def test_outside_the_index_it_dead_reckons_and_knows_itself_again_on_return():
+    belief = Belief(FilterConfig(), CARD, 0, entries=2000)
+    heard, sigma = {}, {}
+    for x in range(260):
+        place = np.array([10.0 + x, 20.0, 0.0])
+        outside = 80 <= x < 180
+        found = peaked(place)
+
+        def similarity_at(poses, found=found, outside=outside):
+            similarity, _ = found(poses)
+            return similarity, np.full(len(poses), not outside)
+
+        if x:
+            belief.predict(step(x))
+        here = Candidates(np.array([7]), place[None], np.array([0.62], dtype=np.float32))
+        wanted = belief.wants_candidates() and not outside
+        belief.update(similarity_at, here if wanted else None)
+        estimate = belief.estimate(x)
+        heard[x], sigma[x] = estimate, np.sqrt(np.linalg.eigvalsh(estimate.cov_xy_yaw)[-1])
+    assert heard[79].status is Status.LOCALISED
+    for x in range(82, 180):
+        assert heard[x].status is Status.DEGRADED
+        assert Reason.OUTSIDE_INDEX in heard[x].reasons
+    assert sigma[179] > 2.0 * sigma[79]
+    assert np.hypot(*(heard[179].pose[:2] - (189.0, 20.0))) < 3.0 * sigma[179]
+    assert heard[190].status is Status.LOCALISED

@@ -335,18 +335,21 @@ class Belief:
         similarity = np.asarray(found, dtype=np.float64)
         temper = np.where(modes.born, 1.0, min(1.0, moved_m / config.decorrelation_m))
         ratio = self._model.log_ratio(similarity, supported)
+        # A place once confirmed that has left the index explains any image as well as the null.
+        ratio = np.where(supported | ~modes.confirmed[modes.owner], ratio, 0.0)
         image = modes.weigh(temper[modes.owner] * ratio)
         image = evidence.unblock(modes, image, moved_m, config.outlier_share)
         image = np.minimum(image, temper * min(self._model.best, MAX_IMAGE_EVIDENCE))
         seen = np.where(supported, similarity, self._calibration.background)
         seen = np.where(np.isfinite(seen), seen, self._calibration.background)
         level = modes.mean_of(seen)
-        driven = self.distance_m - self._seen_at_m
+        inside = modes.mean_of(supported.astype(np.float64))
+        driven = (self.distance_m - self._seen_at_m) * ((inside >= 0.5) | ~modes.confirmed)
         evidence.record(modes, image, self._model.normalised(level), driven, config)
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])
         self._contradicted = bool(modes.low_m[lead] > 1.0)
-        self._supported = float(modes.mean_of(supported.astype(np.float64))[lead])
+        self._supported = float(inside[lead])
 
     def _normalise(self) -> None:
         total = float(np.logaddexp.reduce(np.append(self._modes.log_mass, self._log_null)))

@@ -45,7 +45,11 @@ def unblock(
 
 
 def record(
-    modes: Modes, log_ratio: FloatArray, level: FloatArray, driven_m: float, config: FilterConfig
+    modes: Modes,
+    log_ratio: FloatArray,
+    level: FloatArray,
+    driven_m: float | FloatArray,
+    config: FilterConfig,
 ) -> None:
     """Book one image for every mode.
 
@@ -57,7 +61,7 @@ def record(
         modes: brought up to date.
         log_ratio: (M,) evidence of the image.
         level: (M,) normalised similarity, wrong places 0, right ones 1.
-        driven_m: driving since the last image, seen or not.
+        driven_m: driving since the last image, seen or not; (M,) if it counts for some only.
         config: thresholds.
     """
     old = ~modes.born
@@ -68,7 +72,7 @@ def record(
     against = np.where(against > 0.0, against, RECOVERY_RATE * against)
     low = np.clip(modes.low_m + driven_m * against, 0.0, config.lost_after_m)
     modes.low_m = np.where(old, low, 0.0)
-    gained = np.where(level >= SUPPORT_SIMILARITY, min(driven_m, config.decorrelation_m), 0.0)
+    gained = np.where(level >= SUPPORT_SIMILARITY, np.minimum(driven_m, config.decorrelation_m), 0.0)
     modes.support_m = np.where(old, modes.support_m + gained, 0.0)
     share = np.where(old, -np.expm1(-driven_m / LEVEL_OVER_M), 1.0)
     modes.level = modes.level + share * (np.clip(level, -0.5, 1.5) - modes.level)
