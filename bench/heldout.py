@@ -230,7 +230,8 @@ class Bench:
         retrieval = tables.read_retrieval(here / "grid")
         if retrieval is None:
             return {}
-        margin = 60.0  # a crop of a heading hypothesis reaches 50 m ahead
+        crop = self.package.reference  # of any heading, it shall lie inside the square
+        margin = crop.offset_forward_m + 0.5 * crop.extent_m
         poses, known = interpolate_truth(truth, retrieval.stamp_ns)
         x, y = poses[:, 0] - west, poses[:, 1] - south
         inside = known & (np.minimum(x, y) > margin) & (np.maximum(x, y) < GRID_SIDE_M - margin)

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from geoloc_ros.errors import TrainingError  # noqa: E402
-from geoloc_ros.training.losses import Memory, info_nce, masked_cross_entropy  # noqa: E402
+from geoloc_ros.training.losses import info_nce, masked_cross_entropy  # noqa: E402
 
 
 def test_without_mask_it_is_torch_cross_entropy() -> None:
@@ -36,19 +36,6 @@ def test_masked_pairs_get_no_gradient() -> None:
     info_nce(query, reference, torch.tensor(20.0), ignore).backward()
     assert float(reference.grad[5].abs().max()) == 0.0
     assert float(reference.grad[4].abs().max()) > 0.0
-
-
-def test_remembered_negatives_cost_unless_they_are_ignored() -> None:
-    torch.manual_seed(0)
-    query = torch.nn.functional.normalize(torch.randn(4, 8), dim=1)
-    none = torch.zeros(4, 4, dtype=torch.bool)
-    scale = torch.tensor(14.0)
-    plain = info_nce(query, query, scale, none)
-    alike, ignored = query[:2].flip(0), torch.zeros(4, 2, dtype=torch.bool)
-    with_memory = info_nce(query, query, scale, none, memory=Memory(alike, alike, ignored))
-    without = info_nce(query, query, scale, none, memory=Memory(alike, alike, ~ignored))
-    assert with_memory > plain + 0.1
-    assert without == pytest.approx(float(plain))
 
 
 def test_perfect_pairs_cost_less_than_shuffled_ones() -> None:

@@ -28,7 +28,7 @@ examples:
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
 TOWNS = {"perspective": 64, "ground_plane": 16}
-EPOCHS = {"perspective": 12, "ground_plane": 14}
+EPOCHS = {"perspective": 10, "ground_plane": 14}
 WIDE_FROM = {"perspective": 3, "ground_plane": 6}
 BATCH = {"perspective": 96, "ground_plane": 96}
 

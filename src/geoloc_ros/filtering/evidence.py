@@ -12,7 +12,7 @@ from geoloc_ros.filtering.particles import Modes
 
 LOW_SIMILARITY = 0.35
 SUPPORT_SIMILARITY = 0.5
-MAX_EVIDENCE = 12.0
+MAX_EVIDENCE = 60.0
 LEVEL_OVER_M = 15.0
 RECOVERY_RATE = 1.5
 BLOCKED_OVER_M = 20.0
@@ -72,7 +72,8 @@ def record(
     against = np.where(against > 0.0, against, RECOVERY_RATE * against)
     low = np.clip(modes.low_m + driven_m * against, 0.0, config.lost_after_m)
     modes.low_m = np.where(old, low, 0.0)
-    gained = np.where(level >= SUPPORT_SIMILARITY, np.minimum(driven_m, config.decorrelation_m), 0.0)
+    along = np.minimum(driven_m, config.decorrelation_m)
+    gained = np.where(level >= SUPPORT_SIMILARITY, along, 0.0)
     modes.support_m = np.where(old, modes.support_m + gained, 0.0)
     share = np.where(old, -np.expm1(-driven_m / LEVEL_OVER_M), 1.0)
     modes.level = modes.level + share * (np.clip(level, -0.5, 1.5) - modes.level)

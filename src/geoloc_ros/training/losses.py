@@ -4,29 +4,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import Tensor  # noqa: TID253
 
 from geoloc_ros.errors import TrainingError
 
 MAX_SCALE = 100.0
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Descriptors of recent batches, further negatives at no cost (Wang et al., CVPR 2020).
-
-    Attributes:
-        query: (K, D) unit vectors.
-        reference: (K, D) unit vectors.
-        ignore: (N, K) bool, True where a remembered place is too near one of the batch to call.
-    """
-
-    query: Tensor
-    reference: Tensor
-    ignore: Tensor
 
 
 def masked_cross_entropy(logits: Tensor, ignore: Tensor, smoothing: float) -> Tensor:
@@ -66,7 +49,6 @@ def info_nce(
     scale: Tensor,
     ignore: Tensor,
     smoothing: float = 0.1,
-    memory: Memory | None = None,
 ) -> Tensor:
     """Symmetric InfoNCE over a batch.
 
@@ -77,20 +59,12 @@ def info_nce(
         scale: inverse temperature, scalar; capped at `MAX_SCALE`.
         ignore: (N, M) bool pairs that are neither right nor wrong (too near to call).
         smoothing: label smoothing.
-        memory: more negatives for both directions, which take no gradient.
 
     Returns:
         Scalar: mean of query -> reference and reference -> query cross entropy.
     """
-    count, scale = len(query), scale.clamp(max=MAX_SCALE)
-    q, r = query.float(), reference.float()
-    forth, back = q @ r.T, r[:count] @ q.T
-    skip_forth, skip_back = ignore, ignore[:, :count].T
-    if memory is not None:
-        forth = torch.cat([forth, q @ memory.reference.T], dim=1)
-        back = torch.cat([back, r[:count] @ memory.query.T], dim=1)
-        skip_forth = torch.cat([skip_forth, memory.ignore], dim=1)
-        skip_back = torch.cat([skip_back, memory.ignore], dim=1)
-    forward = masked_cross_entropy(scale * forth, skip_forth, smoothing)
-    backward = masked_cross_entropy(scale * back, skip_back, smoothing)
+    logits = scale.clamp(max=MAX_SCALE) * query.float() @ reference.float().T
+    count = len(query)
+    forward = masked_cross_entropy(logits, ignore, smoothing)
+    backward = masked_cross_entropy(logits[:, :count].T, ignore[:, :count].T, smoothing)
     return 0.5 * (forward + backward)

@@ -24,7 +24,6 @@ from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose, wrap_angle
 from geoloc_ros.training import augment
 from geoloc_ros.training.data import Batch, Shard
-from geoloc_ros.training.losses import Memory
 from geoloc_ros.training.raster import Ortho, cut
 from geoloc_ros.training.sampling import too_near
 from geoloc_ros.training.train import TrainConfig
@@ -234,9 +233,6 @@ class OverheadSource:
 
     def learned(self, plan: list[ClusterPlan], query: Tensor, reference: Tensor) -> None:
         """Nothing is mined: every pair is new."""
-
-    def memory(self, plan: list[ClusterPlan]) -> Memory | None:
-        """None is kept."""
 
     def state(self) -> dict[str, Tensor]:
         """Nothing to keep."""

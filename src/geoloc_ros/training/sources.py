@@ -11,18 +11,15 @@ from torch import Tensor  # noqa: TID253
 
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.data import Batch, PerspectiveData
-from geoloc_ros.training.losses import Memory
 from geoloc_ros.training.sampling import (
     clustered_batches,
     geographic_neighbours,
     similarity_neighbours,
-    too_near,
 )
 from geoloc_ros.training.train import TrainConfig
 
 IntArray = npt.NDArray[np.int64]
 NEIGHBOURS = 32
-REMEMBERED = 4096
 
 
 class PerspectiveSource:
@@ -35,16 +32,14 @@ class PerspectiveSource:
         self.data = data
         self._query = np.zeros((len(data), dim), np.float32)
         self._reference = np.zeros((len(data), dim), np.float32)
-        self._recent = np.zeros(0, np.int64)
-        self._wide = self._settled = False
+        self._wide = False
         self._near = geographic_neighbours(data.poses, data.towns, NEIGHBOURS)
 
     def epoch(self, number: int, config: TrainConfig, rng: np.random.Generator) -> list[IntArray]:
         """Sample numbers of each batch of one epoch."""
         self._wide = number >= config.wide_from
-        self._settled = number >= config.geographic_epochs
         neighbours = self._near
-        if self._settled and self._query.any():
+        if number >= config.geographic_epochs and self._query.any():
             alike = similarity_neighbours(
                 self._query, self._reference, self.data.poses, self.data.towns, NEIGHBOURS
             )
@@ -63,28 +58,11 @@ class PerspectiveSource:
         self._query[plan] = query.float().numpy()
         self._reference[plan] = reference[: len(plan)].float().numpy()
 
-        # At most a quarter of the samples: older descriptors have drifted away.
-        kept = min(REMEMBERED, len(self.data) // 4)
-        self._recent = np.concatenate([self._recent, plan])[-kept:]
-
-    def memory(self, plan: IntArray) -> Memory | None:
-        """The last descriptors of other places, once they drift slowly."""
-        if not self._settled or not len(self._recent):
-            return None
-        poses, towns, rows = self.data.poses, self.data.towns, self._recent
-        ignore = too_near(poses[plan], poses[rows], towns[plan], towns[rows])
-        return Memory(
-            torch.from_numpy(self._query[rows]),
-            torch.from_numpy(self._reference[rows]),
-            torch.from_numpy(ignore | (plan[:, None] == rows)),
-        )
-
     def state(self) -> dict[str, Tensor]:
         """The remembered descriptors."""
         return {
             "query": torch.from_numpy(self._query),
             "reference": torch.from_numpy(self._reference),
-            "recent": torch.from_numpy(self._recent),
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -99,4 +77,3 @@ class PerspectiveSource:
                 f"{len(self._query)}; train without --resume or with the same towns"
             )
         self._query, self._reference = state["query"].numpy(), state["reference"].numpy()
-        self._recent = state["recent"].numpy()

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import normalise
 from geoloc_ros.training.data import Batch
-from geoloc_ros.training.losses import Memory, info_nce
+from geoloc_ros.training.losses import info_nce
 from geoloc_ros.training.nets import MEAN, STD, EncoderPair
 
 LOG = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ class TrainConfig:
     Attributes:
         kind: perspective or ground_plane.
         epochs: passes over the data.
-        geographic_epochs: of these, how many use geographic neighbours, before similar places
-            and remembered negatives.
+        geographic_epochs: of these, how many use geographic neighbours before similarity.
         wide_from: from this epoch on positives lie as far off as index anchors do.
         batch: pairs per step.
         cluster: neighbours that go into a batch together.
@@ -83,10 +82,6 @@ class Source(Protocol):
 
     def learned(self, plan: Any, query: Tensor, reference: Tensor) -> None:  # noqa: ANN401
         """Told the descriptors of a batch, for mining."""
-        ...
-
-    def memory(self, plan: Any) -> Memory | None:  # noqa: ANN401
-        """Further negatives for a batch, if there are any yet."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -295,8 +290,7 @@ class Trainer:
         # Cut at the descriptors, so that the two networks can be run backward side by side.
         q, r = query.detach().requires_grad_(), reference.detach().requires_grad_()
         ignore = torch.from_numpy(batch.ignore)
-        scale, memory = pair.log_scale.exp(), self.source.memory(plan)
-        loss = info_nce(q, r, scale, ignore, self.config.smoothing, memory)
+        loss = info_nce(q, r, pair.log_scale.exp(), ignore, self.config.smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._both(lambda: query.backward(q.grad), lambda: reference.backward(r.grad))
