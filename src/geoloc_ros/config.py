@@ -127,10 +127,10 @@ class FilterConfig(_Checked):
         0.1, "how often per km the vehicle is carried away or odometry fails", ge=1e-6, le=100.0
     )
     confirm_evidence: float = param(
-        8.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
+        40.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
     )
     confirm_m: float = param(
-        25.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
+        20.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
     )
     localised_share: float = param(
         0.99, "share of the belief a place needs to become LOCALISED", ge=0.5, le=0.9999

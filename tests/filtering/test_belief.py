@@ -213,3 +213,26 @@ def test_outside_the_index_it_dead_reckons_and_knows_itself_again_on_return():
     assert sigma[179] > 2.0 * sigma[79]
     assert np.hypot(*(heard[179].pose[:2] - (189.0, 20.0))) < 3.0 * sigma[179]
     assert heard[190].status is Status.LOCALISED
+
+
+def test_a_slip_beside_a_known_place_needs_less_evidence():
+    config = FilterConfig()
+    belief = Belief(config, CARD, 0, entries=2000)
+    for x in range(60):
+        place = np.array([10.0 + x, 20.0, 0.0])
+        if x:
+            belief.predict(step(x))
+        here = Candidates(np.array([7]), place[None], np.array([0.62], dtype=np.float32))
+        belief.update(peaked(place), here if belief.wants_candidates() else None)
+        estimate = belief.estimate(x)
+    assert estimate.status is Status.LOCALISED
+    while not belief.wants_candidates():
+        place[0] += 1.0
+        belief.predict(step(60))
+        if not belief.wants_candidates():
+            belief.update(peaked(place))
+    beside = place + np.array([20.0, 0.0, 0.0])
+    belief.update(peaked(place), Candidates(np.array([8]), beside[None], np.array([0.6], "f4")))
+    where = np.round(belief._modes.means()[:, 0] - place[0], -1)
+    need = dict(zip(where.tolist(), belief._modes.required.tolist(), strict=True))
+    assert need == {0.0: config.confirm_evidence, 20.0: 0.2 * config.confirm_evidence}

@@ -57,7 +57,7 @@ def test_log_ratio_bounds_and_unsupported():
 def test_weigh_is_bayes_within_each_mode():
     rng = np.random.default_rng(4)
     modes = Modes()
-    modes.append(rng.standard_normal((2, 50, 3)), np.log([0.3, 0.2]))
+    modes.append(rng.standard_normal((2, 50, 3)), np.log([0.3, 0.2]), np.zeros(2))
     likelihood = rng.uniform(0.1, 2.0, 100)
     evidence = modes.weigh(np.log(likelihood))
     np.testing.assert_allclose(
@@ -73,6 +73,7 @@ def test_resampling_keeps_each_mode_in_its_place():
     modes.append(
         rng.standard_normal((3, 60, 3)) * 0.5 + [[[0, 0, 0]], [[99, 0, 1]], [[0, 99, 2]]],
         np.log([0.5, 0.3, 0.1]),
+        np.zeros(3),
     )
     modes.weigh(-3.0 * modes.poses[:, 0] ** 2 * (modes.owner == 0))
     before, mass = modes.means(), modes.log_mass.copy()
@@ -90,7 +91,7 @@ def test_systematic_resampling_is_unbiased():
     hits = np.zeros(4)
     for _ in range(400):
         modes = Modes()
-        modes.append(np.arange(4.0)[None, :, None] * [100.0, 0.0, 0.0], np.zeros(1))
+        modes.append(np.arange(4.0)[None, :, None] * [100.0, 0.0, 0.0], np.zeros(1), np.zeros(1))
         modes.weigh(np.log(weights))
         modes.resample(np.array([50]), rng)
         hits += np.bincount(np.round(modes.poses[:, 0] / 100.0).astype(int), minlength=4)

@@ -43,6 +43,7 @@ AREA_PER_ENTRY_M2 = 6.0
 PRUNE_LOG_MASS = -14.0
 LOCAL_REACH_M = 30.0
 LOCAL_LOG_MASS = float(np.log(0.01 / 50.0))
+LOCAL_EVIDENCE = 0.2
 SAME_PLACE_M = 12.0
 SAME_PLACE_RAD = np.deg2rad(30.0)
 MERGE_M = 3.0
@@ -213,6 +214,7 @@ class Belief:
             second_share=float(others.max()) if len(others) else 0.0,
             sigma_m=estimate.largest_sigma_m(cov),
             evidence=float(modes.evidence[same].max()),
+            required=float(modes.required[lead]),
             support_m=float(modes.support_m[same].max()),
             low_m=float(modes.low_m[lead]),
             level=float(modes.level[lead]),
@@ -289,34 +291,35 @@ class Belief:
         means = modes.means() if len(modes) else np.zeros((0, 3))
         similarity = np.asarray(candidates.similarity, dtype=np.float64)
         chosen = proposal.pick(candidates.poses, similarity, means)
-        log_mass = self._birth_log_mass(candidates.poses[chosen], means)
+        poses = np.asarray(candidates.poses, dtype=np.float64)[chosen]
+        slips = self._slips(poses, means)
+        log_mass = self._birth_log_mass(poses, slips)
         seen = self._model.log_ratio(similarity[chosen], np.ones(len(chosen), dtype=bool))
-        chosen, log_mass = (
-            chosen[log_mass + seen > PRUNE_LOG_MASS],
-            log_mass[log_mass + seen > PRUNE_LOG_MASS],
-        )
-        if not len(chosen):
+        likely = np.flatnonzero(log_mass + seen > PRUNE_LOG_MASS)
+        if not len(likely):
             return
+        known = len(modes) > 0 and bool(modes.confirmed[np.argmax(modes.log_mass)])
+        required = config.confirm_evidence * np.where(slips & known, LOCAL_EVIDENCE, 1.0)
         slots = (config.particles - config.lead_particles) // config.mode_particles
-        self._keep_best(max(slots - min(len(chosen), BIRTHS), 1))
-        free = max(slots - len(modes), 1)
-        chosen, log_mass = chosen[:free], log_mass[:free]
-        seeds = np.asarray(candidates.poses, dtype=np.float64)[chosen]
-        modes.append(proposal.scatter(seeds, config.mode_particles, self._rng), log_mass)
+        self._keep_best(max(slots - min(len(likely), BIRTHS), 1))
+        born = likely[: max(slots - len(modes), 1)]
+        particles = proposal.scatter(poses[born], config.mode_particles, self._rng)
+        modes.append(particles, log_mass[born], required[born])
 
-    def _birth_log_mass(self, poses: FloatArray, means: FloatArray) -> FloatArray:
+    def _slips(self, poses: FloatArray, means: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which poses (N, 3) lie so near the leading mode that it may have slipped there."""
+        if not len(means):
+            return np.zeros(len(poses), dtype=bool)
+        lead = means[np.argmax(self._modes.log_mass)]
+        return proposal.near(poses, lead[None], LOCAL_REACH_M, 2.0 * SAME_PLACE_RAD)[:, 0]
+
+    def _birth_log_mass(self, poses: FloatArray, slips: npt.NDArray[np.bool_]) -> FloatArray:
         """Prior mass of a place: its share of the null, or a small slip of the leading mode."""
         log_mass = np.full(len(poses), self._log_null - self._log_places)
         for prior in self._priors:
             log_mass += prior.log_factor(poses, self._pose, self.distance_m, self._area_m2)
-        if len(means):
-            lead = int(np.argmax(self._modes.log_mass))
-            slip = self._modes.log_mass[lead] + LOCAL_LOG_MASS
-            local = proposal.near(
-                poses, means[lead : lead + 1], LOCAL_REACH_M, 2.0 * SAME_PLACE_RAD
-            )[:, 0]
-            log_mass = np.where(local, np.maximum(log_mass, slip), log_mass)
-        return log_mass
+        slip = np.max(self._modes.log_mass, initial=-np.inf) + LOCAL_LOG_MASS
+        return np.where(slips, np.maximum(log_mass, slip), log_mass)
 
     def _born_of_prior(self, moved: MovedPrior) -> None:
         """A prior that names a place opens a hypothesis there (an initial pose does)."""
@@ -327,7 +330,8 @@ class Belief:
         share = moved.weight * min(moved.prior.share, 0.95)
         self._modes.log_mass += np.log1p(-share)
         self._log_null += float(np.log1p(-share))
-        self._modes.append(poses[None], np.array([np.log(share)]))
+        required = np.array([LOCAL_EVIDENCE * self._config.confirm_evidence])
+        self._modes.append(poses[None], np.array([np.log(share)]), required)
 
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:
         modes, config = self._modes, self._config
@@ -344,7 +348,7 @@ class Belief:
         seen = np.where(np.isfinite(seen), seen, self._calibration.background)
         level = modes.mean_of(seen)
         inside = modes.mean_of(supported.astype(np.float64))
-        driven = (self.distance_m - self._seen_at_m) * ((inside >= 0.5) | ~modes.confirmed)
+        driven = np.where((inside >= 0.5) | ~modes.confirmed, self.distance_m - self._seen_at_m, 0)
         evidence.record(modes, image, self._model.normalised(level), driven, config)
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])

@@ -12,7 +12,6 @@ from geoloc_ros.filtering.particles import Modes
 
 LOW_SIMILARITY = 0.35
 SUPPORT_SIMILARITY = 0.5
-MAX_EVIDENCE = 60.0
 LEVEL_OVER_M = 15.0
 RECOVERY_RATE = 1.5
 BLOCKED_OVER_M = 20.0
@@ -66,7 +65,8 @@ def record(
     """
     old = ~modes.born
     modes.log_mass = modes.log_mass + log_ratio
-    grown = np.clip(modes.evidence + log_ratio, 0.0, MAX_EVIDENCE)
+    most = 2.0 * config.confirm_evidence
+    grown = np.clip(modes.evidence + log_ratio, 0.0, most)
     modes.evidence = np.where(old, grown, 0.0)
     against = (LOW_SIMILARITY - level) / LOW_SIMILARITY
     against = np.where(against > 0.0, against, RECOVERY_RATE * against)

@@ -27,6 +27,7 @@ PER_MODE = (
     "counts",
     "log_mass",
     "evidence",
+    "required",
     "support_m",
     "low_m",
     "level",
@@ -45,6 +46,7 @@ class Modes:
         counts: (M,) particles per mode.
         log_mass: (M,) log posterior of each mode; together with the null they sum to one.
         evidence: (M,) log-likelihood ratio collected after birth, bounded.
+        required: (M,) evidence each mode needs before it is believed.
         support_m: (M,) driving during which the mode was supported by images.
         low_m: (M,) driving for which images have contradicted the mode, a bounded cumulative sum.
         level: (M,) running mean of the normalised similarity (wrong places 0, right ones 1).
@@ -59,6 +61,7 @@ class Modes:
         self.counts: IntArray = np.zeros(0, dtype=np.int64)
         self.log_mass = np.zeros(0)
         self.evidence = np.zeros(0)
+        self.required = np.zeros(0)
         self.support_m = np.zeros(0)
         self.low_m = np.zeros(0)
         self.level = np.zeros(0)
@@ -75,12 +78,13 @@ class Modes:
         self.owner: IntArray = np.repeat(np.arange(len(self.counts)), self.counts)
         self.starts: IntArray = np.cumsum(self.counts) - self.counts
 
-    def append(self, poses: FloatArray, log_mass: FloatArray) -> None:
+    def append(self, poses: FloatArray, log_mass: FloatArray, required: FloatArray) -> None:
         """Add modes.
 
         Args:
             poses: (B, P, 3) P particles for each of B modes.
             log_mass: (B,).
+            required: (B,) evidence each needs.
         """
         born, each = poses.shape[:2]
         self.poses = np.concatenate([self.poses, poses.reshape(-1, 3)])
@@ -88,6 +92,7 @@ class Modes:
         self.counts = np.concatenate([self.counts, np.full(born, each, dtype=np.int64)])
         self.log_mass = np.concatenate([self.log_mass, log_mass])
         self.evidence = np.concatenate([self.evidence, np.zeros(born)])
+        self.required = np.concatenate([self.required, required])
         self.support_m = np.concatenate([self.support_m, np.zeros(born)])
         self.low_m = np.concatenate([self.low_m, np.zeros(born)])
         self.level = np.concatenate([self.level, np.zeros(born)])

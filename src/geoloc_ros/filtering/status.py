@@ -28,6 +28,7 @@ class Facts:
         second_share: posterior of the next one.
         sigma_m: largest position sigma of the dominant mode.
         evidence: its log-likelihood ratio against anywhere else, collected after birth.
+        required: how much of it the mode needs.
         support_m: driving during which images supported it.
         low_m: driving for which images have contradicted it.
         level: running mean of the normalised similarity (wrong places 0, right ones 1).
@@ -41,6 +42,7 @@ class Facts:
     second_share: float
     sigma_m: float
     evidence: float
+    required: float
     support_m: float
     low_m: float
     level: float
@@ -89,7 +91,7 @@ def passes(facts: Facts, config: FilterConfig) -> bool:
     """Whether the dominant mode has proved to be a place, on evidence gathered after its birth."""
     return (
         facts.share >= config.localised_share
-        and facts.evidence >= config.confirm_evidence
+        and facts.evidence >= facts.required
         and facts.support_m >= config.confirm_m
         and facts.level >= CONFIRM_LEVEL
     )
