@@ -218,6 +218,7 @@ class Belief:
             support_m=float(modes.support_m[same].max()),
             low_m=float(modes.low_m[lead]),
             level=float(modes.level[lead]),
+            usual_level=self._model.usual_level,
             supported=self._supported,
             odometry=self._odometry,
             confirmed=bool(np.any(modes.confirmed[same])),

@@ -21,6 +21,10 @@ class MeasurementModel:
     expected ratio 1. The pivot, where an image says nothing, is kept between the two levels
     whatever was fitted.
 
+    Attributes:
+        best: log-likelihood ratio of an image a deviation better than right ones are on average.
+        usual_level: normalised similarity that right places stay above on average.
+
     Args:
         calibration: levels and temperature of the encoder.
         outlier_share: share of images that look like no place (occluded, dazzled).
@@ -33,6 +37,8 @@ class MeasurementModel:
         pivot = calibration.background_sigma**2 / (2.0 * self._temperature)
         self._pivot = self._background + float(np.clip(pivot, 0.3 * self._gap, 0.6 * self._gap))
         self._outlier = outlier_share
+        # One deviation of a right image below the mean of right images.
+        self.usual_level = float(np.clip(1.0 - calibration.matched_sigma / self._gap, 0.5, 0.9))
         self.best = (
             calibration.matched + calibration.matched_sigma - self._pivot
         ) / self._temperature

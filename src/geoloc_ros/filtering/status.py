@@ -14,7 +14,6 @@ RETURN_SHARE = 0.9
 HOLD_SHARE = 0.5
 TWO_MODES_SHARE = 0.15
 RECOVERED_M = 2.0
-CONFIRM_LEVEL = 0.65
 TRACKING = (Status.LOCALISED, Status.DEGRADED)
 
 
@@ -32,6 +31,7 @@ class Facts:
         support_m: driving during which images supported it.
         low_m: driving for which images have contradicted it.
         level: running mean of the normalised similarity (wrong places 0, right ones 1).
+        usual_level: what right places rarely stay below.
         supported: share of its particles inside the index.
         confirmed: whether the mode has ever passed the tests of a place.
         odometry: what is wrong with the odometry lately.
@@ -46,6 +46,7 @@ class Facts:
     support_m: float
     low_m: float
     level: float
+    usual_level: float
     supported: float
     confirmed: bool = False
     odometry: tuple[Reason, ...] = ()
@@ -93,7 +94,7 @@ def passes(facts: Facts, config: FilterConfig) -> bool:
         facts.share >= config.localised_share
         and facts.evidence >= facts.required
         and facts.support_m >= config.confirm_m
-        and facts.level >= CONFIRM_LEVEL
+        and facts.level >= facts.usual_level
     )
 
 
