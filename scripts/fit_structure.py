@@ -31,6 +31,7 @@ CALIBRATION = Calibration(
     background_sigma=0.084,
     matched=0.38,
     matched_sigma=0.088,
+    confirm_evidence=16.0,
     fitted_on="real development flight, 118 pictures, 300 wrong poses each",
 )
 

@@ -126,9 +126,6 @@ class FilterConfig(_Checked):
     kidnap_per_km: float = param(
         0.1, "how often per km the vehicle is carried away or odometry fails", ge=1e-6, le=100.0
     )
-    confirm_evidence: float = param(
-        56.0, "log-likelihood ratio a new place must collect before LOCALISED", ge=0.0, le=100.0
-    )
     confirm_m: float = param(
         20.0, "driving with support a new place needs before LOCALISED, m", ge=0.0, le=1000.0
     )

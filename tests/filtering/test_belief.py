@@ -216,8 +216,7 @@ def test_outside_the_index_it_dead_reckons_and_knows_itself_again_on_return():
 
 
 def test_a_slip_beside_a_known_place_needs_less_evidence():
-    config = FilterConfig()
-    belief = Belief(config, CARD, 0, entries=2000)
+    belief = Belief(FilterConfig(), CARD, 0, entries=2000)
     for x in range(60):
         place = np.array([10.0 + x, 20.0, 0.0])
         if x:
@@ -235,4 +234,4 @@ def test_a_slip_beside_a_known_place_needs_less_evidence():
     belief.update(peaked(place), Candidates(np.array([8]), beside[None], np.array([0.6], "f4")))
     where = np.round(belief._modes.means()[:, 0] - place[0], -1)
     need = dict(zip(where.tolist(), belief._modes.required.tolist(), strict=True))
-    assert need == {0.0: config.confirm_evidence, 20.0: 0.2 * config.confirm_evidence}
+    assert need == {0.0: CARD.confirm_evidence, 20.0: 0.2 * CARD.confirm_evidence}

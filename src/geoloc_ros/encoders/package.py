@@ -66,6 +66,8 @@ class Calibration:
         matched: similarity the right pose reaches on average.
         matched_sigma: its standard deviation.
         covariance_scale: factor on the published covariance.
+        confirm_evidence: log-likelihood ratio a strange place must collect before it is believed;
+            more than wrong places collected on drives outside their index.
         fitted_on: command and seeds of the fit.
     """
 
@@ -75,6 +77,7 @@ class Calibration:
     matched: float = 0.6
     matched_sigma: float = 0.15
     covariance_scale: float = 1.0
+    confirm_evidence: float = 56.0
     fitted_on: str = ""
 
 

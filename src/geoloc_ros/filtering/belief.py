@@ -300,7 +300,8 @@ class Belief:
         if not len(likely):
             return
         known = len(modes) > 0 and bool(modes.confirmed[np.argmax(modes.log_mass)])
-        required = config.confirm_evidence * np.where(slips & known, LOCAL_EVIDENCE, 1.0)
+        share = np.where(slips & known, LOCAL_EVIDENCE, 1.0)
+        required = self._calibration.confirm_evidence * share
         slots = (config.particles - config.lead_particles) // config.mode_particles
         self._keep_best(max(slots - min(len(likely), BIRTHS), 1))
         born = likely[: max(slots - len(modes), 1)]
@@ -331,7 +332,7 @@ class Belief:
         share = moved.weight * min(moved.prior.share, 0.95)
         self._modes.log_mass += np.log1p(-share)
         self._log_null += float(np.log1p(-share))
-        required = np.array([LOCAL_EVIDENCE * self._config.confirm_evidence])
+        required = np.array([LOCAL_EVIDENCE * self._calibration.confirm_evidence])
         self._modes.append(poses[None], np.array([np.log(share)]), required)
 
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:

@@ -65,8 +65,7 @@ def record(
     """
     old = ~modes.born
     modes.log_mass = modes.log_mass + log_ratio
-    most = 2.0 * config.confirm_evidence
-    grown = np.clip(modes.evidence + log_ratio, 0.0, most)
+    grown = np.clip(modes.evidence + log_ratio, 0.0, 2.0 * modes.required)
     modes.evidence = np.where(old, grown, 0.0)
     against = (LOW_SIMILARITY - level) / LOW_SIMILARITY
     against = np.where(against > 0.0, against, RECOVERY_RATE * against)
