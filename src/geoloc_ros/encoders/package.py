@@ -57,7 +57,9 @@ class ReferenceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How similarity becomes likelihood and how far to trust the result; fitted, never typed in.
+    """How similarity becomes likelihood and how far to trust the result.
+
+    All but `confirm_evidence`, which is chosen from measurements, are fitted.
 
     Attributes:
         temperature: likelihood of an independent image grows as exp(similarity / temperature).
