@@ -50,7 +50,7 @@ def test_the_plateau_does_not_depend_on_the_length_of_the_run() -> None:
 
 
 def test_training_learns_a_toy_town(tmp_path: Path) -> None:
-    trainer = perspective_trainer(tmp_path, epochs=3, geographic_epochs=3)
+    trainer = perspective_trainer(tmp_path, epochs=3, learning_rate=2e-3)
     trainer.run(no_evaluation, no_export)
     losses = np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)["loss"]
     assert losses[-1] < losses[0] - 0.1

@@ -30,6 +30,7 @@ examples:
 TOWNS = {"perspective": 64, "ground_plane": 16}
 EPOCHS = {"perspective": 10, "ground_plane": 14}
 WIDE_FROM = {"perspective": 3, "ground_plane": 6}
+WEIGHT_DECAY = {"perspective": 0.05, "ground_plane": 0.03}
 BATCH = {"perspective": 96, "ground_plane": 96}
 
 
@@ -108,6 +109,7 @@ def _encoder(arguments: argparse.Namespace) -> int:
             epochs=arguments.epochs or EPOCHS[kind],
             batch=arguments.batch or BATCH[kind],
             wide_from=WIDE_FROM[kind],
+            weight_decay=WEIGHT_DECAY[kind],
             seed=arguments.seed,
             threads=arguments.threads,
         ),

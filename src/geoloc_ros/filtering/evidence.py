@@ -47,7 +47,7 @@ def record(
     modes: Modes,
     log_ratio: FloatArray,
     level: FloatArray,
-    driven_m: float | FloatArray,
+    driven_m: FloatArray,
     config: FilterConfig,
 ) -> None:
     """Book one image for every mode.
@@ -60,7 +60,7 @@ def record(
         modes: brought up to date.
         log_ratio: (M,) evidence of the image.
         level: (M,) normalised similarity, wrong places 0, right ones 1.
-        driven_m: driving since the last image, seen or not; (M,) if it counts for some only.
+        driven_m: (M,) driving since the last image, seen or not, as far as it counts.
         config: thresholds.
     """
     old = ~modes.born

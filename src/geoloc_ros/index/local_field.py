@@ -32,7 +32,6 @@ IntArray = npt.NDArray[np.int64]
 _BLOCK_M = 24.0
 _BLOCK_YAW = 0.5 * math.pi
 _MOST_PREPARED = 1 << 15  # neighbourhoods kept, 1.4 kB each
-_GATHER_SHARE = 0.3  # above this share of entries in play one full product is cheaper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,15 +156,12 @@ class LocalField:
         self, poses: FloatArray, descriptors: Float32Array, kernel: Kernel | None = None
     ) -> None:
         self.kernel = kernel or Kernel()
-        self._poses = poses
         self._descriptors = descriptors
         self._places = self._embed(poses)
         self._near = Neighbourhoods(self._places, _blocks(poses), descriptors, self.kernel)
         # Squared, and the turn as a chord, as `_embed` measures them.
         chord = 2.0 * math.sin(0.5 * self.kernel.reach_rad) / self.kernel.sigma_rad
         self._reach = (self.kernel.reach_m / self.kernel.sigma_m) ** 2, chord**2
-        self._in_play = np.zeros(len(poses), dtype=np.bool_)
-        self._values = np.zeros(len(poses), dtype=np.float32)
 
     def __call__(self, descriptor: Float32Array, poses: FloatArray) -> tuple[Float32Array, Mask]:
         """Similarity and support at poses.
@@ -202,21 +198,11 @@ class LocalField:
         near = self._near
         own, which = np.unique(slots, return_inverse=True)
         ids = near.ids[own]
-        values = self._similarities(descriptor, ids)[ids]
+        used, at = np.unique(ids, return_inverse=True)
+        values = (self._descriptors[used] @ descriptor)[at.reshape(ids.shape)]
         numerator = (_times(near.inverse[own], values)[which] * cross).sum(axis=1)
         length2 = (_times(near.length[slots], cross) * cross).sum(axis=1)
         return np.asarray(numerator / np.sqrt(np.maximum(length2, 1e-6)))
-
-    def _similarities(self, descriptor: Float32Array, ids: IntArray) -> Float32Array:
-        """(E,) similarities, valid at least at `ids`."""
-        self._in_play[ids] = True
-        used = np.flatnonzero(self._in_play)
-        self._in_play[used] = False
-        if len(used) > _GATHER_SHARE * len(self._in_play):
-            np.matmul(self._descriptors, descriptor, out=self._values)
-        else:
-            self._values[used] = self._descriptors[used] @ descriptor
-        return self._values
 
     def _embed(self, poses: FloatArray) -> FloatArray:
         """Poses in a Euclidean space where the kernel is round: heading on a circle."""

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.geo.rotations import matrix_from_rpy
 
@@ -144,15 +145,19 @@ def compress(image: npt.NDArray[Any], rng: Rng, lowest: int) -> Image:
 
 
 def look_around(
-    images: Image, spec: QuerySpec, rng: Rng, share: float = 0.6, reach_deg: float = 8.0
+    images: Image,
+    spec: QuerySpec,
+    fill: tuple[int, int, int],
+    rng: Rng,
+    share: float = 0.6,
+    reach_deg: float = 8.0,
 ) -> tuple[Image, npt.NDArray[np.float64]]:
     """Turn level pinhole cameras a little, most of all to the side: the same place, a new view.
-
-    What comes into view unseen is grey.
 
     Args:
         images: (N, H, W, 3).
         spec: size and field of view of them.
+        fill: colour of what comes into view unseen.
         rng: source of randomness.
         share: how many are turned.
         reach_deg: largest turn to either side; pitch and roll deviate by a twelfth of it.
@@ -160,9 +165,8 @@ def look_around(
     Returns:
         Turned images (N, H, W, 3), and by how much each turned to the left (N,) rad.
     """
-    height, width = spec.height_px, spec.width_px
-    focal = 0.5 * width / np.tan(0.5 * np.radians(spec.hfov_deg))
-    K = np.array([[focal, 0, 0.5 * (width - 1)], [0, focal, 0.5 * (height - 1)], [0, 0, 1.0]])
+    size = spec.width_px, spec.height_px
+    K = CameraModel.from_hfov(*size, spec.hfov_deg).K
     out, turn = images.copy(), np.zeros(len(images))
     for i in np.flatnonzero(rng.random(len(images)) < share):
         turn[i] = np.radians(rng.uniform(-reach_deg, reach_deg))
@@ -171,9 +175,9 @@ def look_around(
         turned = matrix_from_rpy(pitch, -turn[i], roll)
         inverse = K @ turned @ np.linalg.inv(K)
         cv2.warpPerspective(
-            images[i], inverse, (width, height), dst=out[i],
+            images[i], inverse, size, dst=out[i],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT, borderValue=(115, 115, 110),
+            borderMode=cv2.BORDER_CONSTANT, borderValue=fill,
         )  # fmt: skip
     return out, turn
 

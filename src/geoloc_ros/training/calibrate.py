@@ -100,6 +100,7 @@ def calibrate(
     fitted = fit_similarity(
         np.array(samples.matched), np.array(samples.background), fitted_on=command
     )
+    fitted = dataclasses.replace(fitted, confirm_evidence=package.calibration.confirm_evidence)
     package = _saved(package, fitted)
     logger.info("similarity: %s", fitted)
     scale = _fit_scale(package, indexes, work, config)

@@ -21,7 +21,7 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.training import augment
-from geoloc_ros.training.nets import QUERY_SPECS, REFERENCE_SPECS
+from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS
 from geoloc_ros.training.raster import Ortho, cut, prepare
 from geoloc_ros.training.sampling import offset_poses, too_near
 
@@ -178,7 +178,8 @@ class PerspectiveData:
                 poses beyond; else both lie closer (`NARROW`).
         """
         flip = bool(rng.random() < 0.5)
-        query, turn = augment.look_around(self.queries(rows), QUERY_SPECS["perspective"], rng)
+        spec, fill = QUERY_SPECS["perspective"], augment.fill_colour(MEAN)
+        query, turn = augment.look_around(self.queries(rows), spec, fill, rng)
         true, towns = self.poses[rows], self.towns[rows]
         true[:, 2] += turn
         reach = WIDE if wide else NARROW

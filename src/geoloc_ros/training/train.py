@@ -62,7 +62,7 @@ class TrainConfig:
     cluster: int = 8
     extra: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 0.05
+    weight_decay: float = 0.03
     smoothing: float = 0.1
     ema: float = 0.99
     seed: int = 1
