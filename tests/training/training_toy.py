@@ -27,4 +27,5 @@ def toy_shard(seed: int, count: int, view: str = "perspective") -> Shard:
     masks = np.ones((count, 112, 112), bool)
     masks[:, :20] = False
     anchors = poses + rng.normal(0, 0.3, poses.shape) * [1.0, 1.0, 0.05]
-    return Shard(seed, "toy", (ortho, ortho), images, masks, poses, anchors)
+    layout = rng.integers(0, 5, (160, 160), np.uint8)
+    return Shard(seed, "toy", (ortho, ortho), images, masks, poses, anchors, layout)

@@ -15,8 +15,9 @@ Train one of the shipped encoder pairs from seeds.
 
 Renders made towns (kept in --data, so a second run starts at once), trains with symmetric InfoNCE
 and hard negatives, validates in towns never trained on, and writes a model package after every
-epoch: MODEL/model.json, query.onnx, reference.onnx, README.md. Training needs the extra
-dependencies: pip install 'geoloc_ros[train]'.
+epoch: MODEL/model.json, query.onnx, reference.onnx, README.md. The perspective encoders also learn
+to say what stands where ahead, which made towns know. Training needs the extra dependencies:
+pip install 'geoloc_ros[train]'.
 
 The defaults and the commands in the model cards made the shipped models. About an hour and a half
 on two CPU cores for perspective, rendering included.

@@ -4,7 +4,7 @@
 
 A shard is a directory per town: `meta.json`, `ortho_{i}.npy` (the town from above, several
 seasons), `perspective.npy` + `perspective_poses.npy`, `oblique.npy` + `oblique_poses.npy`,
-`anchors.npy` (poses sampled along the roads as an index would).
+`anchors.npy` (poses sampled along the roads as an index would), `layout.npy` (what stands where).
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.training import augment
+from geoloc_ros.training.layout import QUERY_COLUMNS, REFERENCE_COLUMNS, LayoutLesson, Raster
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS
 from geoloc_ros.training.raster import Ortho, cut, prepare
 from geoloc_ros.training.sampling import offset_poses, too_near
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-SHARD_SCHEMA = 1
+SHARD_SCHEMA = 2
 # How far a positive crop may lie from the true pose: forward m, left m, yaw rad. An index scatters
 # anchors every 1.5 m along a road, +-4 m across it and +-12 degrees; the nearest then lies within
 # 2.2 m, 2.0 m and 9 degrees in nine cases of ten (measured on validation town 2000).
@@ -49,6 +51,7 @@ class Shard:
         masks: (N, H, W) seen pixels of overhead patches; empty for camera views.
         poses: (N, 3) anchor of each image.
         anchors: (M, 3) index anchors along the roads.
+        layout: (S, S) what stands where, see `layout_raster`.
     """
 
     seed: int
@@ -58,6 +61,7 @@ class Shard:
     masks: Mask
     poses: FloatArray
     anchors: FloatArray
+    layout: Raster
 
 
 def write_shard(
@@ -96,12 +100,12 @@ def read_shard(folder: Path, view: str) -> Shard:
         )
         images, poses = np.load(folder / f"{view}.npy"), np.load(folder / f"{view}_poses.npy")
         masks = np.load(folder / "oblique_masks.npy") if view == "oblique" else np.zeros(0, bool)
-        anchors = np.load(folder / "anchors.npy")
+        anchors, layout = np.load(folder / "anchors.npy"), np.load(folder / "layout.npy")
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
             f"shard {folder} is unusable ({error}); delete it and render anew"
         ) from error
-    return Shard(meta["seed"], meta["style"], orthos, images, masks, poses, anchors)
+    return Shard(meta["seed"], meta["style"], orthos, images, masks, poses, anchors, layout)
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,15 @@ class Batch:
         query: (N, H, W, 3).
         reference: (M, h, w, 3), M >= N, the first N belong to the queries.
         ignore: (N, M) pairs too near to call.
+        query_layout: (N, BINS, columns, classes) what stands where ahead of each query, if known.
+        reference_layout: the same of the M references, at columns of their own.
     """
 
     query: Image
     reference: Image
     ignore: Mask
+    query_layout: Float32Array | None = None
+    reference_layout: Float32Array | None = None
 
 
 class PerspectiveData:
@@ -141,6 +149,7 @@ class PerspectiveData:
         counts = [len(s.poses) for s in shards]
         self.towns = np.repeat(np.arange(len(shards)), counts).astype(np.int64)
         self._first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        self._layout = LayoutLesson([s.layout for s in shards], QUERY_SPECS["perspective"], spec)
 
     def __len__(self) -> int:
         """How many samples."""
@@ -185,8 +194,11 @@ class PerspectiveData:
         reach = WIDE if wide else NARROW
         near = compose(true, rng.uniform(-1.0, 1.0, (len(rows), 3)) * reach)
         wrong = offset_poses(true[:extra], rng, 6.0 if wide else 4.0)
-        all_towns = np.concatenate([towns, towns[:extra]])
-        crops = self.references(np.concatenate([near, wrong]), all_towns, rng, flip)
+        all_poses, all_towns = (
+            np.concatenate([near, wrong]),
+            np.concatenate([towns, towns[:extra]]),
+        )
+        crops = self.references(all_poses, all_towns, rng, flip)
         if flip:
             query = np.ascontiguousarray(query[:, :, ::-1])
         ignore = too_near(true, near, towns, towns)
@@ -196,4 +208,6 @@ class PerspectiveData:
             np.stack([augment.mild(image, rng) for image in query]),
             np.stack([augment.mild(image, rng) for image in crops]),
             np.concatenate([ignore, loose], axis=1),
+            self._layout(true, towns, flip, QUERY_COLUMNS),
+            self._layout(all_poses, all_towns, flip, REFERENCE_COLUMNS),
         )

@@ -43,6 +43,19 @@ def masked_cross_entropy(logits: Tensor, ignore: Tensor, smoothing: float) -> Te
     return -((1.0 - smoothing) * log_prob.diagonal() + smoothing * spread).mean()
 
 
+def layout_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Cross entropy of what an encoder says stands in each cell and of what does.
+
+    Args:
+        logits: (N, rows, columns, C).
+        shares: the same shape, sums to 1 over C.
+
+    Returns:
+        Scalar mean over all cells, nats.
+    """
+    return -(shares * torch.log_softmax(logits.float(), dim=-1)).sum(dim=-1).mean()
+
+
 def info_nce(
     query: Tensor,
     reference: Tensor,

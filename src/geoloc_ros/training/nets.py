@@ -19,6 +19,14 @@ import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
 from geoloc_ros.encoders.package import QuerySpec, ReferenceSpec
+from geoloc_ros.training.layout import (
+    BINS,
+    CLASSES,
+    QUERY_COLUMNS,
+    REFERENCE_COLUMNS,
+    forward_m,
+    tangents,
+)
 
 Kind = Literal["perspective", "ground_plane"]
 
@@ -121,6 +129,20 @@ class GridHead(nn.Module):
         return F.normalize(self.project(codes.flatten(1)).float(), dim=1)
 
 
+class LayoutHead(nn.Module):
+    """Say from each column of a feature map what stands where along it; for training only."""
+
+    def __init__(self, channels: int, rows: int, each: int) -> None:
+        super().__init__()
+        self.each = each
+        self.column = nn.Conv2d(channels, each * BINS * len(CLASSES), (rows, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, rows, columns) to logits (N, BINS, each * columns, classes)."""
+        y: Tensor = self.column(x).squeeze(2).unflatten(1, (self.each, BINS, len(CLASSES)))
+        return y.permute(0, 2, 4, 1, 3).flatten(2, 3)
+
+
 class PerspectiveQuery(nn.Module):
     """Camera view (N, 3, 96, 192), level pinhole of 90 degrees -> unit descriptors (N, dim)."""
 
@@ -129,29 +151,28 @@ class PerspectiveQuery(nn.Module):
         self.features = backbone(NetSpec())
         self.head = ColumnHead(192, 6, 12, 96, dim)
 
+    def look(self, image: Tensor) -> Tensor:
+        """Features (N, 192, 6, 12) of normalised images."""
+        out: Tensor = self.features(image)
+        return out
+
     def forward(self, image: Tensor) -> Tensor:
         """Describe normalised images."""
-        out: Tensor = self.head(self.features(image))
+        out: Tensor = self.head(self.look(image))
         return out
 
 
-def column_grid(
-    query: QuerySpec, reference: ReferenceSpec, rows: int, columns: int, near_m: float = 2.5
-) -> Tensor:
+def column_grid(query: QuerySpec, reference: ReferenceSpec, rows: int, columns: int) -> Tensor:
     """Where to sample the reference crop so that columns are those of the camera.
 
     Column u looks along lateral = tan * forward with tan in +-tan(hfov / 2); rows run from the far
-    end of the crop (top) to `near_m` ahead of the anchor, denser near the camera.
+    end of the crop (top) to just ahead of the anchor, denser near the camera.
 
     Returns:
         (1, rows, columns, 2) x, y in -1..1 of the crop (`align_corners=False`).
     """
-    far_m = reference.offset_forward_m + reference.extent_m / 2 - 1.0
-    share = torch.linspace(1.0, 0.0, rows)
-    forward = (near_m + (far_m - near_m) * share**1.4)[:, None]
-    half = math.tan(math.radians(query.hfov_deg) / 2)
-    tangent = (torch.arange(columns) + 0.5) / columns * 2 * half - half
-    right = forward * tangent[None, :]
+    forward = torch.from_numpy(forward_m(query, reference, rows)).float()[:, None]
+    right = forward * torch.from_numpy(tangents(query, columns)).float()
     y = (reference.offset_forward_m - forward).expand_as(right) / (reference.extent_m / 2)
     return torch.stack([right / (reference.extent_m / 2), y], dim=-1)[None]
 
@@ -170,11 +191,17 @@ class PerspectiveReference(nn.Module):
         )
         self.head = ColumnHead(160, rows // 8, columns // 8, 96, dim)
 
+    def look(self, image: Tensor) -> Tensor:
+        """Features (N, 160, rows / 8, columns / 8) of normalised crops."""
+        grid = self.grid.to(image.dtype).expand(image.shape[0], -1, -1, -1)
+        out: Tensor = self.features(
+            F.grid_sample(image, grid, mode="bilinear", align_corners=False)
+        )
+        return out
+
     def forward(self, image: Tensor) -> Tensor:
         """Describe normalised crops."""
-        grid = self.grid.to(image.dtype).expand(image.shape[0], -1, -1, -1)
-        seen = F.grid_sample(image, grid, mode="bilinear", align_corners=False)
-        out: Tensor = self.head(self.features(seen))
+        out: Tensor = self.head(self.look(image))
         return out
 
 
@@ -190,9 +217,14 @@ class OverheadEncoder(nn.Module):
         self.features = backbone(NetSpec(widths=(40, 80, 160), blocks=(1, 2, 2)))
         self.head = GridHead(160, 49, 32, dim)
 
+    def look(self, image: Tensor) -> Tensor:
+        """Features (N, 160, 7, 7) of normalised images."""
+        out: Tensor = self.features(standardise(image))
+        return out
+
     def forward(self, image: Tensor) -> Tensor:
         """Describe normalised images."""
-        out: Tensor = self.head(self.features(standardise(image)))
+        out: Tensor = self.head(self.look(image))
         return out
 
 
@@ -215,6 +247,8 @@ class EncoderPair(nn.Module):
     Attributes:
         query: the query encoder.
         reference: the reference encoder; the same module as `query` for ground_plane.
+        query_layout: says the layout from the query's features; perspective only.
+        reference_layout: says it from the reference's.
         log_scale: logarithm of the inverse temperature.
     """
 
@@ -223,8 +257,12 @@ class EncoderPair(nn.Module):
         self.kind = kind
         self.query: nn.Module
         self.reference: nn.Module
+        self.query_layout: LayoutHead | None = None
+        self.reference_layout: LayoutHead | None = None
         if kind == "perspective":
             self.query, self.reference = PerspectiveQuery(dim), PerspectiveReference(dim)
+            self.query_layout = LayoutHead(192, 6, QUERY_COLUMNS // 12)
+            self.reference_layout = LayoutHead(160, 8, REFERENCE_COLUMNS // 16)
         else:
             self.query = self.reference = OverheadEncoder(dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))

@@ -48,8 +48,9 @@ from geoloc_ros.training.worlds import (
 
 LOG = logging.getLogger(__name__)
 VERSION = "0.1.0"
-NEGATIVES = {
-    "perspective": "batches of neighbours on the ground, later of places that look alike",
+LESSONS = {
+    "perspective": "batches of neighbours on the ground, later of places that look alike; both "
+    "encoders also learn to say from their features what stands where ahead",
     "ground_plane": "batches of overlapping neighbours, made anew for every step",
 }
 # What `r1 r5 r10` mean in the last validation and between epochs.
@@ -232,7 +233,7 @@ def _provenance(
         "aerial_source": "OpenDroneMap sample sets, CC0; validation also BSD-2-Clause"
         if sites
         else "",
-        "recipe": "symmetric InfoNCE (arXiv 2303.11851), " + NEGATIVES[recipe.train.kind],
+        "recipe": "symmetric InfoNCE (arXiv 2303.11851), " + LESSONS[recipe.train.kind],
     }
 
 

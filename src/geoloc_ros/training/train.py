@@ -25,8 +25,8 @@ from tqdm import tqdm
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import normalise
 from geoloc_ros.training.data import Batch
-from geoloc_ros.training.losses import info_nce
-from geoloc_ros.training.nets import MEAN, STD, EncoderPair
+from geoloc_ros.training.losses import info_nce, layout_loss
+from geoloc_ros.training.nets import MEAN, STD, EncoderPair, LayoutHead
 
 LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
@@ -49,6 +49,7 @@ class TrainConfig:
         learning_rate: peak of the schedule.
         weight_decay: of AdamW.
         smoothing: label smoothing.
+        layout_weight: of the loss of saying the layout, beside that of the descriptors.
         ema: decay of the averaged weights.
         seed: of weights, order and augmentation.
         threads: CPU threads of torch.
@@ -64,6 +65,7 @@ class TrainConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.03
     smoothing: float = 0.1
+    layout_weight: float = 3.0
     ema: float = 0.99
     seed: int = 1
     threads: int = 2
@@ -95,6 +97,8 @@ class Source(Protocol):
 
 Evaluate = Callable[[EncoderPair, bool], dict[str, float]]
 Export = Callable[[EncoderPair, dict[str, float], int], None]
+# Of the descriptors, of the query's layout and of the reference's.
+Losses = tuple[float, float, float]
 
 
 def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
@@ -102,10 +106,30 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(normalise(images, MEAN, STD))
 
 
-def _forward(encoder: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
+def _forward(
+    encoder: nn.Module, layout: LayoutHead | None, images: npt.NDArray[np.uint8]
+) -> tuple[Tensor, Tensor | None]:
+    """Descriptors, and what the layout head says if there is one."""
     with torch.autocast("cpu", torch.bfloat16):
-        out: Tensor = encoder(to_tensor(images))
-    return out
+        features: Tensor = encoder.look(to_tensor(images))  # type: ignore[operator]
+        descriptor: Tensor = encoder.head(features)  # type: ignore[operator]
+        return descriptor, None if layout is None else layout(features)
+
+
+def _backward(
+    seen: tuple[Tensor, Tensor | None],
+    gradient: Tensor | None,
+    shares: npt.NDArray[np.float32] | None,
+    weight: float,
+) -> float:
+    """Run backward from a descriptor's gradient and from the layout's loss; answers the latter."""
+    descriptor, said = seen
+    if said is None or shares is None:
+        descriptor.backward(gradient)  # type: ignore[no-untyped-call]
+        return 0.0
+    loss = layout_loss(said, torch.from_numpy(shares))
+    torch.autograd.backward([descriptor, weight * loss], [gradient, None])
+    return float(loss.detach())
 
 
 def schedule(step: int, total: int) -> float:
@@ -235,37 +259,39 @@ class Trainer:
         last = min(self.config.epochs, stop_after or self.config.epochs)
         while self.epoch < last:
             started = time.monotonic()
-            loss = self._epoch()
+            losses = self._epoch()
             trained = time.monotonic()
             self.epoch += 1
             self.save()
             torch.set_num_threads(self.config.threads)
             scores = evaluate(self.average.model, self.epoch == self.config.epochs)
             seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
-            self._log({"epoch": self.epoch, "loss": loss, **scores, **seconds})
+            self._log({"epoch": self.epoch, **losses, **scores, **seconds})
             export(self.average.model, scores, self.epoch)
         return scores
 
-    def _epoch(self) -> float:
+    def _epoch(self) -> dict[str, float]:
         rng = np.random.default_rng([self.config.seed, 77, self.epoch])
         plans = self.source.epoch(self.epoch, self.config, rng)
-        total, losses = self.config.epochs * len(plans), []
+        total = self.config.epochs * len(plans)
+        losses: list[Losses] = []
         threads = self.config.threads
         torch.set_num_threads(threads // 2 if self._side_by_side else threads)
         self.model.train()
         label = f"{self.config.kind} epoch {self.epoch + 1}/{self.config.epochs}"
-        for i, loss in enumerate(self._steps(plans, total, rng)):
-            losses.append(loss)
+        for i, step in enumerate(self._steps(plans, total, rng)):
+            losses.append(step)
             if i == 0:
                 bar = tqdm(total=len(plans), desc=label, unit="batch", mininterval=5.0)
             bar.update()
-            bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
+            bar.set_postfix(loss=f"{np.mean(losses[-20:], axis=0)[0]:.3f}", refresh=False)
         if not losses:
             raise TrainingError("an epoch has no full batch; render more towns or lower --batch")
         bar.close()
-        return float(np.mean(losses))
+        means = np.mean(losses, axis=0).tolist()
+        return dict(zip(("loss", "layout_query", "layout_reference"), means, strict=True))
 
-    def _steps(self, plans: list[Any], total: int, rng: np.random.Generator) -> Iterator[float]:
+    def _steps(self, plans: list[Any], total: int, rng: np.random.Generator) -> Iterator[Losses]:
         done = self.epoch * len(plans)
         with ThreadPoolExecutor(1) as maker:
             # The next batch is made while the networks work on this one.
@@ -281,24 +307,28 @@ class Trainer:
                     group["lr"] = self.config.learning_rate * factor
                 yield self._step(plan, batch)
 
-    def _step(self, plan: Any, batch: Batch) -> float:  # noqa: ANN401 - the source's own plan
+    def _step(self, plan: Any, batch: Batch) -> Losses:  # noqa: ANN401 - the source's own plan
         pair = self.model
         query, reference = self._both(
-            lambda: _forward(pair.query, batch.query),
-            lambda: _forward(pair.reference, batch.reference),
+            lambda: _forward(pair.query, pair.query_layout, batch.query),
+            lambda: _forward(pair.reference, pair.reference_layout, batch.reference),
         )
         # Cut at the descriptors, so that the two networks can be run backward side by side.
-        q, r = query.detach().requires_grad_(), reference.detach().requires_grad_()
+        q, r = query[0].detach().requires_grad_(), reference[0].detach().requires_grad_()
         ignore = torch.from_numpy(batch.ignore)
         loss = info_nce(q, r, pair.log_scale.exp(), ignore, self.config.smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._both(lambda: query.backward(q.grad), lambda: reference.backward(r.grad))
+        weight = self.config.layout_weight
+        layout = self._both(
+            lambda: _backward(query, q.grad, batch.query_layout, weight),
+            lambda: _backward(reference, r.grad, batch.reference_layout, weight),
+        )
         nn.utils.clip_grad_norm_(pair.parameters(), 5.0)
         self.optimizer.step()
         self.average.update(pair)
         self.source.learned(plan, q.detach(), r.detach())
-        return float(loss.detach())
+        return float(loss.detach()), *layout
 
     def _both(self, query: Callable[[], Any], reference: Callable[[], Any]) -> tuple[Any, Any]:
         """Do the query's and the reference's part, at once if they share nothing.

@@ -37,6 +37,7 @@ from geoloc_ros.synthetic.town import Town, make_town
 from geoloc_ros.training.augment import compress
 from geoloc_ros.training.data import write_shard
 from geoloc_ros.training.evaluate import road_anchors
+from geoloc_ros.training.layout import layout_raster
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS
 from geoloc_ros.training.raster import Ortho, read_ortho
 
@@ -260,6 +261,7 @@ def render_town(seed: int, config: WorldConfig, folder: Path) -> Path:
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "perspective": views, "perspective_poses": poses, "oblique": drone,
         "oblique_masks": masks, "oblique_poses": drone_poses, "anchors": anchors,
+        "layout": layout_raster(scenes[0]),
     }  # fmt: skip
     write_shard(shard, {"seed": seed, "style": style}, orthos, arrays)
     return shard
