@@ -41,8 +41,8 @@ CAMERA = CameraModel.from_hfov(128, 128, 60.0)
 MOUNT = mount_from_pitch(0.0, 90.0)
 
 
-def write_imagery(path: Path) -> None:
-    rng = np.random.default_rng(3)
+def write_imagery(path: Path, seed: int = 3) -> None:
+    rng = np.random.default_rng(seed)
     smooth = cv2.GaussianBlur(rng.normal(size=(SIDE, SIDE, 3)).astype(np.float32), (0, 0), 7.0)
     grain = cv2.GaussianBlur(rng.normal(size=(SIDE, SIDE, 3)).astype(np.float32), (0, 0), 1.2)
     bright = 128 + 45 * smooth / smooth.std() + 20 * grain / grain.std()

@@ -15,7 +15,7 @@ import platform
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,11 +111,21 @@ class Replay:
     Args:
         inputs: files.
         config: the tree.
+        package: the model, if it is at hand; else the one `inputs` names or the index needs.
+        watch: is shown the localizer after every frame.
     """
 
-    def __init__(self, inputs: ReplayInputs, config: Config) -> None:
+    def __init__(
+        self,
+        inputs: ReplayInputs,
+        config: Config,
+        package: ModelPackage | None = None,
+        watch: Callable[[GeoLocalizer], None] | None = None,
+    ) -> None:
         self._inputs = inputs
         self._config = config
+        self._package = package
+        self._watch = watch
         self._clock = _StageClock()
         self._records = _Records()
         self._eyes: PlanarVisualOdometry | None = None
@@ -149,6 +159,8 @@ class Replay:
         return self._records.damage
 
     def _model(self) -> ModelPackage:
+        if self._package is not None:
+            return self._package
         if self._inputs.model:
             return find_model(self._inputs.model)
         return find_model_by_sha(load_manifest(self._inputs.index).encoder_sha256)
@@ -200,6 +212,8 @@ class Replay:
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
             self._record(estimate, spent, localizer, frame.rgb)
+            if self._watch is not None:
+                self._watch(localizer)
             bar.set_postfix_str(estimate.status.value.lower(), refresh=False)
             bar.update()
 

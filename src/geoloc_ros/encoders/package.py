@@ -59,7 +59,7 @@ class ReferenceSpec:
 class Calibration:
     """How similarity becomes likelihood and how far to trust the result.
 
-    All but `confirm_evidence`, which is chosen from measurements, are fitted.
+    All of it is fitted by `geoloc calibrate`.
 
     Attributes:
         temperature: likelihood of an independent image grows as exp(similarity / temperature).
@@ -69,7 +69,7 @@ class Calibration:
         matched_sigma: its standard deviation.
         covariance_scale: factor on the published covariance.
         confirm_evidence: log-likelihood ratio a strange place must collect before it is believed;
-            more than wrong places collected on drives outside their index.
+            a fifth more than wrong places ever collected on the indexes of other worlds.
         fitted_on: command and seeds of the fit.
     """
 

@@ -58,6 +58,7 @@ class Belief:
 
     Attributes:
         distance_m: driven so far.
+        facts: what the last status was decided from; None while there is no hypothesis.
 
     Args:
         config: sizes, noise and thresholds.
@@ -94,6 +95,7 @@ class Belief:
         self._supported = 1.0
         self._contradicted = False
         self._status = Status.UNINITIALISED
+        self.facts: status.Facts | None = None
         self._odometry: tuple[Reason, ...] = ()
         self._reset_reason = reason
 
@@ -194,6 +196,7 @@ class Belief:
             Estimate without latitude and longitude; the covariance covers the whole belief unless
             the status is LOCALISED or DEGRADED.
         """
+        self.facts = None
         if not len(self._modes):
             return self._nothing(stamp_ns)
         modes = self._modes
@@ -226,6 +229,7 @@ class Belief:
         if not facts.confirmed and status.passes(facts, self._config):
             modes.confirmed[lead] = True
             facts = replace(facts, confirmed=True)
+        self.facts = facts
         self._status, reasons = status.decide(facts, self._status, self._config)
         tracking = self._status in status.TRACKING
         return PoseEstimate(

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fit what a model card says about similarity and covariance, on drives kept for that purpose.
 
-Two passes over made worlds: similarities at true and at random poses give temperature and levels
-(`filtering.calibration.fit_similarity`); replays with those give the errors that the published
-covariance has to cover (`fit_covariance`).
+Three passes over made worlds: similarities at true and at random poses give temperature and levels
+(`filtering.calibration.fit_similarity`); replays on the indexes of other worlds tell how much
+evidence wrong places collect, and so how much a place needs; replays on their own give the errors
+that the published covariance has to cover (`fit_covariance`).
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.replay import Replay, ReplayInputs
 from geoloc_ros.cameras.views import make_views
-from geoloc_ros.config import Config
+from geoloc_ros.config import Config, FilterConfig
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import Calibration, ModelPackage
 from geoloc_ros.errors import ImageDecodeError, TrainingError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
+from geoloc_ros.filtering import status
 from geoloc_ros.filtering.calibration import fit_covariance, fit_similarity
 from geoloc_ros.geo import se2
 from geoloc_ros.imagery.ortho import OrthoImage
@@ -37,6 +39,7 @@ from geoloc_ros.index.build import build_index
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
+from geoloc_ros.pipeline import GeoLocalizer
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,11 @@ EVERY_M = 5.0
 WRONG_POSES = 256
 #: random poses nearer than this to the truth are not wrong
 WRONG_BEYOND_M = 30.0
+#: a strange place needs so much more evidence than any wrong one ever collected
+EVIDENCE_MARGIN = 1.2
+#: and never less than this: by chance alone, one wrong place in e^10 collects as much
+LEAST_EVIDENCE = 10.0
+NEVER_ENOUGH = 1e6
 
 
 @dataclass(slots=True)
@@ -83,7 +91,8 @@ def calibrate(
 
     Args:
         package: the model; its `model.json` is rewritten.
-        worlds: directories of `geoloc synth make`, none of them used in training.
+        worlds: directories of `geoloc synth make`, none of them used in training. A single one
+            cannot tell how much evidence a strange place needs: the card keeps what it says.
         work: folder for indexes and replays.
         config: the tree the replays run with.
         policy: how the worlds are indexed.
@@ -100,11 +109,15 @@ def calibrate(
     fitted = fit_similarity(
         np.array(samples.matched), np.array(samples.background), fitted_on=command
     )
-    fitted = dataclasses.replace(fitted, confirm_evidence=package.calibration.confirm_evidence)
-    package = _saved(package, fitted)
     logger.info("similarity: %s", fitted)
-    scale = _fit_scale(package, indexes, work, config)
-    return _saved(package, dataclasses.replace(fitted, covariance_scale=scale))
+    needed = package.calibration.confirm_evidence
+    if len(indexes) > 1:
+        needed = _fit_evidence(_with(package, fitted), indexes, work, config)
+    fitted = dataclasses.replace(fitted, confirm_evidence=needed)
+    scale = _fit_scale(_with(package, fitted), indexes, work, config)
+    package = _with(package, dataclasses.replace(fitted, covariance_scale=scale))
+    package.save()
+    return package
 
 
 def _drives(world: Path) -> Iterator[Path]:
@@ -114,10 +127,8 @@ def _drives(world: Path) -> Iterator[Path]:
     yield from found
 
 
-def _saved(package: ModelPackage, calibration: Calibration) -> ModelPackage:
-    changed = dataclasses.replace(package, calibration=calibration)
-    changed.save()
-    return changed
+def _with(package: ModelPackage, calibration: Calibration) -> ModelPackage:
+    return dataclasses.replace(package, calibration=calibration)
 
 
 def _collect(
@@ -175,6 +186,48 @@ class _Every:
         return True
 
 
+class _MostEvidence:
+    """Watches a replay in which every place is wrong: what the most convincing one collected."""
+
+    def __init__(self, config: FilterConfig) -> None:
+        self.most, self.driven_m = 0.0, 0.0
+        self._config = config
+
+    def __call__(self, localizer: GeoLocalizer) -> None:
+        self.driven_m = localizer.belief.distance_m
+        facts = localizer.belief.facts
+        if facts is not None and status.passes(
+            dataclasses.replace(facts, required=0.0), self._config
+        ):
+            self.most = max(self.most, facts.evidence)
+
+
+def _fit_evidence(
+    package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
+) -> float:
+    """Evidence a place needs: a margin above the most that wrong ones collect.
+
+    Every drive is replayed on the index of every other world, where no place can be right and none
+    is ever believed.
+    """
+    doubting = _with(
+        package, dataclasses.replace(package.calibration, confirm_evidence=NEVER_ENOUGH)
+    )
+    most = driven_m = 0.0
+    for world in indexes:
+        for other, index in indexes.items():
+            for drive in _drives(world) if other != world else ():
+                watch = _MostEvidence(config.filter)
+                out = work / f"{drive.parent.name}_{drive.name}_on_{other.name}"
+                inputs = ReplayInputs(bag=drive, index=index, out=out, force=True)
+                Replay(inputs, config, doubting, watch).run()
+                most, driven_m = max(most, watch.most), driven_m + watch.driven_m
+    logger.info(
+        "wrong places collected at most %.1f of evidence in %.1f km", most, 1e-3 * driven_m
+    )
+    return max(EVIDENCE_MARGIN * most, LEAST_EVIDENCE)
+
+
 def _fit_scale(
     package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
 ) -> float:
@@ -201,11 +254,10 @@ def _errors(
         bag=drive,
         index=index,
         out=out,
-        model=str(package.root),
         truth_topic=TRUTH_TOPIC,
         force=True,
     )
-    Replay(inputs, config).run()
+    Replay(inputs, config, package).run()
     estimates, truth = tables.read_estimates(out), tables.read_truth(out)
     if truth is None:
         raise TrainingError(f"{drive} has no truth on {TRUTH_TOPIC}; calibration needs it")

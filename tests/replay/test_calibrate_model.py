@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""geoloc calibrate on two made flights, end to end on real files."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_flight import Made, record, write_imagery, write_model
+
+from geoloc_ros.cli.main import main
+from geoloc_ros.encoders.package import load_package
+from geoloc_ros.evaluation import tables
+from geoloc_ros.training.calibrate import LEAST_EVIDENCE
+
+
+def make_world(made: Made, root: Path, seed: int) -> Path:
+    root.mkdir()
+    write_imagery(root / "imagery.tif", seed)
+    here = dataclasses.replace(made, imagery=root / "imagery.tif")
+    record(here, root / "drive_00")
+    return root
+
+
+@pytest.fixture(scope="module")
+def worlds(made, tmp_path_factory) -> list[Path]:
+    root = tmp_path_factory.mktemp("worlds")
+    return [make_world(made, root / str(seed), seed) for seed in (11, 12)]
+
+
+def calibrate(model: Path, worlds: list[Path], work: Path) -> int:
+    words = ["calibrate", model, *worlds, "--work", work]
+    return main([str(w) for w in words] + ["--grid", "--pitch", "6", "--headings", "16"])
+
+
+def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
+    before = write_model(tmp_path / "model").calibration
+    assert calibrate(tmp_path / "model", worlds, tmp_path / "work") == 0
+    fitted = load_package(tmp_path / "model").calibration
+    assert fitted.matched - fitted.background > 3.0 * fitted.background_sigma
+    assert LEAST_EVIDENCE <= fitted.confirm_evidence < before.confirm_evidence
+    assert fitted.covariance_scale >= 0.25
+    assert "worlds 11 12" in fitted.fitted_on
+    at_home = tables.read_estimates(tmp_path / "work/11_drive_00")
+    assert at_home.localised.mean() > 0.5
+    for name in ("11_drive_00_on_12", "12_drive_00_on_11"):
+        abroad = tables.read_estimates(tmp_path / "work" / name)
+        assert len(abroad.stamp_ns) == len(at_home.stamp_ns)
+        assert not abroad.localised.any()
+
+
+def test_one_world_keeps_the_evidence_the_card_asks_for(worlds, tmp_path) -> None:
+    before = write_model(tmp_path / "model").calibration
+    assert calibrate(tmp_path / "model", worlds[:1], tmp_path / "work") == 0
+    fitted = load_package(tmp_path / "model").calibration
+    assert fitted.confirm_evidence == before.confirm_evidence
+    assert not np.isclose(fitted.temperature, before.temperature)
