@@ -112,6 +112,13 @@ class Bench:
         done.write_text(json.dumps(figures, indent=2))
         return figures
 
+    def worlds(self, seed: int, number: int) -> None:
+        """Everything `town` will drive in."""
+        self.world(seed)
+        self.covered_world(seed)
+        if number < self.grid_towns:
+            self.gap_off_world(seed)
+
     def world(self, seed: int) -> Path:
         """The town with the drive that is kidnapped."""
         out = self.work / str(seed) / "world"
@@ -391,9 +398,8 @@ def main() -> int:
         arguments.grid_towns,
     )
     if arguments.worlds_only:
-        for seed in arguments.seeds:
-            bench.world(seed)
-            bench.covered_world(seed)
+        for number, seed in enumerate(arguments.seeds):
+            bench.worlds(seed, number)
         return 0
     per_seed = {seed: bench.town(seed, i) for i, seed in enumerate(arguments.seeds)}
     figures = _summary(per_seed)
