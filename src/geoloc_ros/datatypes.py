@@ -10,12 +10,15 @@ are ordered (x, y, yaw) in m and rad, stamps are integer nanoseconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros.errors import ImageDecodeError
 from geoloc_ros.geo.wgs84 import LatLon
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,21 +75,27 @@ class Odometry:
     yaw_rate_radps: float = float("nan")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CameraFrame:
-    """One decoded camera image, or the reason why there is none.
+    """One camera image, decoded when it is first looked at; most never are.
 
     Attributes:
         stamp_ns: time of capture.
-        rgb: (H, W, 3), None if the image is unusable.
+        decode: answers the picture (H, W, 3) RGB, or raises ImageDecodeError.
         height_m: height above ground of an aerial vehicle's camera, None if unknown.
-        fault: why `rgb` is None.
     """
 
     stamp_ns: int
-    rgb: Image | None
+    decode: Callable[[], Image]
     height_m: float | None = None
-    fault: Reason | None = None
+
+    @cached_property
+    def rgb(self) -> Image | None:
+        """The picture (H, W, 3), None if it is unusable."""
+        try:
+            return self.decode()
+        except ImageDecodeError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from geoloc_ros.datatypes import (
     Candidates,
     FloatArray,
     GeoPrior,
+    Image,
     Motion,
     PoseEstimate,
     Reason,
@@ -88,9 +89,7 @@ class GeoLocalizer:
 
         # Weigh it by how well each place explains the image
         self.last_candidates = None
-        fault = frame.fault
-        if moved:
-            fault = self._look(frame)
+        fault = self._look(frame) if moved else None
 
         # Say where the vehicle is, how sure we are, and why
         with self._stage("filter"):
@@ -103,9 +102,13 @@ class GeoLocalizer:
 
     def _look(self, frame: CameraFrame) -> Reason | None:
         """Weigh the belief by a frame; answers why not, if it cannot be used."""
+        # Decode the image
+        with self._stage("decode"):
+            rgb = frame.rgb
+
         # Cut what the encoder looks at
         with self._stage("view"):
-            view, fault = self._view(frame)
+            view, fault = self._view(rgb, frame.height_m)
         if view is None:
             self.belief.miss()
             return fault
@@ -129,14 +132,15 @@ class GeoLocalizer:
             self.belief.update(_similarity(self._index, descriptor, view), self.last_candidates)
         return None
 
-    def _view(self, frame: CameraFrame) -> tuple[View | None, Reason | None]:
-        if frame.rgb is None:
-            return None, frame.fault or Reason.BAD_IMAGE
-        height_m = frame.height_m
+    def _view(
+        self, rgb: Image | None, height_m: float | None
+    ) -> tuple[View | None, Reason | None]:
+        if rgb is None:
+            return None, Reason.BAD_IMAGE
         if self._views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:
-            view = self._views.build(frame.rgb, height_m)
+            view = self._views.build(rgb, height_m)
         except CameraError:
             return None, Reason.FRAME_SIZE_CHANGED
         if view.mask.mean() < self._config.view.min_valid_share:

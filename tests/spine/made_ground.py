@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import CameraFrame, FloatArray, Motion, View
+from geoloc_ros.datatypes import CameraFrame, FloatArray, Image, Motion, View
 from geoloc_ros.encoders.fake import FakeEncoder
 from geoloc_ros.encoders.package import Calibration, ModelPackage, QuerySpec, ReferenceSpec
 from geoloc_ros.errors import CameraError
@@ -53,7 +53,11 @@ class Place:
     def frame(self, stamp_ns: int, pose: FloatArray, rng: np.random.Generator) -> CameraFrame:
         image = crops(self.ortho, pose[None], SPEC)[0][0].astype(float)
         image += rng.normal(0.0, 12.0, image.shape)
-        return CameraFrame(stamp_ns, np.clip(image, 0, 255).astype(np.uint8))
+        return seen(stamp_ns, np.clip(image, 0, 255).astype(np.uint8))
+
+
+def seen(stamp_ns: int, rgb: Image) -> CameraFrame:
+    return CameraFrame(stamp_ns, lambda: rgb)
 
 
 def circle(count: int, radius_m: float = 80.0, step_m: float = 1.5) -> FloatArray:

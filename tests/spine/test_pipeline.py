@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made_ground import STEP_NS, circle, motion
+from made_ground import STEP_NS, circle, motion, seen
 
-from geoloc_ros.datatypes import CameraFrame, PoseEstimate, Reason, Status
+from geoloc_ros.datatypes import CameraFrame, Image, PoseEstimate, Reason, Status
+from geoloc_ros.errors import ImageDecodeError
 from geoloc_ros.geo import se2
 
 
@@ -68,15 +69,18 @@ def test_every_published_covariance_is_sound(place, small) -> None:
 
 
 def _undecodable(_, frame: CameraFrame) -> CameraFrame:
-    return CameraFrame(frame.stamp_ns, None, None, Reason.BAD_IMAGE)
+    def decode() -> Image:
+        raise ImageDecodeError("no JPEG")
+
+    return CameraFrame(frame.stamp_ns, decode)
 
 
 def _black(_, frame: CameraFrame) -> CameraFrame:
-    return dataclasses.replace(frame, rgb=np.zeros_like(frame.rgb))
+    return seen(frame.stamp_ns, np.zeros_like(frame.rgb))
 
 
 def _resized(_, frame: CameraFrame) -> CameraFrame:
-    return dataclasses.replace(frame, rgb=np.repeat(frame.rgb, 2, axis=1))
+    return seen(frame.stamp_ns, np.repeat(frame.rgb, 2, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -98,13 +102,24 @@ def test_frames_that_show_nothing_are_named_and_withdraw_localised(place, spoil,
     assert Status.LOCALISED not in late
 
 
+def test_only_frames_that_are_weighed_are_decoded(place) -> None:
+    decoded = []
+
+    def count(i, frame):
+        return CameraFrame(frame.stamp_ns, lambda: decoded.append(i) or frame.rgb)
+
+    poses = np.repeat(circle(20), 3, axis=0)  # stands still for two frames of three
+    drive(place, poses, spoil=count)
+    assert decoded == list(range(0, 60, 3))
+
+
 def test_a_camera_that_hangs_is_named_and_withdraws_localised(place) -> None:
     poses = circle(200)
     kept = {}
 
     def hang(i, frame):
         kept.setdefault("frame", frame) if i == 119 else None
-        return dataclasses.replace(frame, rgb=kept["frame"].rgb) if i >= 120 else frame
+        return seen(frame.stamp_ns, kept["frame"].rgb) if i >= 120 else frame
 
     estimates = drive(place, poses, spoil=hang)
     assert estimates[119].status is Status.LOCALISED

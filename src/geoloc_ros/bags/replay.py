@@ -44,7 +44,7 @@ from geoloc_ros.datatypes import (
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
-from geoloc_ros.errors import BagError, ImageDecodeError, OdometryError
+from geoloc_ros.errors import BagError, OdometryError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.geo.wgs84 import LocalFrame
@@ -206,12 +206,11 @@ class Replay:
             if pair.reset:
                 localizer.belief.reset(Reason.CLOCK_JUMP)
             start = time.perf_counter()
-            with self._clock("decode"):
-                frame = _decoded(pair)
+            frame = _frame(pair)
             estimate = localizer.localize(frame, self._motion(pair, frame))
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
-            self._record(estimate, spent, localizer, frame.rgb)
+            self._record(estimate, spent, localizer, frame)
             if self._watch is not None:
                 self._watch(localizer)
             bar.set_postfix_str(estimate.status.value.lower(), refresh=False)
@@ -223,9 +222,11 @@ class Replay:
             return pair.motion
         if pair.reset:
             self._eyes.reset()
+        with self._clock("decode"):
+            rgb = frame.rgb
         try:
             with self._clock("odometry"):
-                return self._eyes.step(pair.stamp_ns, frame.rgb, pair.height_m) or pair.motion
+                return self._eyes.step(pair.stamp_ns, rgb, pair.height_m) or pair.motion
         except OdometryError as error:  # no height was ever given: pair.motion says no_odometry
             logger.info("no motion from images: %s", error)
             return pair.motion
@@ -235,7 +236,7 @@ class Replay:
         estimate: PoseEstimate,
         spent_ms: dict[str, float],
         localizer: GeoLocalizer,
-        rgb: Image | None,
+        frame: CameraFrame,
     ) -> None:
         self._records.estimates.append(estimate)
         self._records.latency_ms.append(spent_ms)
@@ -245,8 +246,8 @@ class Replay:
         self._anchor_offset_m = localizer.last_anchor_offset_m
         self._records.searches.append((estimate.stamp_ns, found, found.poses))
         every = max(1, len(self._records.estimates) // KEPT_FRAMES)
-        if rgb is not None and len(self._records.searches) % every == 0:
-            self._keep(estimate.stamp_ns, rgb)
+        if frame.rgb is not None and len(self._records.searches) % every == 0:
+            self._keep(estimate.stamp_ns, frame.rgb)
 
     def _keep(self, stamp_ns: int, rgb: Image) -> None:
         if self._records.kept >= KEPT_FRAMES:
@@ -317,12 +318,8 @@ def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> Non
         pairs.add_height(stamp_ns, messages.height_m(message))
 
 
-def _decoded(pair: Paired[Any]) -> CameraFrame:
-    try:
-        rgb = messages.image_rgb(pair.payload)
-    except ImageDecodeError:
-        return CameraFrame(pair.stamp_ns, None, pair.height_m, Reason.BAD_IMAGE)
-    return CameraFrame(pair.stamp_ns, rgb, pair.height_m)
+def _frame(pair: Paired[Any]) -> CameraFrame:
+    return CameraFrame(pair.stamp_ns, lambda: messages.image_rgb(pair.payload), pair.height_m)
 
 
 def _versions() -> dict[str, str]:
