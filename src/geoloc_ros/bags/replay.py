@@ -180,9 +180,7 @@ class Replay:
             use_odometry=bool(recording.topics.odometry),
             use_height=bool(recording.topics.height),
         )
-        bar = tqdm(
-            total=recording.frame_count, unit="frame", disable=self._inputs.quiet, mininterval=0.5
-        )
+        bar = tqdm(total=recording.frame_count, unit="frame", disable=self._inputs.quiet)
         with bar:
             try:
                 for record in recording.records():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -42,12 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    if not sys.stderr.isatty():  # in a log; tqdm looks when the command imports it
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
     try:
-        return int(arguments.run(arguments))
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return status
     except GeolocError as error:
         if arguments.verbose:
             logging.getLogger(__name__).exception("the command failed")
         print(f"geoloc: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader has seen enough, as in `geoloc ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if arguments.verbose:
+            logging.getLogger(__name__).exception("the command failed")
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"geoloc: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("geoloc: interrupted", file=sys.stderr)

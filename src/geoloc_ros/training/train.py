@@ -282,7 +282,7 @@ class Trainer:
         for i, step in enumerate(self._steps(plans, total, rng)):
             losses.append(step)
             if i == 0:
-                bar = tqdm(total=len(plans), desc=label, unit="batch", mininterval=5.0)
+                bar = tqdm(total=len(plans), desc=label, unit="batch")
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-20:], axis=0)[0]:.3f}", refresh=False)
         if not losses:
