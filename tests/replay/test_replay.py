@@ -95,6 +95,32 @@ def test_an_earlier_replay_is_not_overwritten(made, bag, out, capsys) -> None:
     assert "--force" in capsys.readouterr().err
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(made, bag, tmp_path, capsys) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"mine")
+    assert replay(made, bag, tmp_path, "--force") == 2
+    assert "config.yaml is there" in capsys.readouterr().err
+    assert (tmp_path / "config.yaml").read_bytes() == b"mine"
+    assert replay(made, bag, tmp_path / "config.yaml", "--force") == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_what_lies_beside_a_replay_stays(made, bag, tmp_path) -> None:
+    (tmp_path / "measurements.parquet").write_bytes(b"mine")
+    assert replay(made, bag, tmp_path) == 0
+    assert replay(made, bag, tmp_path, "--force") == 0
+    assert (tmp_path / "measurements.parquet").read_bytes() == b"mine"
+
+
+def test_a_replay_that_cannot_start_costs_no_earlier_one(made, bag, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert replay(made, bag, out) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert replay(made, tmp_path / "no_bag", out, "--force") == 2
+    assert replay(made, bag, out, "--force", "--image-topic", "/nowhere") == 2
+    after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert after == before
+
+
 def test_truth_of_another_type_is_refused(made, bag, tmp_path, capsys) -> None:
     assert replay(made, bag, tmp_path / "out", "--truth", "/odom") == 2
     assert "--truth /ground_truth/fix" in capsys.readouterr().err

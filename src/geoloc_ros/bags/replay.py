@@ -27,7 +27,7 @@ import yaml
 from tqdm import tqdm
 
 from geoloc_ros import config as configuration
-from geoloc_ros.bags import messages
+from geoloc_ros.bags import messages, replay_folder
 from geoloc_ros.bags.reader import BagReader, Record
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.trajectory import write_trajectory
@@ -142,7 +142,7 @@ class Replay:
             IndexError_: the index is damaged or belongs to another encoder.
             ModelError: no model package fits.
         """
-        self._prepare_out()
+        replay_folder.check_free(self._inputs.out, self._inputs.force)
         package = self._model()
         index = ShardedIndex.open(self._inputs.index, package)
         plane = index.manifest.frame
@@ -152,6 +152,8 @@ class Replay:
             localizer = self._localizer(package, index, recording)
             if not recording.topics.odometry:
                 self._eyes = PlanarVisualOdometry(recording.camera, recording.T_base_camera)
+            # Only now is it sure that there will be something to put in place of earlier results.
+            self._prepare_out()
             self._drive(recording, localizer)
             wall_s = time.perf_counter() - start
             self._write(package, plane, wall_s)
@@ -263,11 +265,7 @@ class Replay:
 
     def _prepare_out(self) -> None:
         out = self._inputs.out
-        if (out / "estimates.parquet").exists() and not self._inputs.force:
-            raise BagError(f"{out} holds an earlier replay; choose another --out or add --force")
-        out.mkdir(parents=True, exist_ok=True)
-        for stale in (*out.glob("*.parquet"), *(out / "frames").glob("*.jpg")):
-            stale.unlink()
+        replay_folder.clear(out)
         text = yaml.safe_dump(configuration.to_mapping(self._config), sort_keys=False)
         (out / "config.yaml").write_text(text, encoding="utf-8")
         (out / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
