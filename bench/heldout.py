@@ -9,7 +9,8 @@ indexed area; a short drive in a small town whose camera is covered for 150 m. O
 towns also a grid index of the 600 m square in which the drive spends most of its time, and
 single-frame recall without domain gap.
 
-A town whose figures are in WORK already is not made again, so an interrupted run goes on.
+What is in WORK already is not made again, so an interrupted run goes on: worlds always, indexes
+and figures if they were made with the same model. Delete WORK/*/figures_*.json when code changes.
 
 Example:
   python bench/heldout.py --seeds 900101 900102 900103 --json heldout.json
@@ -32,7 +33,7 @@ from geoloc_ros import config as configuration
 from geoloc_ros.bags.replay import Replay, ReplayInputs
 from geoloc_ros.config import Config
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
-from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.columns import Estimates, Truth
@@ -47,6 +48,7 @@ from geoloc_ros.evaluation.trajectory import (
 )
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.build import build_index
+from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.roads import read_roads
@@ -95,22 +97,29 @@ class Bench:
 
     def town(self, seed: int, number: int) -> Figures:
         """All figures of one town."""
-        here = self.work / str(seed)
-        done = here / "figures.json"
-        if done.exists():
-            cached: Figures = json.loads(done.read_text())
-            return cached
-        world = self.world(seed)
-        ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
-        roads = read_roads(world / "roads.geojson", ortho.frame)
-        whole = self._index(here / "roads.index", ortho, roads)
-        figures = self._main_drive(world, whole, here)
-        figures |= self._withdrawals(world, ortho, roads, here)
+        figures = self._once(seed, "drive", self._main_drive)
+        figures |= self._once(seed, "withdrawals", self._withdrawals)
         if number < self.grid_towns:
-            figures |= self._grid(here, ortho)
-            figures |= self._gap_off(seed, here)
-        done.write_text(json.dumps(figures, indent=2))
+            figures |= self._once(seed, "grid", self._grid)
+            figures |= self._once(seed, "gap_off", self._gap_off)
         return figures
+
+    def _once(self, seed: int, name: str, find: Callable[[int], Figures]) -> Figures:
+        """Some figures of a town, kept on disk."""
+        done = self.work / str(seed) / f"figures_{name}.json"
+        card = file_sha256(self.package.root / "model.json")
+        if done.exists():
+            kept = json.loads(done.read_text())
+            if kept["model"] == card:
+                cached: Figures = kept["figures"]
+                return cached
+        figures = find(seed)
+        done.write_text(json.dumps({"model": card, "figures": figures}, indent=2))
+        return figures
+
+    def _mapped(self, world: Path) -> tuple[OrthoImage, list[Road]]:
+        ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
+        return ortho, read_roads(world / "roads.geojson", ortho.frame)
 
     def worlds(self, seed: int, number: int) -> None:
         """Everything `town` will drive in."""
@@ -157,7 +166,9 @@ class Bench:
         roads: list[Road] | None,
         policy: SamplingPolicy | None = None,
     ) -> Path:
-        if not (out / "manifest.json").exists():
+        kept = (out / "manifest.json").exists() and load_manifest(out)
+        if not kept or kept.encoder_sha256 != self.package.encoder_sha256:
+            shutil.rmtree(out, ignore_errors=True)
             encoder = OnnxEncoder(self.package, threads=2)
             build_index(ortho, self.package, encoder, out, policy or SamplingPolicy(), roads=roads)
         return out
@@ -178,7 +189,9 @@ class Bench:
             raise SystemExit(f"{drive} has no {TRUTH}")
         return tables.read_estimates(out), truth
 
-    def _main_drive(self, world: Path, index: Path, here: Path) -> Figures:
+    def _main_drive(self, seed: int) -> Figures:
+        here, world = self.work / str(seed), self.world(seed)
+        index = self._index(here / "roads.index", *self._mapped(world))
         out = here / "kidnap"
         estimates, truth = self._replay(world / "drive_00", index, out)
         result = result_from(out)
@@ -201,17 +214,15 @@ class Bench:
             "overhead_ratio": _overhead(out),
         }
 
-    def _withdrawals(
-        self, world: Path, ortho: OrthoImage, roads: list[Road], here: Path
-    ) -> Figures:
-        small = self.covered_world(int(here.name))
-        picture = OrthoImage.open(small / "imagery.tif", gsd_m=0.5)
-        lanes = read_roads(small / "roads.geojson", picture.frame)
-        index = self._index(here / "covered.index", picture, lanes)
+    def _withdrawals(self, seed: int) -> Figures:
+        here, world = self.work / str(seed), self.world(seed)
+        small = self.covered_world(seed)
+        index = self._index(here / "covered.index", *self._mapped(small))
         estimates, truth = self._replay(small / "drive_00", index, here / "covered")
         scene = json.loads((small / "scene.json").read_text())
         covered = [tuple(pair) for pair in scene["drives"][0]["covered_stamps_ns"]]
         verdicts = _withdrawn(estimates, truth, covered)
+        ortho, roads = self._mapped(world)
         half = [part for road in roads for part in _western(road)]
         index = self._index(here / "half.index", ortho, half)
         estimates, truth = self._replay(world / "drive_00", index, here / "outside")
@@ -219,15 +230,16 @@ class Bench:
         verdicts += _withdrawn(estimates, truth, _outside(opened, truth))
         return {"outside_withdrawn_rate": float(np.mean(verdicts)) if verdicts else None}
 
-    def _grid(self, here: Path, ortho: OrthoImage) -> Figures:
+    def _grid(self, seed: int) -> Figures:
         """Recall of the main drive's frames inside one square, against a grid of that square."""
+        here = self.work / str(seed)
         truth = tables.read_truth(here / "kidnap")
         if truth is None:
             return {}
         west, south = _busiest_square(truth)
         picture = OrthoImage.open(
             here / "world" / "imagery.tif",
-            frame=ortho.frame,
+            frame=self._mapped(here / "world")[0].frame,
             gsd_m=0.5,
             bounds_m=(west, south, west + GRID_SIDE_M, south + GRID_SIDE_M),
         )
@@ -253,11 +265,9 @@ class Bench:
         recall, _ = recall_at(kept, truth, score.recall_radius_m, score.recall_yaw_deg)
         return {"r1_grid": recall["1"], "r10_grid": recall["10"]}
 
-    def _gap_off(self, seed: int, here: Path) -> Figures:
-        world = self.gap_off_world(seed)
-        ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
-        roads = read_roads(world / "roads.geojson", ortho.frame)
-        index = self._index(here / "gap_off.index", ortho, roads)
+    def _gap_off(self, seed: int) -> Figures:
+        here, world = self.work / str(seed), self.gap_off_world(seed)
+        index = self._index(here / "gap_off.index", *self._mapped(world))
         self._replay(world / "drive_00", index, here / "gap_off")
         recall = result_from(here / "gap_off")["recall"]
         return {"r1_gap_off": recall["1"], "r10_gap_off": recall["10"]}
