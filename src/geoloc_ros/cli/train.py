@@ -19,7 +19,7 @@ epoch: MODEL/model.json, query.onnx, reference.onnx, README.md. The perspective 
 to say what stands where ahead, which made towns know. Training needs the extra dependencies:
 pip install 'geoloc_ros[train]'.
 
-The defaults and the commands in the model cards made the shipped models. About an hour and a half
+The defaults and the commands in the model cards made the shipped models. Less than two hours
 on two CPU cores for perspective, rendering included.
 """
 _EPILOG = """\
@@ -29,7 +29,7 @@ examples:
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
 """
 TOWNS = {"perspective": 64, "ground_plane": 16}
-EPOCHS = {"perspective": 10, "ground_plane": 14}
+EPOCHS = {"perspective": 14, "ground_plane": 14}
 WIDE_FROM = {"perspective": 3, "ground_plane": 6}
 WEIGHT_DECAY = {"perspective": 0.05, "ground_plane": 0.03}
 BATCH = {"perspective": 96, "ground_plane": 96}
