@@ -153,3 +153,49 @@ def test_command_line(folder, capsys):
     arguments = parser.parse_args(["bag", "info", f"{folder}/none"])
     with pytest.raises(GeolocError):
         arguments.run(arguments)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pitch_deg": float("nan")},
+        {"roll_deg": float("inf")},
+        {"yaw_deg": 1e300},
+        {"forward_m": float("nan")},
+        {"height_m": -1e9},
+    ],
+)
+def test_a_mount_that_is_none_is_refused(changes):
+    with pytest.raises(CameraError, match="must lie in"):
+        FramesCamera(hfov_deg=90.0, **changes)
+
+
+@pytest.mark.parametrize("focal", ["0", "-30", ".nan"])
+def test_a_calibration_that_is_no_camera_is_refused(folder, focal):
+    (folder / "cam.yaml").write_text(
+        "image_width: 80\nimage_height: 60\ndistortion_model: plumb_bob\n"
+        f"camera_matrix: {{data: [{focal}, 0, 40, 0, 31, 30, 0, 0, 1]}}\n"
+        "distortion_coefficients: {data: [0, 0, 0, 0, 0]}\n"
+    )
+    with pytest.raises(CameraError):
+        make(folder, camera=FramesCamera(calibration=folder / "cam.yaml"))
+    assert not (folder / "bag").exists()
+
+
+@pytest.mark.parametrize("start_s", [float("nan"), float("inf"), 1e300, 5e9, -5.0])
+def test_stamps_that_ros_cannot_say_are_refused(folder, start_s):
+    with pytest.raises(BagError, match="stamp"):
+        make(folder, start_s=start_s)
+    assert not (folder / "bag").exists()
+
+
+@pytest.mark.parametrize("width", [-5, 1])
+def test_pictures_too_small_to_use_are_not_made(folder, width):
+    with pytest.raises(BagError, match="--max-width"):
+        make(folder, max_width_px=width)
+
+
+def test_a_file_name_too_long_is_one_clear_error(folder):
+    (folder / "frames.csv").write_text(f"frame,t_s\n{'x' * 5000}.jpg,0\n")
+    with pytest.raises(BagError, match="cannot read"):
+        make(folder)

@@ -46,3 +46,8 @@ def test_wrong_usage_says_how_to_use_it(words: list[str], capsys) -> None:
         main(words)
     assert stop.value.code == 2
     assert "usage: geoloc" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_text_is_refused(capsys) -> None:
+    assert main(["index", "info", "/tmp/\udcffindex"]) == 2
+    assert "cannot be printed" in capsys.readouterr().err

@@ -124,3 +124,30 @@ def test_a_replay_that_cannot_start_costs_no_earlier_one(made, bag, tmp_path, ca
 def test_truth_of_another_type_is_refused(made, bag, tmp_path, capsys) -> None:
     assert replay(made, bag, tmp_path / "out", "--truth", "/odom") == 2
     assert "--truth /ground_truth/fix" in capsys.readouterr().err
+
+
+def test_what_the_report_should_show_is_looked_for_first(made, bag, tmp_path, capsys) -> None:
+    for option in ("--imagery", "--events"):
+        assert replay(made, bag, tmp_path / "out", option, tmp_path / "nothing") == 2
+        assert "there is no file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_truth_topic_costs_no_drive(made, bag, tmp_path, capsys) -> None:
+    assert replay(made, bag, tmp_path / "out", "--truth", "/ground_truht/pose") == 2
+    assert "--truth /ground_truth/pose" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_lines_to_paste_back_can_be_pasted(made, bag, tmp_path, capsys) -> None:
+    wrong = "input.camera_info_topic=/nowhere"
+    assert replay(made, bag, tmp_path / "out", "--set", wrong) == 2
+    assert "--set input.camera_info_topic=/camera/camera_info" in capsys.readouterr().err
+
+
+def test_pictures_of_somebody_else_are_left_alone(made, bag, tmp_path, capsys) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "a.jpg").write_bytes(b"mine")
+    assert replay(made, bag, tmp_path) == 2
+    assert "frames is there" in capsys.readouterr().err
+    assert (tmp_path / "frames" / "a.jpg").read_bytes() == b"mine"

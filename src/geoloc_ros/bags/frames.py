@@ -16,6 +16,7 @@ import yaml
 
 from geoloc_ros.bags.messages import CameraInfoData, decode_image
 from geoloc_ros.bags.writer import BagWriter
+from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, CameraError, GeodesyError, ImageDecodeError
 from geoloc_ros.geo.rotations import R_BODY_OPTICAL, matrix_from_rpy, transform
@@ -26,6 +27,9 @@ IMAGE_TOPIC = "/camera/image/compressed"
 INFO_TOPIC = "/camera/camera_info"
 HEIGHT_TOPIC = "/height_above_ground"
 FIX_TOPIC = "/ground_truth/fix"
+LEAST_WIDTH_PX = 32
+LAST_S = 2.0**31  # a ROS stamp counts seconds in 32 bits
+MOST = 1e10
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,15 @@ class FramesCamera:
             raise CameraError(f"field of view is {self.hfov_deg}; it must lie in 1..170 degrees")
         if self.focal_px is not None and not 1.0 <= self.focal_px <= 1e6:
             raise CameraError(f"focal length is {self.focal_px} px; it must lie in 1..1e6 px")
+        for name, value, limit, unit in (
+            ("pitch", self.pitch_deg, 180.0, "degrees"),
+            ("roll", self.roll_deg, 180.0, "degrees"),
+            ("yaw", self.yaw_deg, 180.0, "degrees"),
+            ("forward", self.forward_m, 1000.0, "m"),
+            ("mount-height", self.height_m, 1000.0, "m"),
+        ):
+            if not abs(value) <= limit:
+                raise CameraError(f"--{name} is {value}; it must lie in +-{limit:g} {unit}")
 
     def mount(self) -> FloatArray:
         """T_base_camera (4, 4) of the optical frame."""
@@ -84,7 +97,12 @@ class FramesCamera:
             CameraError: the calibration file is unusable or speaks of another size.
         """
         if self.calibration is not None:
-            return _calibration(self.calibration, width_px, height_px)
+            info = _calibration(self.calibration, width_px, height_px)
+            # Made only to be checked.
+            CameraModel.from_camera_info(
+                info.width, info.height, info.distortion_model, info.D, info.K
+            )
+            return info
         focal = self.focal_px
         if focal is None:
             focal = 0.5 * width_px / float(np.tan(np.radians(self.hfov_deg or 0.0) / 2.0))
@@ -170,6 +188,11 @@ def bag_from_frames(
     """
     from tqdm import tqdm
 
+    if max_width_px and max_width_px < LEAST_WIDTH_PX:
+        raise BagError(
+            f"--max-width is {max_width_px} px; it must be at least {LEAST_WIDTH_PX} px, or 0 to "
+            "keep the pictures as they are"
+        )
     columns = columns or FramesTable()
     folder = images or (table.parent / "frames")
     folder = folder if images or folder.is_dir() else table.parent
@@ -177,7 +200,7 @@ def bag_from_frames(
     size: tuple[int, int] | None = None
     with BagWriter(out) as bag:
         for row in tqdm(rows, unit="frame", desc="writing", disable=not progress):
-            stamp = round(start_s * 1e9) + round(row.time_s * 1e9)
+            stamp = _stamp_ns(start_s, row)
             data, kind, shape = _picture(row, max_width_px)
             if size is None:
                 size = shape
@@ -199,6 +222,16 @@ def bag_from_frames(
     return len(rows)
 
 
+def _stamp_ns(start_s: float, row: _Row) -> int:
+    seconds = start_s + row.time_s
+    if not 0.0 <= seconds < LAST_S:
+        raise BagError(
+            f"line {row.line}: --start {start_s:g} s and the time {row.time_s:g} s give the stamp "
+            f"{seconds:g} s; ROS can say 0 to {LAST_S:.0f} s"
+        )
+    return round(start_s * 1e9) + round(row.time_s * 1e9)
+
+
 def _read_table(table: Path, folder: Path, columns: FramesTable) -> list[_Row]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -210,11 +243,11 @@ def _read_table(table: Path, folder: Path, columns: FramesTable) -> list[_Row]:
                     f"{', '.join(reader.fieldnames or []) or 'nothing'}"
                 )
             rows = [_row(table, i, item, folder, columns) for i, item in enumerate(reader, 2)]
+        absent = [row.file for row in rows if not row.file.is_file()]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BagError(f"cannot read {table}: {error}") from error
     if not rows:
         raise BagError(f"{table} has a header but no rows")
-    absent = [row.file for row in rows if not row.file.is_file()]
     if absent:
         shown = ", ".join(str(path) for path in absent[:3])
         raise BagError(
@@ -239,6 +272,8 @@ def _row(table: Path, line: int, item: dict[str, str], folder: Path, columns: Fr
             value = float("nan")
         if not np.isfinite(value):
             raise BagError(f"{table} line {line}: {name} is {text!r}, not a number")
+        if abs(value) > MOST:
+            raise BagError(f"{table} line {line}: {name} is {value:g}, more than {MOST:g}")
         return value
 
     name = item.get(columns.frame) or ""
@@ -309,7 +344,7 @@ def _calibration(path: Path, width_px: int, height_px: int) -> CameraInfoData:
         model = str(tree.get("distortion_model", tree.get("camera_model", "plumb_bob")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CameraError(f"cannot read {path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CameraError(f"{path} is no ROS camera calibration: {error!r}") from error
     if size != (width_px, height_px):
         raise CameraError(

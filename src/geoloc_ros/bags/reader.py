@@ -133,8 +133,9 @@ class BagReader:
             BagError: none or several of these types, or the wanted one is not among them.
         """
         usable = self.of_type(msgtypes)
+        given = option if option.endswith("=") else f"{option} "
         choices = "\n".join(
-            f"  {option} {topic.name}   # {topic.msgtype}, {topic.count} messages"
+            f"  {given}{topic.name}   # {topic.msgtype}, {topic.count} messages"
             for topic in usable
         )
         kinds = " or ".join(msgtypes)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,12 +81,20 @@ class Recording:
         Raises:
             BagError: the topic is missing or carries nothing that can serve as truth.
         """
-        kinds = (*messages.FIX_TYPES, *messages.POSE_TYPES)
-        self._reader.select(kinds, topic, "--truth")
+        self.check_truth(topic)
         kind = next(t.msgtype for t in self._reader.topics() if t.name == topic)
         if kind in messages.FIX_TYPES:
             return self._fixes(topic, plane)
         return self._poses(topic, plane)
+
+    def check_truth(self, topic: str) -> None:
+        """See that a topic can serve as truth.
+
+        Raises:
+            BagError: it is missing or of another type.
+        """
+        kinds = (*messages.FIX_TYPES, *messages.POSE_TYPES)
+        self._reader.select(kinds, topic, "--truth")
 
     def _fixes(self, topic: str, plane: LocalFrame) -> tuple[list[int], list[FloatArray]]:
         stamps: list[int] = []
@@ -138,10 +147,12 @@ class Recording:
 
     def _transforms(self) -> messages.Transforms:
         names = [t.name for t in self._reader.of_type(messages.TF_TYPES) if "static" in t.name]
+        tables: list[Any] = []
+        with suppress(BagError):  # of a damaged recording what could be read will do
+            tables.extend(item[2] for item in (self._reader.messages(names) if names else ()))
         found: messages.Transforms = {}
-        with suppress(BagError):
-            for _, _, message in self._reader.messages(names) if names else ():
-                found.update(messages.static_transforms(message))
+        for table in tables:
+            found.update(messages.static_transforms(table))
         return found
 
 

@@ -149,6 +149,8 @@ class Replay:
         start = time.perf_counter()
         with BagReader(self._inputs.bag) as reader:
             recording = Recording(reader, self._config.input)
+            if self._inputs.truth_topic is not None:
+                recording.check_truth(self._inputs.truth_topic)
             localizer = self._localizer(package, index, recording)
             if not recording.topics.odometry:
                 self._eyes = PlanarVisualOdometry(recording.camera, recording.T_base_camera)
@@ -256,9 +258,8 @@ class Replay:
         small = cv2.resize(rgb, (KEPT_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
         path = tables.frame_path(self._inputs.out, stamp_ns)
         path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(
-            str(path), cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80]
-        )
+        bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+        path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes())
         self._records.kept += 1
 
     # -- the output directory -----------------------------------------------------------------

@@ -43,7 +43,7 @@ def check_free(out: Path, force: bool) -> None:
         raise BagError(f"{out} is a file; --out takes a folder")
     if (out / "estimates.parquet").exists() and not force:
         raise BagError(f"{out} holds an earlier replay; choose another --out or add --force")
-    found = [name for name in FILES if (out / name).exists()]
+    found = [name for name in (*FILES, PICTURES) if (out / name).exists()]
     if found and "versions.json" not in found:
         raise BagError(
             f"{out / found[0]} is there, but no replay wrote it; choose another --out, lest it be "

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from geoloc_ros import __version__
-from geoloc_ros.errors import GeolocError
+from geoloc_ros.errors import ConfigError, GeolocError
 
 #: modules of this folder that add a command, in the order of the help text
 COMMANDS = ("synth", "index", "replay", "locate", "eval", "bag", "train", "calibrate", "config")
@@ -40,12 +42,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for an error the user can mend)."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        print("geoloc: interrupted", file=sys.stderr)
+        return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     if not sys.stderr.isatty():  # in a log; tqdm looks when the command imports it
         os.environ.setdefault("TQDM_MININTERVAL", "30")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that has no degree sign gets a "?"
+        sys.stdout.reconfigure(errors="replace")
     try:
+        _check_names(arguments)
         status = int(arguments.run(arguments))
         sys.stdout.flush()
         return status
@@ -63,9 +76,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"geoloc: {where}{error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("geoloc: interrupted", file=sys.stderr)
-        return 130
+
+
+def _check_names(arguments: argparse.Namespace) -> None:
+    """Refuse file names that are no text: libraries we hand them to crash on some.
+
+    Raises:
+        ConfigError: a name is not valid in the file system's encoding.
+    """
+    for value in vars(arguments).values():
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, (str, Path)) and not str(name).isprintable():
+                raise ConfigError(
+                    f"the name {str(name)!a} holds characters that cannot be printed; rename it"
+                )
 
 
 if __name__ == "__main__":

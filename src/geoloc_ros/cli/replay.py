@@ -52,6 +52,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from geoloc_ros.bags.replay import Replay, ReplayInputs
     from geoloc_ros.evaluation.result import format_table, write_result
 
+    for file in (arguments.imagery, arguments.events):
+        if file is not None and not file.is_file():
+            raise BagError(f"there is no file {file}, which the report was to show")
     overrides = list(arguments.set)
     if arguments.image_topic:
         overrides.append(f"input.image_topic={arguments.image_topic}")

@@ -14,7 +14,7 @@ import numpy as np
 from geoloc_ros import config as configuration
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.evaluation import metrics, tables
-from geoloc_ros.evaluation.columns import STAGES, Retrieval, Truth
+from geoloc_ros.evaluation.columns import STAGES, ReplayOutputError, Retrieval, Truth
 from geoloc_ros.evaluation.score import recall_at, score
 
 _ERROR_CEILING = 1e9
@@ -82,7 +82,12 @@ def write_result(out_dir: Path, result: Mapping[str, Any] | None = None) -> dict
     content = dict(result) if result is not None else result_from(out_dir)
     path = out_dir / "result.json"
     partial = path.with_suffix(".partial")
-    text = json.dumps(content, indent=2, allow_nan=False)
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise ReplayOutputError(
+            f"{out_dir} gives figures that are no numbers ({error}); replay again"
+        ) from error
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
     return content

@@ -56,6 +56,13 @@ _ESTIMATE_FLOATS = (
     *("cov_xx", "cov_xy", "cov_xyaw", "cov_yy", "cov_yyaw", "cov_yawyaw"),
     *("similarity", "spread_m"),
 )
+_KINDS = {
+    "stamp_ns": "int64",
+    "rank": "int64",
+    "entry_id": "int64",
+    "status": "text",
+    "reasons": "text",
+}
 _UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
@@ -190,6 +197,10 @@ def write_summary(out_dir: Path, summary: Mapping[str, Any]) -> Path:
     return path
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no JSON")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty when the file is absent.
 
@@ -199,8 +210,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
         raise ReplayOutputError(f"cannot read {path}: {error}; replay again") from error
     if not isinstance(content, dict):
         raise ReplayOutputError(f"{path} must hold a JSON object; replay again")
@@ -262,8 +273,12 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table.column(name)
-        if pa.types.is_string(column.type):
-            columns[name] = column.to_pylist()
-        else:
-            columns[name] = column.to_numpy()
+        kind = "text" if pa.types.is_string(column.type) else str(column.type)
+        wanted = _KINDS.get(name, "double")
+        if name in names and (kind != wanted or column.null_count):
+            raise ReplayOutputError(
+                f"{path}: column {name} must be {wanted} without gaps, it is {kind} with "
+                f"{column.null_count}; replay again"
+            )
+        columns[name] = column.to_pylist() if kind == "text" else column.to_numpy()
     return columns

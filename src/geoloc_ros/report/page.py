@@ -83,6 +83,7 @@ def _manifest(index: Path | None, notes: list[str]) -> Manifest | None:
         return load_manifest(index)
     except GeolocError as error:
         notes.append(f"Tiles are not shown: {error}")
+        _log.warning("%s", notes[-1])
         return None
 
 
@@ -107,6 +108,7 @@ def _ortho(
         return OrthoImage.open(imagery, frame, bounds_m=window_m(run))
     except ImageryError as error:
         notes.append(f"The map has no imagery: {error}")
+        _log.warning("%s", notes[-1])
         return None
 
 
