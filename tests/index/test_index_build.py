@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -162,10 +163,39 @@ def test_a_stop_between_the_two_renames_is_mended(built, tmp_path):
     out = tmp_path / "index"
     build(out)
     before = content(out)
-    out.rename(tmp_path / "index.old")
+    partial = tmp_path / "index.partial"
+    partial.mkdir()
+    (partial / workplace._LOCK).touch()
+    out.rename(partial / "replaced")
     with pytest.raises(KeyboardInterrupt):
         build(out, encoder=Stopping(0), policy=SamplingPolicy(spacing_m=3.0))
     assert content(out) == before
+
+
+def test_a_stop_after_the_two_renames_is_mended(built, tmp_path):
+    out = tmp_path / "index"
+    shutil.copytree(built, out)
+    shutil.copytree(built, out / "replaced")
+    (out / workplace._LOCK).touch()
+    build(out)
+    assert content(out) == content(built)
+
+
+def test_the_place_is_held_until_the_new_index_is_there(built, tmp_path, monkeypatch):
+    out = tmp_path / "index"
+    shutil.copytree(built, out)
+    rename, seen = Path.rename, []
+
+    def watched(self, target):
+        with pytest.raises(IndexBuildError, match="another build is writing"):
+            build(out)
+        seen.append(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    build(out)
+    assert seen == [tmp_path / "index.partial" / "replaced", out]
+    assert content(out) == content(built)
 
 
 @pytest.mark.parametrize("part", ["poses.npy", "descriptors.npy", "manifest.json", ".json"])
@@ -269,13 +299,62 @@ def test_nothing_to_index(tmp_path):
     assert not (tmp_path / "index").exists()
 
 
-def test_something_else_at_the_place_is_not_replaced(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("thesis.txt", "all of it", "it holds thesis.txt"),
+        ("shards/note.txt", "mine", "it holds shards/note.txt"),
+        ("manifest.json", '{"name": "web app"}', "its manifest.json is not an index's"),
+        ("manifest.json", "[" * 100_000, "its manifest.json is not an index's"),
+    ],
+)
+def test_something_else_at_the_place_is_not_replaced(built, tmp_path, name, text, says):
     out = tmp_path / "precious"
-    out.mkdir()
-    (out / "thesis.txt").write_text("all of it")
-    with pytest.raises(IndexBuildError, match="exists and is no index"):
+    shutil.copytree(built, out)
+    (out / name).write_text(text)
+    before = content(tmp_path)
+    with pytest.raises(IndexBuildError, match=f"exists and is no index: {says}; choose another"):
         build(out)
-    assert (out / "thesis.txt").read_text() == "all of it"
+    assert content(tmp_path) == before
+
+
+def test_a_file_at_the_place_is_not_replaced(tmp_path):
+    (tmp_path / "index").write_text("mine")
+    with pytest.raises(IndexBuildError, match="is no index: it is a file"):
+        build(tmp_path / "index")
+
+
+def test_neighbours_with_similar_names_are_not_touched(built, tmp_path):
+    out, partial = tmp_path / "maps", tmp_path / "maps.partial"
+    shutil.copytree(built, tmp_path / "maps.old")
+    partial.mkdir()
+    (partial / "fingerprint.txt").write_text("of my thumb")
+    before = content(tmp_path)
+    with pytest.raises(IndexBuildError, match=r"maps.partial, .* exists and no build made it"):
+        build(out)
+    assert content(tmp_path) == before
+    shutil.rmtree(partial)
+    build(out)
+    build(out)
+    assert content(tmp_path / "maps.old") == content(built)
+
+
+def test_a_link_is_followed_and_kept(built, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "index").symlink_to("disk/index")
+    with pytest.raises(IndexBuildError, match="link that leads nowhere"):
+        build(tmp_path / "index")
+    (tmp_path / "disk" / "index").mkdir()
+    build(tmp_path / "index")
+    assert (tmp_path / "index").is_symlink()
+    assert content(tmp_path / "disk" / "index") == content(built)
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["index"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "somewhere/.."])
+def test_a_place_without_a_name_is_refused(name):
+    with pytest.raises(IndexBuildError, match=r"--out is '.*', which is no folder of its own"):
+        build(Path(name), package=make_package(Path()))
 
 
 def test_two_builds_at_once(tmp_path):

@@ -33,7 +33,7 @@ from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.sampling import sample
-from geoloc_ros.index.workplace import Workplace
+from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,6 +89,10 @@ def build_index(
         IndexBuildError: nothing to index, disk full, `out` is something else, or another build
             is writing there. The index at `out`, if any, is as it was.
     """
+    try:
+        out = check_out(out)
+    except OSError as error:
+        raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
     bounds = west, south, east, north = ortho.bounds_m
     anchors = sample(policy, roads, bounds, lambda xy_m: _shown(ortho, xy_m))
     if not len(anchors):

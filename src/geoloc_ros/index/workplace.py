@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -17,27 +18,36 @@ from typing import IO
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import NAME, Manifest, ShardRecord, check_file, shard_from_content
+from geoloc_ros.index.manifest import (
+    NAME,
+    PARTS,
+    Manifest,
+    ShardRecord,
+    check_file,
+    shard_from_content,
+)
 
 _LOG = logging.getLogger(__name__)
 
+#: held while a build runs; a folder beside `out` that lacks it is somebody else's
+_LOCK = "geoloc-build.lock"
 _FINGERPRINT = "fingerprint.txt"
 _DONE = "done"
+_REPLACED = "replaced"
 
 
 class Workplace:
     """`<out>.partial`: held by one build at a time, kept when a build stops, renamed at the end.
 
     Args:
-        out: where the index shall be.
+        out: where the index shall be, from `check_out`.
         draft: its manifest without shards.
         anchors: (N, 3) poses asked for; with the draft they are the build's fingerprint.
     """
 
     def __init__(self, out: Path, draft: Manifest, anchors: FloatArray) -> None:
         self.out = out
-        self.root = out.with_name(out.name + ".partial")
-        self._old = out.with_name(out.name + ".old")
+        self.root = _partial(out)
         self._draft = draft
         self._lock: IO[bytes] | None = None
         digest = hashlib.sha256(draft.render().encode())
@@ -48,14 +58,14 @@ class Workplace:
         """Take the place, and what an earlier build of the same index left there.
 
         Raises:
-            IndexBuildError: another build holds it, or `out` is no index.
+            IndexBuildError: another build holds it.
             OSError: the disk refuses.
         """
-        if not self.out.exists() and self._old.is_dir():
-            self._old.rename(self.out)  # a build was stopped between its two renames
-        self._check_out()
         self.root.mkdir(parents=True, exist_ok=True)
         self._take()
+        if not self.out.exists() and (self.root / _REPLACED).is_dir():
+            # a build was stopped between its two renames
+            (self.root / _REPLACED).rename(self.out)
         known = self.root / _FINGERPRINT
         if not known.is_file() or known.read_text(encoding="utf-8") != self._fingerprint:
             self._empty()
@@ -142,28 +152,21 @@ class Workplace:
         shards.sync(self.root / "shards")
         shutil.rmtree(self.root / _DONE)
         (self.root / _FINGERPRINT).unlink()
-        (self.root / "lock").unlink()
         shards.sync(self.root)
         if self.out.exists():
-            shutil.rmtree(self._old, ignore_errors=True)
-            self.out.rename(self._old)
+            self.out.rename(self.root / _REPLACED)
         self.root.rename(self.out)
         shards.sync(self.out.parent)
-        shutil.rmtree(self._old, ignore_errors=True)
+        shutil.rmtree(self.out / _REPLACED, ignore_errors=True)
+        (self.out / _LOCK).unlink()
         return manifest
 
-    def _check_out(self) -> None:
-        if not self.out.exists():
-            return
-        if not self.out.is_dir() or (any(self.out.iterdir()) and not (self.out / NAME).is_file()):
-            raise IndexBuildError(
-                f"{self.out} exists and is no index; choose another --out or remove it"
-            )
-
     def _take(self) -> None:
-        lock = (self.root / "lock").open("wb")
+        lock = (self.root / _LOCK).open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock.fileno()).st_nlink == 0:
+                raise BlockingIOError("it has just finished")
         except BlockingIOError as error:
             lock.close()
             raise IndexBuildError(
@@ -175,8 +178,73 @@ class Workplace:
         for path in self.root.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != "lock":
+            elif path.name != _LOCK:
                 path.unlink()
 
     def _record_path(self, cell: tuple[int, int]) -> Path:
         return self.root / _DONE / f"{cell[0]}_{cell[1]}.json"
+
+
+def check_out(out: Path) -> Path:
+    """See that an index may be written to a folder; nothing is changed.
+
+    Args:
+        out: the folder, which need not exist; an index there will be replaced.
+
+    Returns:
+        The folder that links lead to.
+
+    Raises:
+        IndexBuildError: it has no name of its own, is a link that leads nowhere, or holds files
+            that no build wrote; or `<out>.partial` does.
+        OSError: it cannot be read.
+    """
+    if out.name in ("", ".."):
+        raise IndexBuildError(
+            f"--out is {str(out)!r}, which is no folder of its own; choose one, e.g. town.index"
+        )
+    if out.is_symlink() and not out.exists():
+        raise IndexBuildError(f"--out {out} is a link that leads nowhere; remove the link")
+    out = out.resolve()
+    foreign = _foreign(out)
+    if foreign:
+        raise IndexBuildError(
+            f"{out} exists and is no index: {foreign}; choose another --out or remove it"
+        )
+    partial = _partial(out)
+    empty = not partial.exists() or (partial.is_dir() and not any(partial.iterdir()))
+    if not empty and not (partial / _LOCK).is_file():
+        raise IndexBuildError(
+            f"{partial}, where {out} would be built, exists and no build made it; choose another "
+            "--out or rename it"
+        )
+    return out
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(out.name + ".partial")
+
+
+def _foreign(out: Path) -> str:
+    """What tells that a place is no index; empty if it is one, or nothing."""
+    if not out.is_dir():
+        return "it is a file" if out.exists() else ""
+    own = {NAME, "shards"}
+    if (out / _LOCK).is_file():  # a build was stopped just after its last rename
+        own |= {_LOCK, _REPLACED}
+    names = sorted(path.name for path in out.iterdir())
+    strays = [name for name in names if name not in own]
+    files = sorted(path.name for path in (out / "shards").glob("*"))
+    strays += [f"shards/{name}" for name in files if name.partition(".")[2] not in PARTS]
+    if strays:
+        return f"it holds {strays[0]}"
+    return f"its {NAME} is not an index's" if names and not _is_manifest(out / NAME) else ""
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of any schema, intact or not."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"schema", "manifest_sha256"} <= set(content)
