@@ -256,14 +256,14 @@ def test_too_little_space_is_said_before_any_work(tmp_path, monkeypatch):
     usage = workplace.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(workplace.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     encoder = Stopping(-1)
-    with pytest.raises(IndexBuildError, match=r"disk full: the index needs about \d+ MB"):
+    with pytest.raises(IndexBuildError, match=r"needs about 1\.989 MB, .* has 0\.001 MB"):
         build(tmp_path / "index", encoder=encoder)
     assert encoder.encoded == 0
 
 
 def test_unwritable_place(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(IndexBuildError, match="cannot write"):
+    with pytest.raises(IndexBuildError, match=r"cannot write .* choose another --out"):
         build(tmp_path / "file" / "index")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,19 +104,26 @@ def build_index(
             "check that imagery and road layer show the same place"
         )
     cutter = CropCutter(ortho, package.reference, _fill(package))
+    place = Workplace(out, _draft(ortho, package, policy), anchors)
     try:
-        with Workplace(out, _draft(ortho, package, policy), anchors) as place:
+        with place:
             place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
             bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
             job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
             return place.finish(_shards(place, job, anchors, workers))
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise IndexBuildError(
-            f"{'disk full' if full else 'cannot write'} while building {out}: {error}; "
-            f"{'free some space and ' if full else ''}run the same command again: finished "
-            f"shards are kept in {out}.partial. The old index, if any, is untouched"
-        ) from error
+        raise IndexBuildError(_stopped(error, place)) from error
+
+
+def _stopped(error: OSError, place: Workplace) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    again = "choose another --out"
+    if os.access(place.root, os.W_OK):
+        again = f"run the same command again: finished shards are kept in {place.root}"
+    return (
+        f"{'disk full' if full else 'cannot write'} while building {place.out}: {error}; "
+        f"{'free some space and ' if full else ''}{again}. The old index, if any, is untouched"
+    )
 
 
 def _shown(ortho: OrthoImage, xy_m: FloatArray) -> Mask:

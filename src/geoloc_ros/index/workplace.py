@@ -95,9 +95,9 @@ class Workplace:
         free = shutil.disk_usage(self.root).free
         if free + there < size_bytes:
             raise IndexBuildError(
-                f"disk full: the index needs about {size_bytes / 1e6:.0f} MB, "
-                f"{self.root.parent} has {free / 1e6:.0f} MB free; free some space or sample less "
-                "densely (--spacing, --pitch, --headings)"
+                f"disk full: the index needs about {size_bytes / 1e6:.3f} MB, "
+                f"{self.root.parent} has {(free + there) / 1e6:.3f} MB for it; free "
+                "some space or sample less densely (--spacing, --pitch, --headings)"
             )
 
     def finished(self, cell: tuple[int, int]) -> ShardRecord | None:
