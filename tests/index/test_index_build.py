@@ -17,7 +17,7 @@ import pytest
 from made_place import DIM, build, make_package, make_picture, make_roads
 
 from geoloc_ros.encoders.fake import FakeEncoder
-from geoloc_ros.errors import IndexBuildError
+from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index import workplace
 from geoloc_ros.index.place_index import ShardedIndex
@@ -355,6 +355,16 @@ def test_a_link_is_followed_and_kept(built, tmp_path):
 def test_a_place_without_a_name_is_refused(name):
     with pytest.raises(IndexBuildError, match=r"--out is '.*', which is no folder of its own"):
         build(Path(name), package=make_package(Path()))
+
+
+def test_a_name_that_hnswlib_cannot_take_is_refused(built, tmp_path):
+    name = tmp_path / os.fsdecode(b"z\xfcrich")
+    with pytest.raises(IndexBuildError, match="is not valid UTF-8"):
+        build(name)
+    shutil.copytree(built, name)
+    with pytest.raises(IndexCorruptError, match="is not valid UTF-8"):
+        ShardedIndex.open(name)
+    build(tmp_path / "zürich")
 
 
 def test_two_builds_at_once(tmp_path):

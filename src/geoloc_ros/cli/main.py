@@ -55,8 +55,8 @@ def _main(argv: Sequence[str] | None) -> int:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     if not sys.stderr.isatty():  # in a log; tqdm looks when the command imports it
         os.environ.setdefault("TQDM_MININTERVAL", "30")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that has no degree sign gets a "?"
-        sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has a degree sign
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _check_names(arguments)
         status = int(arguments.run(arguments))

@@ -117,6 +117,11 @@ def write_shard(
     return ShardRecord(cell=cell, count=len(poses), bounds_m=bounds, files=files)
 
 
+def is_nameable(path: Path) -> bool:
+    """Whether hnswlib, which takes names as UTF-8, finds the file that Python means."""
+    return os.fsencode(path) == str(path).encode(errors="surrogatepass")
+
+
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write a .npy file and wait until the disk has it."""
     buffer = io.BytesIO()
@@ -145,8 +150,11 @@ def open_shard(root: Path, record: ShardRecord, dim: int) -> Shard:
     """Load a cell after verifying every byte.
 
     Raises:
-        IndexCorruptError: a file is missing, altered or not what its record says.
+        IndexCorruptError: a file is missing, altered or not what its record says, or the path is
+            not valid UTF-8.
     """
+    if not is_nameable(root):
+        raise IndexCorruptError(f"{str(root)!r} is not valid UTF-8; rename the folder")
     for part in PARTS:
         check_file(record.path(root, part), record.files[part])
     poses = _read_array(record.path(root, "poses.npy"), np.float64, (record.count, 3))

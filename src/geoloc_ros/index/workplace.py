@@ -206,6 +206,8 @@ def check_out(out: Path) -> Path:
     if out.is_symlink() and not out.exists():
         raise IndexBuildError(f"--out {out} is a link that leads nowhere; remove the link")
     out = out.resolve()
+    if not shards.is_nameable(out):
+        raise IndexBuildError(f"--out {str(out)!r} is not valid UTF-8; choose another name")
     foreign = _foreign(out)
     if foreign:
         raise IndexBuildError(
