@@ -157,6 +157,22 @@ def test_roads_policy_without_roads_says_what_to_do():
 
 
 @pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        (
+            SamplingPolicy(kind="grid", pitch_m=0.1, headings=360),
+            r"grid would give about 36,000,000,000 entries, at most 20,000,000 .* --pitch",
+        ),
+        (SamplingPolicy(spacing_m=0.1), r"roads would give about 100,000,000 .* --spacing"),
+    ],
+)
+def test_more_entries_than_fit_are_refused_before_they_are_made(policy, says):
+    road = Road(np.array([[-500.0, 0.0], [500.0, 0.0]]))
+    with pytest.raises(IndexBuildError, match=says):
+        sample(policy, [road] * 5000, (-500.0, -500.0, 500.0, 500.0))
+
+
+@pytest.mark.parametrize(
     "wrong",
     [{"spacing_m": 0.0}, {"spacing_m": float("nan")}, {"headings": 0}, {"kind": "maze"}],
 )

@@ -23,6 +23,7 @@ from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.turns import turn_paths
 
+MAX_ENTRIES = 20_000_000  # sampling them takes about 3 GB of memory
 _PLASTIC = 1.3247179572447460  # root of x^3 = x + 1
 _R2 = np.array([1.0 / _PLASTIC, 1.0 / _PLASTIC**2])
 _REVERSE_PHASE = 0.381966011250105  # keeps the two directions of a road apart in the sequence
@@ -46,16 +47,30 @@ def sample(
         (N, 3) anchors x_m, y_m, yaw_rad inside the bounds.
 
     Raises:
-        IndexBuildError: the policy needs roads and there are none.
+        IndexBuildError: the policy needs roads and there are none, or asks for more than
+            `MAX_ENTRIES`.
     """
     if policy.kind == "grid":
+        west, south, east, north = bounds
+        places = (east - west) * (north - south) / policy.pitch_m**2
+        _check_count(places * policy.headings, "a coarser --pitch, fewer --headings", policy)
         return sample_grid(bounds, policy.pitch_m, policy.headings, valid)
     if roads is None:
         raise IndexBuildError("sampling along roads needs a road layer: --roads FILE, or --grid")
+    length_m = sum(float(np.hypot(*np.diff(road.xy_m, axis=0).T).sum()) for road in roads)
+    _check_count(2.0 * length_m / policy.spacing_m, "a wider --spacing, fewer roads", policy)
     anchors = sample_roads(roads, policy)
     inside = _inside(anchors, bounds)
     anchors = anchors[inside]
     return anchors if valid is None else anchors[valid(anchors[:, :2])]
+
+
+def _check_count(count: float, instead: str, policy: SamplingPolicy) -> None:
+    if count > MAX_ENTRIES:
+        raise IndexBuildError(
+            f"sampling {policy.kind} would give about {count:,.0f} entries, at most "
+            f"{MAX_ENTRIES:,} can be indexed; choose {instead} or a smaller area"
+        )
 
 
 def sample_roads(roads: Sequence[Road], policy: SamplingPolicy) -> FloatArray:
