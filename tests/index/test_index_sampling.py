@@ -228,6 +228,9 @@ def test_roads_are_projected_and_oneway_is_understood(tmp_path):
         ('{"features": []}', "holds no road"),
         ('{"features": [{"geometry": {"type": "LineString"}}]}', "no GeoJSON"),
         (LINE % "[6, 4], [NaN, 4]", "no GeoJSON"),
+        (LINE % f"[1{400 * '0'}, 4], [6, 4]", "no GeoJSON"),
+        (LINE % "[6.6], [46.5]", "no GeoJSON"),
+        ("[" * 100_000, "no GeoJSON"),
         (LINE % "[0, 0], [1, 0]", "does not fit"),
         (LINE % "[540000.0, 150000.0], [540010.0, 150000.0]", "no GeoJSON"),
     ],
@@ -237,6 +240,12 @@ def test_bad_road_layers_give_one_clear_error(tmp_path, content, says):
     path.write_text(content)
     with pytest.raises(IndexBuildError, match=says):
         read_roads(path, FRAME)
+
+
+def test_a_road_layer_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "roads.geojson"
+    path.write_text(LINE % "[6.6, 46.5], [6.601, 46.5]", encoding="utf-8-sig")
+    assert len(read_roads(path, FRAME)) == 1
 
 
 def test_missing_road_layer(tmp_path):

@@ -38,11 +38,13 @@ def read_roads(path: Path, frame: LocalFrame) -> list[Road]:
         IndexBuildError: unreadable, not GeoJSON, a bad coordinate, or no road in it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         roads = [road for feature in content["features"] for road in _roads(feature, frame)]
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise IndexBuildError(f"cannot read road layer {path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError,
+    ) as error:  # fmt: skip
         raise IndexBuildError(
             f"{path} is no GeoJSON FeatureCollection of lines in longitude, latitude: {error!r}"
         ) from error
