@@ -12,7 +12,8 @@ from made_flight import Made, record, write_imagery, write_model
 from geoloc_ros.cli.main import main
 from geoloc_ros.encoders.package import load_package
 from geoloc_ros.evaluation import tables
-from geoloc_ros.training.calibrate import LEAST_EVIDENCE
+from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.training.calibrate import LEAST_EVIDENCE, index_world
 
 
 def make_world(made: Made, root: Path, seed: int) -> Path:
@@ -56,3 +57,28 @@ def test_one_world_keeps_the_evidence_the_card_asks_for(worlds, tmp_path) -> Non
     fitted = load_package(tmp_path / "model").calibration
     assert fitted.confirm_evidence == before.confirm_evidence
     assert not np.isclose(fitted.temperature, before.temperature)
+
+
+def test_an_index_of_something_else_is_not_used_again(worlds, tmp_path) -> None:
+    package, out = write_model(tmp_path / "model"), tmp_path / "index"
+    coarse = SamplingPolicy(kind="grid", pitch_m=60.0, headings=1)
+
+    def indexed(world, model=package, policy=coarse) -> tuple[int, str]:
+        written = index_world(world, model, out, policy) / "manifest.json"
+        return written.stat().st_mtime_ns, written.read_text()
+
+    first = indexed(worlds[0])
+    assert indexed(worlds[0]) == first
+    assert indexed(worlds[1])[1] != first[1]
+    other = dataclasses.replace(package, version="2")
+    assert '"fake 2"' in indexed(worlds[1], other)[1].replace(package.name, "fake")
+    finer = dataclasses.replace(coarse, headings=2)
+    assert '"headings": 2' in indexed(worlds[1], other, finer)[1]
+
+
+def test_worlds_of_the_same_name_are_refused(tmp_path, capsys) -> None:
+    write_model(tmp_path / "model")
+    worlds = [tmp_path / "a/3001", tmp_path / "b/3001"]
+    assert calibrate(tmp_path / "model", worlds, tmp_path / "work") == 2
+    assert "are both called 3001, as" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()

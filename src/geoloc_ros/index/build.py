@@ -9,6 +9,7 @@ index; the result has the same bytes either way.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import logging
@@ -27,11 +28,11 @@ from tqdm import tqdm
 from geoloc_ros.datatypes import Float32Array, FloatArray, Image, Mask
 from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
-from geoloc_ros.errors import IndexBuildError
+from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.crops import CropCutter
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord
+from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.workplace import Workplace, check_out
@@ -113,6 +114,20 @@ def build_index(
             return place.finish(_shards(place, job, anchors, workers))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
+
+
+def is_current(
+    root: Path, ortho: OrthoImage, package: ModelPackage, policy: SamplingPolicy
+) -> bool:
+    """Whether there is an index of this imagery, for this model, sampled like this.
+
+    The roads it was sampled along are not known to it.
+    """
+    try:
+        found = load_manifest(root)
+    except IndexError_:
+        return False
+    return dataclasses.replace(found, shards=()) == _draft(ortho, package, policy)
 
 
 def _stopped(error: OSError, place: Workplace) -> str:

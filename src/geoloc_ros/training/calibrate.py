@@ -35,7 +35,7 @@ from geoloc_ros.filtering import status
 from geoloc_ros.filtering.calibration import fit_covariance, fit_similarity
 from geoloc_ros.geo import se2
 from geoloc_ros.imagery.ortho import OrthoImage
-from geoloc_ros.index.build import build_index
+from geoloc_ros.index.build import build_index, is_current
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
@@ -68,12 +68,13 @@ def index_world(
 ) -> Path:
     """Index a made world's imagery, along its roads unless the policy says grid.
 
-    An index that is already there and fits the model is kept.
+    An index of the same imagery, model and policy that is already there is kept; another is
+    replaced.
     """
     policy = policy or SamplingPolicy()
-    if (out / "manifest.json").exists():
-        return out
     ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
+    if is_current(out, ortho, package, policy):
+        return out
     roads = read_roads(world / "roads.geojson", ortho.frame) if policy.kind == "roads" else None
     build_index(ortho, package, OnnxEncoder(package, threads=2), out, policy, roads=roads)
     return out
@@ -99,8 +100,9 @@ def calibrate(
         command: goes into the card.
 
     Raises:
-        TrainingError: too few usable images or estimates.
+        TrainingError: too few usable images or estimates, or two worlds of the same name.
     """
+    _check_names(worlds)
     samples = Samples()
     indexes = {w: index_world(w, package, work / f"{w.name}.index", policy) for w in worlds}
     for world, path in indexes.items():
@@ -118,6 +120,16 @@ def calibrate(
     package = _with(package, dataclasses.replace(fitted, covariance_scale=scale))
     package.save()
     return package
+
+
+def _check_names(worlds: Sequence[Path]) -> None:
+    named = {world.name: world for world in worlds}
+    for world in worlds:
+        if named[world.name] != world:
+            raise TrainingError(
+                f"worlds {world} and {named[world.name]} are both called {world.name}, as their "
+                "indexes and replays would be; rename one"
+            )
 
 
 def _drives(world: Path) -> Iterator[Path]:
