@@ -3,6 +3,7 @@
 """Altered, truncated, foreign and crafted index files: each refused, none loaded."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import struct
@@ -151,6 +152,52 @@ def forge(root, part, change):
     shards = (dataclasses.replace(record, files=files), *manifest.shards[1:])
     (root / NAME).write_text(dataclasses.replace(manifest, shards=shards).render())
     return record
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("encoder_sha256",), "who knows"),
+        (("encoder_sha256",), 7),
+        (("model",), None),
+        (("dim",), 10**400),
+        (("metric",), "l2"),
+        (("storage",), "float7"),
+        (("cell_m",), -1),
+        (("query", "view"), []),
+        (("query", "width_px"), -4),
+        (("reference", "extent_m"), "wide"),
+        (("policy", "headings"), 4.5),
+        (("policy", "spacing_m"), "1"),
+        (("origin", "lat_deg"), 91.0),
+        (("hnsw", "M"), -1),
+        (("hnsw",), []),
+        (("imagery", "gsd_m"), "0.5"),
+        (("imagery", "source"), []),
+        (("shards", 0, "bounds_m", 0), float("nan")),
+        (("shards", 0, "bounds_m", 0), 1e300),
+        (("shards", 0, "bounds_m", 0), 10**400),
+        (("shards", 0, "cell"), [-1, 0]),
+        (("shards", 0, "cell", 0), float("inf")),
+        (("shards", 0, "cell", 0), 10**30),
+        (("shards", 0, "count"), -5),
+        (("shards", 0, "files", "hnsw", "sha256"), 3),
+        (("shards", 0, "files", "hnsw", "bytes"), "many"),
+    ],
+)
+def test_nonsense_that_the_hash_vouches_for_is_refused(copy, keys, value):
+    content = json.loads((copy / NAME).read_text())
+    del content["manifest_sha256"]
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    assert inner[keys[-1]] != value
+    inner[keys[-1]] = value
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (copy / NAME).write_text(json.dumps({**content, "manifest_sha256": digest}, indent=1) + "\n")
+    with pytest.raises(IndexCorruptError, match=r"is damaged .*; build the index again"):
+        load_manifest(copy)
+    assert not verify_index(copy).sound
 
 
 def poke(place, kind, value):

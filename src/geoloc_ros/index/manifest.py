@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from geoloc_ros.errors import (
     IndexCorruptError,
     IndexMismatchError,
 )
-from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
 from geoloc_ros.index.policy import SamplingPolicy
 
 SCHEMA = 1
@@ -176,7 +177,11 @@ def parse(text: str, path: Path) -> Manifest:
     try:
         manifest = _from_content(content)
         intact = manifest.render() == text
-    except (KeyError, TypeError, ValueError, AttributeError, GeolocError) as error:
+        _check_values(manifest)
+    except (
+        KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError,
+        GeolocError,
+    ) as error:  # fmt: skip
         raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
     if not intact:
         raise IndexCorruptError(f"{path} was altered after it was written; build the index again")
@@ -191,6 +196,50 @@ def _from_content(content: dict[str, Any]) -> Manifest:
     content["imagery"] = ImageryRecord(**content["imagery"])
     content["shards"] = tuple(shard_from_content(shard) for shard in content["shards"])
     return Manifest(**content)
+
+
+def _check_values(m: Manifest) -> None:
+    """Refuse values that no build writes, even where the hash is right.
+
+    Raises:
+        ValueError: says which.
+    """
+    shards, picture = m.shards, m.imagery
+    files = [file for shard in shards for file in shard.files.values()]
+    edges = [edge for shard in shards for edge in shard.bounds_m]
+    texts = (m.model, m.datum, picture.source, picture.licence, picture.attribution)
+    hashes = [m.encoder_sha256, m.preprocessing_sha256, picture.sha256, *(f.sha256 for f in files)]
+    view, crop, policy = m.query, m.reference, m.policy
+    sides = (view.width_px, view.height_px, crop.size_px, m.dim)
+    lengths = (crop.extent_m, picture.gsd_m, m.cell_m)
+    sound = {
+        "a text": all(isinstance(text, str) for text in texts),
+        "a sha256": all(isinstance(h, str) and re.fullmatch("[0-9a-f]{64}", h) for h in hashes),
+        "metric or storage": (m.metric, m.storage) == ("cosine", "float32"),
+        "query.view": view.view in ("perspective", "ground_plane"),
+        "a size or dim": all(_whole(side, 1, 2**16) for side in sides),
+        "a length": all(_number(length, 1e-3, MAX_RANGE_M) for length in lengths),
+        "query": _number(view.hfov_deg, 0.0, 360.0) and _number(view.extent_m, 0.0, MAX_RANGE_M),
+        "reference.offset_forward_m": _number(crop.offset_forward_m, -MAX_RANGE_M, MAX_RANGE_M),
+        "policy": _whole(policy.headings, 1, 360) and _whole(policy.seed, 0, 2**31 - 1),
+        "hnsw": all(_whole(m.hnsw[key], 1, 2**16) for key in ("M", "ef_construction")),
+        "a shard's cell": len({shard.cell for shard in shards}) == len(shards)
+        and all(abs(place) < 1000 for shard in shards for place in shard.cell),
+        "a shard's count": all(shard.count > 0 for shard in shards),
+        "a shard's bounds_m": all(_number(edge, -MAX_RANGE_M, MAX_RANGE_M) for edge in edges),
+        "a file's bytes": all(_whole(file.bytes, 0, 2**63) for file in files),
+    }
+    for what, fits in sound.items():
+        if not fits:
+            raise ValueError(f"{what} makes no sense")
+
+
+def _number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, float | int) and low <= value <= high
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and low <= value <= high
 
 
 def shard_from_content(content: dict[str, Any]) -> ShardRecord:
