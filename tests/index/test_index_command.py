@@ -165,6 +165,15 @@ def test_mistakes_give_errors_of_this_package(place, tmp_path):
         run("query", place / "index", tmp_path / "view.png", "--model", other)
 
 
+@pytest.mark.parametrize("threads", [-1, 10**6])
+def test_threads_that_no_machine_has_are_refused(place, tmp_path, threads):
+    with pytest.raises(ConfigError, match=rf"--threads is {threads}; it must lie in \[0, \d+\]"):
+        run(
+            "build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "i",
+            "--grid", "--threads", threads,
+        )  # fmt: skip
+
+
 def test_roads_or_grid_must_be_chosen(place, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run("build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "i")

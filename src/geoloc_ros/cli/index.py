@@ -114,6 +114,12 @@ def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.build import build_index
     from geoloc_ros.index.roads import read_roads
 
+    most = 4 * (os.cpu_count() or 1)
+    if not 0 <= arguments.threads <= most:
+        raise ConfigError(
+            f"--threads is {arguments.threads}; it must lie in [0, {most}], four for each core, "
+            "0 for one each"
+        )
     package = find_model(arguments.model)
     policy = SamplingPolicy(
         kind="grid" if arguments.grid else "roads",
