@@ -51,3 +51,19 @@ def test_wrong_usage_says_how_to_use_it(words: list[str], capsys) -> None:
 def test_a_name_that_is_no_text_is_refused(capsys) -> None:
     assert main(["index", "info", "/tmp/\udcffindex"]) == 2
     assert "cannot be printed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--top", "0"], "--top is 0; it must be at least 1"),
+        (["--top", "-5"], "--top is -5; it must be at least 1"),
+        (["--height", "-1"], "--height is -1 m; it must be above 0 and at most 10000 m"),
+        (["--height", "0"], "--height is 0 m"),
+        (["--height", "1e300"], "--height is 1e+300 m"),
+        (["--height", "nan"], "--height is nan m"),
+    ],
+)
+def test_locate_refuses_numbers_that_make_no_sense(words: list[str], says: str, capsys) -> None:
+    assert main(["locate", "picture.jpg", "--index", "index", *words]) == 2
+    assert capsys.readouterr().err.startswith(f"geoloc: {says}")

@@ -165,6 +165,18 @@ def test_mistakes_give_errors_of_this_package(place, tmp_path):
         run("query", place / "index", tmp_path / "view.png", "--model", other)
 
 
+@pytest.mark.parametrize("k", [0, -2])
+def test_a_query_for_nothing_is_refused(place, k):
+    with pytest.raises(ConfigError, match=f"-k is {k}; it must be at least 1"):
+        run("query", place / "index", "--lat", 46.5, "--lon", 6.6, "-k", k)
+
+
+@pytest.mark.parametrize("option", ["--lat", "--lon"])
+def test_a_query_for_two_things_is_refused(place, option):
+    with pytest.raises(ConfigError, match="either IMAGE, or --lat and --lon"):
+        run("query", place / "index", "view.png", option, 46.5)
+
+
 @pytest.mark.parametrize("threads", [-1, 10**6])
 def test_threads_that_no_machine_has_are_refused(place, tmp_path, threads):
     with pytest.raises(ConfigError, match=rf"--threads is {threads}; it must lie in \[0, \d+\]"):

@@ -205,6 +205,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _query(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.place_index import ShardedIndex
 
+    if arguments.k < 1:
+        raise ConfigError(f"-k is {arguments.k}; it must be at least 1")
+    if arguments.image is not None and (arguments.lat, arguments.lon) != (None, None):
+        raise ConfigError("query takes either IMAGE, or --lat and --lon; leave one out")
     if arguments.image is not None:
         if arguments.model:
             package = find_model(arguments.model)
@@ -217,7 +221,7 @@ def _query(arguments: argparse.Namespace) -> int:
         index = ShardedIndex.open(arguments.index)
         xy_m = index.manifest.frame.to_xy(arguments.lat, arguments.lon)
         away = np.hypot(*(index.poses[:, :2] - xy_m).T)
-        order = np.argsort(away, kind="stable")[: max(arguments.k, 0)]
+        order = np.argsort(away, kind="stable")[: arguments.k]
         poses, values, title = index.poses[order], away[order], "distance_m"
     else:
         raise ConfigError("query needs IMAGE, or --lat and --lon")

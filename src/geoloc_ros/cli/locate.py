@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geoloc_ros.errors import ConfigError
+
 if TYPE_CHECKING:
     from geoloc_ros.datatypes import Candidates, FloatArray
     from geoloc_ros.geo.wgs84 import LocalFrame
+
+HIGHEST_M = 10_000.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,6 +51,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.manifest import load_manifest
     from geoloc_ros.index.place_index import ShardedIndex
 
+    if arguments.top < 1:
+        raise ConfigError(f"--top is {arguments.top}; it must be at least 1")
+    if not 0.0 < arguments.height <= HIGHEST_M:
+        raise ConfigError(
+            f"--height is {arguments.height:g} m; it must be above 0 and at most {HIGHEST_M:g} m"
+        )
     if arguments.model:
         package = find_model(arguments.model)
     else:
@@ -57,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
     mount = mount_from_pitch(arguments.height, arguments.pitch_down)
     view = make_views(camera, mount, package).build(rgb, arguments.height)
     descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
-    found = index.search_exact(descriptor, max(1, arguments.top))
+    found = index.search_exact(descriptor, arguments.top)
     forward, left = view.anchor_offset_m
     poses = se2.compose(found.poses, (-forward, -left, 0.0))
     rows = _rows(found, poses, index.manifest.frame)
