@@ -9,9 +9,11 @@ well they did on held-out data. Every file is bound by its sha256.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -126,11 +128,29 @@ class ModelPackage:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self) -> None:
-        """Write `model.json` (the files themselves are already there)."""
+        """Write `model.json` (the files themselves are already there).
+
+        Raises:
+            ModelError: it cannot be written; an earlier one is kept as it was.
+        """
         content = {"schema": SCHEMA, **dataclasses.asdict(self)}
         del content["root"]
         text = json.dumps(content, indent=2) + "\n"
-        (self.root / "model.json").write_text(text, encoding="utf-8")
+        path = self.root / "model.json"
+        partial = path.with_suffix(".partial")
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise ModelError(
+                f"cannot write {path}: {error.strerror or error}; an earlier one is kept; free "
+                "some space or mend the permissions and run the command again"
+            ) from error
 
 
 def file_sha256(path: Path) -> str:
