@@ -21,6 +21,28 @@ Messages say what, the value, the limit with its unit, and the next action. Libr
 only the command line catches.
 """
 
+from __future__ import annotations
+
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 3, 3
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: one short line, however large or deep the value is."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python prints no more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, at most 300 characters; its type if it is silent."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
 
 class GeolocError(Exception):
     """Base of every error this package raises on purpose."""

@@ -26,7 +26,7 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 WEIGHTS = np.random.default_rng(0).normal(size=(3, DIM)).astype(np.float32)
 
 
-def write_model(path, normalise=True, names=("image", "descriptor"), dim=DIM):
+def write_model(path, normalise=True, names=("image", "descriptor"), dim=DIM, size=("h", "w")):
     """Mean of each channel, projected, to unit length if asked."""
     weights = np.resize(WEIGHTS, (3, dim)).astype(np.float32)
     nodes = [
@@ -40,7 +40,7 @@ def write_model(path, normalise=True, names=("image", "descriptor"), dim=DIM):
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(names[0], TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info(names[0], TensorProto.FLOAT, ["n", 3, *size])],
         [helper.make_tensor_value_info(names[1], TensorProto.FLOAT, ["n", dim])],
         [numpy_helper.from_array(weights, "weights")],
     )
@@ -169,6 +169,13 @@ def test_a_missing_file_is_named(tmp_path):
     encoder = OnnxEncoder(make_package(tmp_path))
     with pytest.raises(ModelError, match=r"has no reference\.onnx; its card lists query\.onnx"):
         encoder.encode_reference(pictures(1, 8, 8))
+
+
+def test_one_encoder_in_the_place_of_the_other_is_one_line(tmp_path):
+    write_model(tmp_path / "reference.onnx", size=(6, 10))
+    with pytest.raises(ModelError, match=r"reference\.onnx failed: .*is it the file") as caught:
+        OnnxEncoder(make_package(tmp_path)).encode_reference(pictures(1, 8, 8))
+    assert "\n" not in str(caught.value)
 
 
 def test_package_round_trip_and_altered_files(package):

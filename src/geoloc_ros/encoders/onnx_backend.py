@@ -11,7 +11,7 @@ import numpy as np
 
 from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.package import ModelPackage
-from geoloc_ros.errors import ModelError
+from geoloc_ros.errors import ModelError, first_line
 
 QUERY_FILE = "query.onnx"
 REFERENCE_FILE = "reference.onnx"
@@ -87,7 +87,10 @@ class OnnxEncoder:
         try:
             found = session.run(["descriptor"], {"image": self.normalise(images)})[0]
         except Exception as error:  # onnxruntime's errors share no public base
-            raise ModelError(f"{self.package.root / name} failed: {error}") from error
+            raise ModelError(
+                f"{self.package.root / name} failed: {first_line(error)}; is it the file its "
+                "name says? Export the model again"
+            ) from error
         descriptors = np.asarray(found, dtype=np.float32)
         if descriptors.shape != (len(images), dim):
             raise ModelError(
@@ -128,7 +131,9 @@ def _open(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is unt
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's errors share no public base
-        raise ModelError(f"cannot load {path}: {error}") from error
+        raise ModelError(
+            f"cannot load {path}: {first_line(error)}; export the model again"
+        ) from error
     inputs = [item.name for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
     if inputs != ["image"] or "descriptor" not in outputs:

@@ -14,11 +14,15 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from geoloc_ros.errors import ModelError
+from geoloc_ros.errors import ModelError, first_line, shown
 
 SCHEMA = 1
 
@@ -166,13 +170,14 @@ def load_package(root: Path) -> ModelPackage:
     """Read and verify a model package.
 
     Raises:
-        ModelError: no `model.json`, unreadable, another schema, or a file altered or missing.
+        ModelError: no `model.json`, unreadable, another schema, a value that makes no sense, or a
+            file altered or missing.
     """
     path = root / "model.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"no usable model package at {root}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"no usable model package at {root}: {first_line(error)}") from error
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
         raise ModelError(f"{path} is not of schema {SCHEMA}; export the model again")
     try:
@@ -182,17 +187,109 @@ def load_package(root: Path) -> ModelPackage:
         content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
         package = ModelPackage(root=root, **content)
     except (KeyError, TypeError) as error:
-        raise ModelError(f"{path} is incomplete or has unknown keys: {error}") from error
+        raise ModelError(
+            f"{path} is incomplete or has unknown keys: {first_line(error)}; "
+            "export the model again"
+        ) from error
+    _check_values(package)
     _verify_files(package)
     return package
+
+
+def _finite(value: object, low: float = -sys.float_info.max) -> bool:
+    """Whether it is a number (a bool is none) of at least `low`, neither infinite nor NaN."""
+    return type(value) in (int, float) and low <= cast(float, value) <= sys.float_info.max
+
+
+def _positive(value: object) -> bool:
+    return _finite(value, sys.float_info.min)
+
+
+def _name(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200
+
+
+def _sha256_by_name(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)
+        and isinstance(digest, str)
+        and re.fullmatch("[0-9a-f]{64}", digest)
+        for name, digest in value.items()
+    )
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+_NAME: _Rule = (_name, "one line of 1 to 200 characters")
+_FINITE: _Rule = (_finite, "a finite number")
+_NOT_NEGATIVE: _Rule = (lambda v: _finite(v, 0.0), "a finite number of at least 0")
+_POSITIVE: _Rule = (_positive, "a finite number above 0")
+_COUNT: _Rule = (lambda v: type(v) is int and 1 <= v <= 10_000, "a whole number in 1..10000")
+_MAPPING: _Rule = (lambda v: isinstance(v, dict), "a mapping")
+#: field -> what it must be
+_RULES: dict[str, _Rule] = {
+    "name": _NAME,
+    "version": _NAME,
+    "licence": _NAME,
+    "query.view": (lambda v: v in ("perspective", "ground_plane"), "perspective or ground_plane"),
+    "query.height_px": _COUNT,
+    "query.width_px": _COUNT,
+    "query.hfov_deg": _FINITE,
+    "query.extent_m": _FINITE,
+    "reference.size_px": _COUNT,
+    "reference.extent_m": _POSITIVE,
+    "reference.offset_forward_m": _FINITE,
+    "mean": (
+        lambda v: len(v) == 3 and all(_finite(x, 0.0) and x <= 1.0 for x in v),
+        "3 numbers in 0..1",
+    ),
+    "std": (lambda v: len(v) == 3 and all(_positive(x) for x in v), "3 finite numbers above 0"),
+    "descriptor_dim": _COUNT,
+    "files": (_sha256_by_name, "file names without folders, each with 64 hex digits of sha256"),
+    "metric": (lambda v: v == "cosine", "cosine"),
+    "channel_order": (lambda v: v == "RGB", "RGB"),
+    "calibration.temperature": _POSITIVE,
+    "calibration.background": _FINITE,
+    "calibration.background_sigma": _NOT_NEGATIVE,
+    "calibration.matched": _FINITE,
+    "calibration.matched_sigma": _NOT_NEGATIVE,
+    "calibration.covariance_scale": _POSITIVE,
+    "calibration.confirm_evidence": _NOT_NEGATIVE,
+    "calibration.fitted_on": (lambda v: isinstance(v, str), "text"),
+    "training": _MAPPING,
+    "scores": _MAPPING,
+}
+#: what else must hold for a view
+_RULES_OF_VIEW: dict[str, dict[str, _Rule]] = {
+    "perspective": {
+        "query.hfov_deg": (lambda v: 0.0 < v < 180.0, "above 0 and below 180 degrees")
+    },
+    "ground_plane": {"query.extent_m": _POSITIVE},
+}
+
+
+def _check_values(package: ModelPackage) -> None:
+    for rules in (_RULES, _RULES_OF_VIEW.get(str(package.query.view), {})):
+        for field_name, (fits, words) in rules.items():
+            value = attrgetter(field_name)(package)
+            if not fits(value):
+                raise ModelError(
+                    f"{package.root / 'model.json'}: {field_name} is {shown(value)}; it must be "
+                    f"{words}; export the model again"
+                )
 
 
 def _verify_files(package: ModelPackage) -> None:
     for name, expected in package.files.items():
         path = package.root / name
-        if not path.is_file():
-            raise ModelError(f"model {package.name} lacks {path}; fetch the package again")
-        found = file_sha256(path)
+        try:
+            if not path.is_file():
+                raise ModelError(f"model {package.name} lacks {path}; fetch the package again")
+            found = file_sha256(path)
+        except OSError as error:
+            raise ModelError(
+                f"cannot read {path}: {error.strerror or error}; mend its permissions or fetch "
+                "the package again"
+            ) from error
         if found != expected:
             raise ModelError(
                 f"{path} was altered: sha256 {found[:12]}, the model card says {expected[:12]}"
