@@ -11,14 +11,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
+from yaml.constructor import BaseConstructor, ConstructorError
 
-from geoloc_ros.errors import ConfigError
+from geoloc_ros.errors import ConfigError, first_line, shown
 
 
 def param(
@@ -40,22 +42,24 @@ class _Checked:
         hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             if "doc" in item.metadata:
-                _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+                value, kind = getattr(self, item.name), hints[item.name]
+                _check(item.name, value, kind, item.metadata)
+                if kind is float:
+                    object.__setattr__(self, item.name, float(value))
 
 
 def _check(name: str, value: object, kind: type, meta: Mapping[str, Any]) -> None:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (kind is not bool and isinstance(value, bool)):
         raise ConfigError(
-            f"{name} must be {kind.__name__}, got {value!r} ({type(value).__name__})"
+            f"{name} must be {kind.__name__}, got {shown(value)} ({type(value).__name__})"
         )
     if meta["choices"] and value not in meta["choices"]:
-        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(meta['choices'])}")
+        raise ConfigError(f"{name} is {shown(value)}; choose one of {', '.join(meta['choices'])}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = meta["ge"], meta["le"]
         if not ((low is None or value >= low) and (high is None or value <= high)):
-            raise ConfigError(f"{name} is {value}; it must lie in [{low}, {high}]")
+            raise ConfigError(f"{name} is {shown(value)}; it must lie in [{low}, {high}]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,17 +194,19 @@ def from_mapping(mapping: Mapping[str, Any], kind: type = Config, prefix: str = 
         ConfigError: an unknown key, a wrong type, a value out of bounds.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{prefix or 'the configuration'} must be a mapping, got {mapping!r}")
+        raise ConfigError(
+            f"{prefix.rstrip('.') or 'the configuration'} must be a mapping of parameters, got "
+            f"{shown(mapping)}"
+        )
     known = {item.name: item for item in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in mapping.items():
         if key not in known:
-            raise ConfigError(f"unknown parameter {prefix}{key}; known here: {', '.join(known)}")
-        if dataclasses.is_dataclass(hints[key]):
-            values[key] = from_mapping(value or {}, hints[key], f"{prefix}{key}.")
-        else:
-            values[key] = float(value) if hints[key] is float and type(value) is int else value
+            name = prefix + shown(key).strip("'")
+            raise ConfigError(f"unknown parameter {name}; known here: {', '.join(known)}")
+        group = dataclasses.is_dataclass(hints[key])
+        values[key] = from_mapping(value, hints[key], f"{prefix}{key}.") if group else value
     try:
         return kind(**values)
     except ConfigError as error:
@@ -213,25 +219,83 @@ def load(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
     Raises:
         ConfigError: unreadable file, unknown key, wrong type, value out of bounds.
     """
-    tree: dict[str, Any] = {}
+    tree: Any = {}
     if path is not None:
         try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"cannot read configuration {path}: {error}") from error
+            tree = _parse(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            raise ConfigError(f"cannot read configuration {path}: {first_line(error)}") from error
+        tree = {} if tree is None else tree  # None: nothing but comments
+        from_mapping(tree)  # names the mistakes of the file before any override
     for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise ConfigError(f"override {override!r} must look like group.name=value")
-        *groups, name = key.strip().split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"override {override!r}: {group} is no group")
-        node[name] = yaml.safe_load(text)
+        _override(tree, override)
     config: Config = from_mapping(tree)
     return config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where a key given twice is an error, 1e3 is a number, and merge keys are unknown."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; past SafeLoader, whose merge keys can grow without bounds."""
+        mapping = BaseConstructor.construct_mapping(self, node, deep=deep)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    words = f"{shown(key.value)} is given twice"
+                    raise ConstructorError(None, None, words, key.start_mark)
+                seen.add(key.value)
+        return mapping
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401
+    """What a YAML text holds.
+
+    Raises:
+        ConfigError: it is no YAML; one line.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        words = ": ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(f"{where}{words[:200]}") from error
+    except Exception as error:  # PyYAML lets through what int() and datetime() refuse
+        raise ConfigError(f"a value cannot be read: {first_line(error)}") from error
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Set `group.name=value` in a checked tree; texts are taken as they stand.
+
+    Raises:
+        ConfigError: no such parameter, or a value that is no YAML.
+    """
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"override {shown(override)} must look like group.name=value")
+    known = {name: value for name, value, _ in flatten(Config())}
+    if key.strip() not in known:
+        raise ConfigError(
+            f"override {shown(override)}: {shown(key.strip())} is no parameter; 'geoloc config "
+            "dump' prints them all"
+        )
+    *groups, name = key.strip().split(".")
+    node = tree
+    for group in groups:
+        node = node.setdefault(group, {})
+    try:
+        node[name] = text if isinstance(known[key.strip()], str) else _parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"override {shown(override)}: {error}") from error
 
 
 def to_mapping(config: object) -> dict[str, Any]:
