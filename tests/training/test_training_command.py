@@ -18,10 +18,32 @@ def run(*arguments: str) -> int:
     return int(parsed.run(parsed))
 
 
-@pytest.mark.parametrize("option", ["--towns", "--epochs", "--batch", "--threads"])
-def test_numbers_that_make_no_sense_are_refused(option: str, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=option):
-        run("--kind", "perspective", "--out", str(tmp_path), option, "-3")
+@pytest.mark.parametrize("value", ["-3", "1000000000000"])
+@pytest.mark.parametrize(
+    "option", ["--towns", "--epochs", "--batch", "--threads", "--seed", "--first-seed"]
+)
+def test_numbers_that_make_no_sense_are_refused(option: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=rf"{option} is {value}; it must lie in"):
+        run("--kind", "perspective", "--out", str(tmp_path), option, value)
+
+
+def test_a_town_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from geoloc_ros.training.worlds import WorldConfig, render_towns
+
+    with pytest.raises(TrainingError, match=r"town 7 cannot .*size_m is 1;") as caught:
+        render_towns([7], WorldConfig(size_m=1.0), tmp_path, 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("first_seed", [-5, 1990, 2002, 899_999])
+def test_seeds_of_other_towns_are_refused(first_seed: int) -> None:
+    pytest.importorskip("torch")
+    from geoloc_ros.training.recipe import Recipe
+    from geoloc_ros.training.train import TrainConfig
+
+    with pytest.raises(TrainingError, match="must not touch"):
+        Recipe(train=TrainConfig(kind="perspective"), first_seed=first_seed).seeds()
 
 
 def test_a_missing_photo_folder_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from geoloc_ros.errors import TrainingError
+from geoloc_ros.errors import TrainingError, shown
 
 _DESCRIPTION = """\
 Train one of the shipped encoder pairs from seeds.
@@ -33,6 +33,15 @@ EPOCHS = {"perspective": 14, "ground_plane": 14}
 WIDE_FROM = {"perspective": 3, "ground_plane": 6}
 WEIGHT_DECAY = {"perspective": 0.05, "ground_plane": 0.03}
 BATCH = {"perspective": 96, "ground_plane": 96}
+BOUNDS = {
+    "towns": (1, 10_000),
+    "epochs": (1, 10_000),
+    "batch": (16, 10_000),
+    "threads": (1, 1000),
+    "stop_after": (1, 10_000),
+    "seed": (0, 2**31 - 1),
+    "first_seed": (0, 2**31 - 1),
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,17 +90,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _encoder(arguments: argparse.Namespace) -> int:
-    for name, least in (
-        ("towns", 1),
-        ("epochs", 1),
-        ("batch", 16),
-        ("threads", 1),
-        ("stop_after", 1),
-    ):
+    for name, (least, most) in BOUNDS.items():
         value = getattr(arguments, name)
-        if value is not None and value < least:
+        if value is not None and not least <= value <= most:
             raise TrainingError(
-                f"--{name.replace('_', '-')} is {value}; it must be at least {least}"
+                f"--{name.replace('_', '-')} is {shown(value)}; it must lie in {least}..{most}"
             )
     if arguments.aerial is not None and not arguments.aerial.is_dir():
         raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")

@@ -101,14 +101,16 @@ class Recipe:
         """Training and validation seeds.
 
         Raises:
-            TrainingError: they overlap or reach the held-out seeds.
+            TrainingError: they are negative, overlap or reach the held-out seeds.
         """
         train = range(self.first_seed, self.first_seed + self.towns)
         validation = range(VALIDATION_SEED, VALIDATION_SEED + self.validation_towns)
-        if set(train) & set(validation) or max(train, default=0) >= HELD_OUT_SEED:
+        apart = train.stop <= validation.start or validation.stop <= train.start
+        if train.start < 0 or train.stop > HELD_OUT_SEED or not apart:
             raise TrainingError(
-                f"training seeds {train.start}..{train.stop - 1} must not touch validation seeds "
-                f"{validation.start}..{validation.stop - 1} nor reach {HELD_OUT_SEED}"
+                f"training seeds {train.start}..{train.stop - 1} must be 0 or more, must not "
+                f"touch validation seeds {validation.start}..{validation.stop - 1} nor reach "
+                f"{HELD_OUT_SEED}"
             )
         return train, validation
 

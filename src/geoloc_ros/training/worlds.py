@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +24,7 @@ from geoloc_ros.cameras.ground_plane import GroundPlaneView
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.cameras.views import mount_from_pitch
 from geoloc_ros.encoders.package import QuerySpec
-from geoloc_ros.errors import CameraError, TrainingError
+from geoloc_ros.errors import CameraError, TrainingError, first_line
 from geoloc_ros.geo.rotations import R_BODY_OPTICAL, matrix_from_rpy, transform
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.synthetic.conditions import Conditions, sample_conditions
@@ -40,6 +39,7 @@ from geoloc_ros.training.evaluate import road_anchors
 from geoloc_ros.training.layout import layout_raster
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS
 from geoloc_ros.training.raster import Ortho, read_ortho
+from geoloc_ros.training.workers import submitted
 
 LOG = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
@@ -270,13 +270,31 @@ def render_town(seed: int, config: WorldConfig, folder: Path) -> Path:
 def render_towns(
     seeds: Iterable[int], config: WorldConfig, folder: Path, workers: int
 ) -> list[Path]:
-    """Render towns in parallel; finished shards are kept between runs."""
+    """Render towns in parallel; finished shards are kept between runs.
+
+    Raises:
+        TrainingError: a town cannot be rendered; the others are given up.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = list(seeds)
     missing = [s for s in wanted if not (folder / f"town_{s:06d}").exists()]
     if missing:
-        with ProcessPoolExecutor(max(1, workers), get_context("spawn")) as pool:
-            jobs = {pool.submit(render_town, s, config, folder): s for s in missing}
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc="towns", unit="town"):
-                job.result()
+        calls = [(seed, config, folder) for seed in missing]
+        with (
+            submitted(render_town, calls, min(workers, len(calls))) as jobs,
+            tqdm(total=len(jobs), desc="towns", unit="town") as bar,
+        ):
+            for job in as_completed(jobs):
+                _expect(job, jobs[job][0])
+                bar.update(1)
     return [folder / f"town_{s:06d}" for s in wanted]
+
+
+def _expect(job: Future[Path], seed: int) -> None:
+    try:
+        job.result()
+    except Exception as error:  # whatever a worker died of
+        raise TrainingError(
+            f"town {seed} cannot be rendered: {type(error).__name__}: {first_line(error)}; "
+            "finished towns are kept, so the same command goes on from here"
+        ) from error

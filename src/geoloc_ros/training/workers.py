@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Worker processes that end when their work does, however it ends.
+
+They never see Ctrl-C, which a terminal sends to all processes of a command: the parent ends them.
+They end by themselves when the parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def submitted(
+    work: Callable[..., T], calls: Iterable[tuple[Any, ...]], workers: int
+) -> Iterator[dict[Future[T], tuple[Any, ...]]]:
+    """Calls of a function, each running in one of several spawned processes.
+
+    An error inside the context, Ctrl-C included, ends all processes at once.
+
+    Args:
+        work: the function; importable by its name.
+        calls: arguments of each call.
+        workers: processes.
+
+    Yields:
+        Future of each call -> its arguments.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max(1, workers), context, _follow_parent)
+    try:
+        with _ctrl_c_held_back():
+            futures = {pool.submit(work, *arguments): arguments for arguments in calls}
+        yield futures
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the context ends; processes started within never get it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _follow_parent() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
