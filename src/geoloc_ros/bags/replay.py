@@ -46,6 +46,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import BagError, OdometryError
 from geoloc_ros.evaluation import columns, tables
+from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.manifest import load_manifest
@@ -112,7 +113,7 @@ class Replay:
         inputs: files.
         config: the tree.
         package: the model, if it is at hand; else the one `inputs` names or the index needs.
-        watch: is shown the localizer after every frame.
+        watch: is shown the belief after every frame.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Replay:
         inputs: ReplayInputs,
         config: Config,
         package: ModelPackage | None = None,
-        watch: Callable[[GeoLocalizer], None] | None = None,
+        watch: Callable[[Belief], None] | None = None,
     ) -> None:
         self._inputs = inputs
         self._config = config
@@ -214,7 +215,7 @@ class Replay:
             spent["total"] = (time.perf_counter() - start) * 1e3
             self._record(estimate, spent, localizer, frame)
             if self._watch is not None:
-                self._watch(localizer)
+                self._watch(localizer.belief)
             bar.set_postfix_str(estimate.status.value.lower(), refresh=False)
             bar.update()
 

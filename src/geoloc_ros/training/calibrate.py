@@ -32,6 +32,7 @@ from geoloc_ros.errors import ImageDecodeError, TrainingError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
 from geoloc_ros.filtering import status
+from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.calibration import fit_covariance, fit_similarity
 from geoloc_ros.geo import se2
 from geoloc_ros.imagery.ortho import OrthoImage
@@ -39,7 +40,6 @@ from geoloc_ros.index.build import build_index, is_current
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
-from geoloc_ros.pipeline import GeoLocalizer
 
 logger = logging.getLogger(__name__)
 
@@ -205,9 +205,9 @@ class _MostEvidence:
         self.most, self.driven_m = 0.0, 0.0
         self._config = config
 
-    def __call__(self, localizer: GeoLocalizer) -> None:
-        self.driven_m = localizer.belief.distance_m
-        facts = localizer.belief.facts
+    def __call__(self, belief: Belief) -> None:
+        self.driven_m = belief.distance_m
+        facts = belief.facts
         if facts is not None and status.passes(
             dataclasses.replace(facts, required=0.0), self._config
         ):
