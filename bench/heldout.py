@@ -47,8 +47,7 @@ from geoloc_ros.evaluation.trajectory import (
     truth_jumps,
 )
 from geoloc_ros.imagery.ortho import OrthoImage
-from geoloc_ros.index.build import build_index
-from geoloc_ros.index.manifest import load_manifest
+from geoloc_ros.index.build import build_index, is_current
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.roads import read_roads
@@ -166,11 +165,10 @@ class Bench:
         roads: list[Road] | None,
         policy: SamplingPolicy | None = None,
     ) -> Path:
-        kept = (out / "manifest.json").exists() and load_manifest(out)
-        if not kept or kept.encoder_sha256 != self.package.encoder_sha256:
-            shutil.rmtree(out, ignore_errors=True)
+        policy = policy or SamplingPolicy()
+        if not is_current(out, ortho, self.package, policy):
             encoder = OnnxEncoder(self.package, threads=2)
-            build_index(ortho, self.package, encoder, out, policy or SamplingPolicy(), roads=roads)
+            build_index(ortho, self.package, encoder, out, policy, roads=roads)
         return out
 
     def _replay(self, drive: Path, index: Path, out: Path) -> tuple[Estimates, Truth]:

@@ -65,7 +65,8 @@ class ReferenceSpec:
 class Calibration:
     """How similarity becomes likelihood and how far to trust the result.
 
-    All of it is fitted by `geoloc calibrate`.
+    `geoloc calibrate` fits all of it; from a single world it cannot tell `confirm_evidence`, which
+    then stays as it was.
 
     Attributes:
         temperature: likelihood of an independent image grows as exp(similarity / temperature).
