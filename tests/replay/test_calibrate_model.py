@@ -12,8 +12,9 @@ from made_flight import Made, record, write_imagery, write_model
 from geoloc_ros.cli.main import main
 from geoloc_ros.encoders.package import load_package
 from geoloc_ros.evaluation import tables
+from geoloc_ros.filtering.calibration import LEAST_EVIDENCE
 from geoloc_ros.index.policy import SamplingPolicy
-from geoloc_ros.training.calibrate import LEAST_EVIDENCE, index_world
+from geoloc_ros.training.calibrate import index_world
 
 
 def make_world(made: Made, root: Path, seed: int) -> Path:
@@ -41,6 +42,8 @@ def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
     fitted = load_package(tmp_path / "model").calibration
     assert fitted.matched - fitted.background > 3.0 * fitted.background_sigma
     assert LEAST_EVIDENCE <= fitted.confirm_evidence < before.confirm_evidence
+    assert fitted.confirm_scale >= 1.0
+    assert fitted.confirm_entries > 100
     assert fitted.covariance_scale >= 0.25
     assert "worlds 11 12" in fitted.fitted_on
     at_home = tables.read_estimates(tmp_path / "work/11_drive_00")

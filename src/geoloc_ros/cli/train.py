@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 from pathlib import Path
 
+from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.errors import TrainingError, shown
 
 _DESCRIPTION = """\
@@ -33,6 +35,8 @@ EPOCHS = {"perspective": 14, "ground_plane": 14}
 WIDE_FROM = {"perspective": 3, "ground_plane": 6}
 WEIGHT_DECAY = {"perspective": 0.05, "ground_plane": 0.03}
 BATCH = {"perspective": 96, "ground_plane": 96}
+START_EPOCHS = 5
+START_LEARNING_RATE = 1e-3
 BOUNDS = {
     "towns": (1, 10_000),
     "epochs": (1, 10_000),
@@ -75,6 +79,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--first-seed", type=int, default=1000, metavar="SEED",
         help="seed of the first training town; 2000.. validate, 900000.. are refused "
              "(default: 1000)")  # fmt: skip
+    add("--start", metavar="MODEL",
+        help="begin with the weights of this package, of any picture size, not with random ones; "
+             f"then {START_EPOCHS} epochs by default, with half the learning rate")  # fmt: skip
     add("--data", type=Path, default=Path("out/train/towns"), metavar="DIR",
         help="rendered towns, made where missing (default: out/train/towns)")  # fmt: skip
     add("--work", type=Path, metavar="DIR",
@@ -107,16 +114,26 @@ def _encoder(arguments: argparse.Namespace) -> int:
             f"training needs {error.name}; install it with: pip install 'geoloc_ros[train]'"
         ) from error
     kind = arguments.kind
+    start = find_model(arguments.start) if arguments.start else None
+    train_config = TrainConfig(
+        kind=kind,
+        epochs=arguments.epochs or (START_EPOCHS if start else EPOCHS[kind]),
+        batch=arguments.batch or BATCH[kind],
+        wide_from=WIDE_FROM[kind],
+        weight_decay=WEIGHT_DECAY[kind],
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    if start is not None:  # what the first epochs are for has been learnt
+        train_config = dataclasses.replace(
+            train_config,
+            start=start.encoder_sha256,
+            learning_rate=START_LEARNING_RATE,
+            geographic_epochs=1,
+            wide_from=0,
+        )
     recipe = Recipe(
-        train=TrainConfig(
-            kind=kind,
-            epochs=arguments.epochs or EPOCHS[kind],
-            batch=arguments.batch or BATCH[kind],
-            wide_from=WIDE_FROM[kind],
-            weight_decay=WEIGHT_DECAY[kind],
-            seed=arguments.seed,
-            threads=arguments.threads,
-        ),
+        train=train_config,
         towns=arguments.towns or TOWNS[kind],
         first_seed=arguments.first_seed,
         aerial=arguments.aerial,
@@ -125,6 +142,7 @@ def _encoder(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         workers=arguments.threads,
         stop_after=arguments.stop_after,
+        start=start,
     )
     if arguments.render_only:
         train, validation = render(recipe)
@@ -152,6 +170,8 @@ def _command(arguments: argparse.Namespace) -> str:
         value = getattr(arguments, name)
         if value != default:
             parts.append(f"--{name.replace('_', '-')} {value}")
+    if arguments.start is not None:
+        parts.append("--start FIRST")
     if arguments.aerial is not None:
         parts.append("--aerial PHOTOS")
     return " ".join(parts)

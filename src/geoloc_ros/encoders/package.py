@@ -75,8 +75,11 @@ class Calibration:
         matched: similarity the right pose reaches on average.
         matched_sigma: its standard deviation.
         covariance_scale: factor on the published covariance.
-        confirm_evidence: log-likelihood ratio a strange place must collect before it is believed;
-            a fifth more than wrong places ever collected on the indexes of other worlds.
+        confirm_evidence: log-likelihood ratio a strange place must collect before it is believed,
+            in an index of `confirm_entries` entries.
+        confirm_scale: how much more it must collect where there are e times as many entries to
+            choose a wrong one from; also the scale of the exponential tail of what they collect.
+        confirm_entries: entries of the indexes it was fitted on, on average.
         fitted_on: command and seeds of the fit.
     """
 
@@ -87,6 +90,8 @@ class Calibration:
     matched_sigma: float = 0.15
     covariance_scale: float = 1.0
     confirm_evidence: float = 56.0
+    confirm_scale: float = 0.0
+    confirm_entries: float = 10_000.0
     fitted_on: str = ""
 
 
@@ -255,6 +260,8 @@ _RULES: dict[str, _Rule] = {
     "calibration.matched_sigma": _NOT_NEGATIVE,
     "calibration.covariance_scale": _POSITIVE,
     "calibration.confirm_evidence": _NOT_NEGATIVE,
+    "calibration.confirm_scale": _NOT_NEGATIVE,
+    "calibration.confirm_entries": _POSITIVE,
     "calibration.fitted_on": (lambda v: isinstance(v, str), "text"),
     "training": _MAPPING,
     "scores": _MAPPING,

@@ -74,6 +74,7 @@ class Belief:
         self._calibration = calibration
         self._model = MeasurementModel(calibration, config.outlier_share)
         self._seed = seed
+        self._confirm_evidence = _needed(calibration, entries)
         self._log_places = float(np.log(max(entries / ENTRIES_PER_PLACE, 10.0)))
         self._area_m2 = max(entries, 1) * AREA_PER_ENTRY_M2
         self.distance_m = 0.0
@@ -305,7 +306,7 @@ class Belief:
             return
         known = len(modes) > 0 and bool(modes.confirmed[np.argmax(modes.log_mass)])
         share = np.where(slips & known, LOCAL_EVIDENCE, 1.0)
-        required = self._calibration.confirm_evidence * share
+        required = self._confirm_evidence * share
         slots = (config.particles - config.lead_particles) // config.mode_particles
         self._keep_best(max(slots - min(len(likely), BIRTHS), 1))
         born = likely[: max(slots - len(modes), 1)]
@@ -336,7 +337,7 @@ class Belief:
         share = moved.weight * min(moved.prior.share, 0.95)
         self._modes.log_mass += np.log1p(-share)
         self._log_null += float(np.log1p(-share))
-        required = np.array([LOCAL_EVIDENCE * self._calibration.confirm_evidence])
+        required = np.array([LOCAL_EVIDENCE * self._confirm_evidence])
         self._modes.append(poses[None], np.array([np.log(share)]), required)
 
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:
@@ -384,3 +385,9 @@ class Belief:
         if len(modes) > most:
             rank = np.argsort(np.argsort(-modes.log_mass, kind="stable"), kind="stable")
             modes.keep(rank < most)
+
+
+def _needed(calibration: Calibration, entries: int) -> float:
+    """Evidence a strange place needs among so many entries; a tenth of them asks for no less."""
+    more = np.log(max(entries / calibration.confirm_entries, 0.1))
+    return max(calibration.confirm_evidence + calibration.confirm_scale * float(more), 0.0)

@@ -12,6 +12,10 @@ from geoloc_ros.errors import TrainingError
 
 CHI2_95_3DOF = 7.814727903251179
 MIN_SAMPLES = 30
+#: by chance alone, one wrong place in e^10 collects as much
+LEAST_EVIDENCE = 10.0
+#: how often a wrong place may be believed
+FALSE_FIXES_PER_KM = 1e-3
 
 
 def fit_similarity(
@@ -79,6 +83,31 @@ def _fit_temperature(right: FloatArray, wrong: FloatArray) -> float:
         else:
             low = left
     return float(np.exp(0.5 * (low + high)))
+
+
+def fit_evidence(most: FloatArray, driven_km: float) -> tuple[float, float]:
+    """Evidence that a wrong place collects no oftener than `FALSE_FIXES_PER_KM`.
+
+    Peaks over a threshold (Pickands, Statistical inference using extreme order statistics, 1975,
+    with an exponential tail, which the likelihood ratios of a sequential test have): above the
+    threshold u, here the median of the maxima but at least `LEAST_EVIDENCE`, they are
+    u + Exp(scale), met at a rate of so many per kilometre.
+
+    Args:
+        most: (N,) largest evidence of any wrong place in each of N drives.
+        driven_km: length of the drives together.
+
+    Returns:
+        The evidence, never less than the largest seen, and the scale of its tail.
+    """
+    threshold = max(float(np.median(most)), LEAST_EVIDENCE)
+    above = most[most > threshold]
+    if not len(above):
+        return threshold, 1.0
+    scale = max(float(np.mean(above - threshold)), 1.0)
+    rate_per_km = len(above) / driven_km
+    rare = threshold + scale * float(np.log(max(rate_per_km / FALSE_FIXES_PER_KM, 1.0)))
+    return max(rare, float(above.max())), scale
 
 
 def nees(errors: FloatArray, covs: FloatArray) -> FloatArray:

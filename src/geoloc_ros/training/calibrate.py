@@ -33,10 +33,11 @@ from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
 from geoloc_ros.filtering import status
 from geoloc_ros.filtering.belief import Belief
-from geoloc_ros.filtering.calibration import fit_covariance, fit_similarity
+from geoloc_ros.filtering.calibration import fit_covariance, fit_evidence, fit_similarity
 from geoloc_ros.geo import se2
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.build import build_index, is_current
+from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
@@ -48,10 +49,6 @@ EVERY_M = 5.0
 WRONG_POSES = 256
 #: random poses nearer than this to the truth are not wrong
 WRONG_BEYOND_M = 30.0
-#: a strange place needs so much more evidence than any wrong one ever collected
-EVIDENCE_MARGIN = 1.2
-#: and never less than this: by chance alone, one wrong place in e^10 collects as much
-LEAST_EVIDENCE = 10.0
 NEVER_ENOUGH = 1e6
 
 
@@ -112,10 +109,7 @@ def calibrate(
         np.array(samples.matched), np.array(samples.background), fitted_on=command
     )
     logger.info("similarity: %s", fitted)
-    needed = package.calibration.confirm_evidence
-    if len(indexes) > 1:
-        needed = _fit_evidence(_with(package, fitted), indexes, work, config)
-    fitted = dataclasses.replace(fitted, confirm_evidence=needed)
+    fitted = _fit_evidence(_with(package, fitted), package.calibration, indexes, work, config)
     scale = _fit_scale(_with(package, fitted), indexes, work, config)
     package = _with(package, dataclasses.replace(fitted, covariance_scale=scale))
     package.save()
@@ -215,17 +209,27 @@ class _MostEvidence:
 
 
 def _fit_evidence(
-    package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
-) -> float:
-    """Evidence a place needs: a margin above the most that wrong ones collect.
+    package: ModelPackage,
+    before: Calibration,
+    indexes: dict[Path, Path],
+    work: Path,
+    config: Config,
+) -> Calibration:
+    """The package's calibration with the evidence a place needs; as before from a single world.
 
     Every drive is replayed on the index of every other world, where no place can be right and none
     is ever believed.
     """
-    doubting = _with(
-        package, dataclasses.replace(package.calibration, confirm_evidence=NEVER_ENOUGH)
-    )
-    most = driven_m = 0.0
+    fitted = package.calibration
+    if len(indexes) < 2:
+        return dataclasses.replace(
+            fitted,
+            confirm_evidence=before.confirm_evidence,
+            confirm_scale=before.confirm_scale,
+            confirm_entries=before.confirm_entries,
+        )
+    doubting = _with(package, dataclasses.replace(fitted, confirm_evidence=NEVER_ENOUGH))
+    most, driven_m, entries = [], 0.0, []
     for world in indexes:
         for other, index in indexes.items():
             for drive in _drives(world) if other != world else ():
@@ -233,28 +237,38 @@ def _fit_evidence(
                 out = work / f"{drive.parent.name}_{drive.name}_on_{other.name}"
                 inputs = ReplayInputs(bag=drive, index=index, out=out, force=True)
                 Replay(inputs, config, doubting, watch).run()
-                most, driven_m = max(most, watch.most), driven_m + watch.driven_m
+                most.append(watch.most)
+                driven_m += watch.driven_m
+                entries.append(load_manifest(index).count)
+    needed, scale = fit_evidence(np.array(most), 1e-3 * driven_m)
     logger.info(
-        "wrong places collected at most %.1f of evidence in %.1f km", most, 1e-3 * driven_m
+        "wrong places collected %s of evidence in %.1f km; %.1f are needed, scale %.1f",
+        " ".join(f"{value:.1f}" for value in sorted(most)), 1e-3 * driven_m, needed, scale,
+    )  # fmt: skip
+    return dataclasses.replace(
+        fitted,
+        confirm_evidence=needed,
+        confirm_scale=scale,
+        confirm_entries=float(np.mean(entries)),
     )
-    return max(EVIDENCE_MARGIN * most, LEAST_EVIDENCE)
 
 
 def _fit_scale(
     package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
 ) -> float:
-    """Covariance factor from replays of every drive with factor one: the largest any world needs.
+    """Covariance factor from replays of every drive with factor one, all worlds together.
 
-    What the drives of one world share, above all the registration of its imagery, is one draw; a
-    factor fitted to all drives together would hold on average and fail in every other town.
+    What the drives of one world share, above all the registration of its imagery, is one draw:
+    some worlds want more and some less, which the log tells. The factor holds over all of them.
     """
-    scales: list[float] = []
+    found = []
     for world, index in indexes.items():
-        found = [_errors(package, drive, index, work, config) for drive in _drives(world)]
-        errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        scales.append(fit_covariance(errors, covs))
-        logger.info("%s wants a covariance scale of %.3f", world, scales[-1])
-    return max(scales)
+        mine = [_errors(package, drive, index, work, config) for drive in _drives(world)]
+        errors, covs = (np.concatenate(parts) for parts in zip(*mine, strict=True))
+        logger.info("%s wants a covariance scale of %.3f", world, fit_covariance(errors, covs))
+        found.append((errors, covs))
+    errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return fit_covariance(errors, covs)
 
 
 def _errors(

@@ -49,6 +49,14 @@ def model_card(package: ModelPackage) -> str:
             f"({training['aerial_source']}); held out for validation: "
             f"{', '.join(training['aerial_sites_held_out'])}."
         )
+    started = ""
+    if training.get("start"):
+        first = training["start"]
+        size = f"{first['query']['height_px']} x {first['query']['width_px']} px"
+        started = (
+            f"\n- Began with the weights of a pair for queries of {size}, itself made by "
+            f"`{first['training']['command']}` ({first['training']['epochs_done']} epochs)."
+        )
     notes = "".join(f"\n- {note}" for note in training.get("notes", []))
     return f"""# {package.name} {package.version}
 
@@ -65,7 +73,7 @@ centre {reference.offset_forward_m:g} m ahead of the anchor |
 ## Training
 
 - {training.get("train_images", 0)} rendered views of {len(towns)} made towns \
-(seeds {min(towns, default=0)}-{max(towns, default=0)}).{aerial}
+(seeds {min(towns, default=0)}-{max(towns, default=0)}).{aerial}{started}
 - {training.get("recipe", "")}; {training.get("epochs_done", 0)} of {settings.get("epochs", 0)} \
 epochs, seed {settings.get("seed", 0)}.
 - Again: `{training.get("command", "")}`{notes}

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import fill_colour
 from geoloc_ros.training.card import model_card
@@ -82,6 +83,7 @@ class Recipe:
         out: model directory.
         workers: processes that render.
         stop_after: interrupt the run after this many epochs; None runs it to the end.
+        start: package whose weights the run begins with; None for random ones.
     """
 
     train: TrainConfig
@@ -96,6 +98,7 @@ class Recipe:
     out: Path = Path("models/perspective")
     workers: int = 2
     stop_after: int | None = None
+    start: ModelPackage | None = None
 
     def seeds(self) -> tuple[range, range]:
         """Training and validation seeds.
@@ -149,6 +152,8 @@ def train_encoder(recipe: Recipe, command: str, resume: bool) -> dict[str, float
     trainer = Trainer(recipe.train, source, recipe.work)
     if resume:
         trainer.resume()
+    elif recipe.start is not None:
+        trainer.start(recipe.start)
     provenance = _provenance(recipe, command, train, validation, photos)
     scores = trainer.run(evaluate, _exporter(recipe, provenance), recipe.stop_after)
     if not scores and trainer.epoch == recipe.train.epochs:
@@ -236,6 +241,19 @@ def _provenance(
         if sites
         else "",
         "recipe": "symmetric InfoNCE (arXiv 2303.11851), " + LESSONS[recipe.train.kind],
+        "start": _ancestor(recipe.start),
+    }
+
+
+def _ancestor(start: ModelPackage | None) -> dict[str, Any]:
+    """What the card says about the package a run began with."""
+    if start is None:
+        return {}
+    return {
+        "query": dataclasses.asdict(start.query),
+        "encoder_sha256": start.encoder_sha256,
+        "scores": start.scores,
+        "training": start.training,
     }
 
 

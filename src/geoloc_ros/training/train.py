@@ -22,11 +22,13 @@ import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import Tensor, nn  # noqa: TID253
 from tqdm import tqdm
 
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import normalise
 from geoloc_ros.training.data import Batch
 from geoloc_ros.training.losses import info_nce, layout_loss
 from geoloc_ros.training.nets import MEAN, STD, EncoderPair, LayoutHead
+from geoloc_ros.training.start import settle, start_from
 
 LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
@@ -53,6 +55,7 @@ class TrainConfig:
         ema: decay of the averaged weights.
         seed: of weights, order and augmentation.
         threads: CPU threads of torch.
+        start: sha256 of the encoders whose weights the run begins with; empty for random ones.
     """
 
     kind: str
@@ -69,6 +72,7 @@ class TrainConfig:
     ema: float = 0.99
     seed: int = 1
     threads: int = 2
+    start: str = ""
 
 
 class Source(Protocol):
@@ -191,6 +195,21 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
         self.epoch = 0
         folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, package: ModelPackage) -> None:
+        """Begin with the weights of a trained package.
+
+        Raises:
+            TrainingError: it is of another kind or architecture.
+        """
+        start_from(self.model, package)
+        rng = np.random.default_rng([self.config.seed, 78])
+        plan = self.source.epoch(0, self.config, rng)[0]
+        batch = self.source.make(plan, self.config, rng)
+        settle(self.model.query, to_tensor(batch.query))
+        if self.model.reference is not self.model.query:
+            settle(self.model.reference, to_tensor(batch.reference))
+        self.average.model.load_state_dict(self.model.state_dict())
 
     @property
     def checkpoint(self) -> Path:
