@@ -101,7 +101,9 @@ class ViewConfig(_Checked):
 class SearchConfig(_Checked):
     """Retrieval."""
 
-    candidates: int = param(50, "entries fetched per global search", ge=1, le=1000)
+    candidates: int = param(
+        50, "entries fetched per global search; neighbours are one candidate", ge=1, le=1000
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ from geoloc_ros.filtering.frozen_view import FrozenView
 from geoloc_ros.geo import se2
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.place_index import PlaceIndex
+from geoloc_ros.index.places import one_per_place
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
 MIN_HEIGHT_M = 2.0
@@ -125,7 +126,7 @@ class GeoLocalizer:
         with self._stage("search"):
             if self.belief.wants_candidates():
                 found = self._index.search(descriptor, self._config.search.candidates)
-                self.last_candidates = _to_vehicle(found, view)
+                self.last_candidates = _to_vehicle(one_per_place(found), view)
 
         # Compare the image with the map at every pose the vehicle may have
         with self._stage("filter"):

@@ -56,8 +56,8 @@ def test_a_name_that_is_no_text_is_refused(capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--top", "0"], "--top is 0; it must be at least 1"),
-        (["--top", "-5"], "--top is -5; it must be at least 1"),
+        (["--top", "0"], "--top is 0; it must lie in 1..100"),
+        (["--top", "101"], "--top is 101; it must lie in 1..100"),
         (["--height", "-1"], "--height is -1 m; it must be above 0 and at most 10000 m"),
         (["--height", "0"], "--height is 0 m"),
         (["--height", "1e300"], "--height is 1e+300 m"),

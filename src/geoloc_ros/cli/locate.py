@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from geoloc_ros.geo.wgs84 import LocalFrame
 
 HIGHEST_M = 10_000.0
+MOST_PLACES = 100
+ENTRIES_PER_PLACE = 20  # looked through to find distinct places
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,8 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "locate",
         help="rank the places one picture may show",
-        description="Rank index entries by similarity to one picture. One picture alone is often "
-        "ambiguous: the list is for looking, 'geoloc replay' is for knowing.",
+        description="Rank places by the similarity of their best index entry to one picture. One "
+        "picture alone is often ambiguous: the list is for looking, 'geoloc replay' is for "
+        "knowing.",
     )
     parser.add_argument("image", type=Path, help="a JPEG or PNG picture")
     parser.add_argument(
@@ -50,9 +53,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from geoloc_ros.imagery.files import read_rgb
     from geoloc_ros.index.manifest import load_manifest
     from geoloc_ros.index.place_index import ShardedIndex
+    from geoloc_ros.index.places import one_per_place
 
-    if arguments.top < 1:
-        raise ConfigError(f"--top is {arguments.top}; it must be at least 1")
+    if not 1 <= arguments.top <= MOST_PLACES:
+        raise ConfigError(f"--top is {arguments.top}; it must lie in 1..{MOST_PLACES}")
     if not 0.0 < arguments.height <= HIGHEST_M:
         raise ConfigError(
             f"--height is {arguments.height:g} m; it must be above 0 and at most {HIGHEST_M:g} m"
@@ -67,7 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
     mount = mount_from_pitch(arguments.height, arguments.pitch_down)
     view = make_views(camera, mount, package).build(rgb, arguments.height)
     descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
-    found = index.search_exact(descriptor, arguments.top)
+    found = index.search_exact(descriptor, ENTRIES_PER_PLACE * arguments.top)
+    found = one_per_place(found, arguments.top)
     forward, left = view.anchor_offset_m
     poses = se2.compose(found.poses, (-forward, -left, 0.0))
     rows = _rows(found, poses, index.manifest.frame)
