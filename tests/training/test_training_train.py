@@ -125,7 +125,7 @@ def test_perspective_batches_put_the_right_crop_first() -> None:
     data = PerspectiveData([toy_shard(1, 40)], REFERENCE_SPECS["perspective"])
     rows = np.arange(16)
     batch = data.batch(rows, np.random.default_rng(0), 4)
-    assert batch.query.shape == (16, 128, 256, 3)
+    assert batch.query.shape == (16, 96, 192, 3)
     assert batch.reference.shape == (20, 144, 144, 3)
     assert batch.ignore.shape == (16, 20)
     assert not batch.ignore.diagonal().any()

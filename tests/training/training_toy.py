@@ -19,7 +19,7 @@ def toy_shard(seed: int, count: int, view: str = "perspective") -> Shard:
     rng = np.random.default_rng([seed, 1])
     ortho = toy_ortho(seed)
     poses = rng.uniform(-1, 1, (count, 3)) * [55.0, 55.0, np.pi]
-    shape = (128, 256, 3) if view == "perspective" else (112, 112, 3)
+    shape = (96, 192, 3) if view == "perspective" else (112, 112, 3)
     images = np.empty((count, *shape), np.uint8)
     columns = ((poses[:, 0] + 80.0) / 0.5).astype(int)
     rows = ((80.0 - poses[:, 1]) / 0.5).astype(int)

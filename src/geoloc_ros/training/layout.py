@@ -32,7 +32,7 @@ RASTER_GSD_M = 1.0
 NEAR_M = 2.5
 BINS = 12  # cells along a column, from far to near
 # Layout columns each encoder answers for: whole numbers per column of its features.
-QUERY_COLUMNS, REFERENCE_COLUMNS = 16, 16
+QUERY_COLUMNS, REFERENCE_COLUMNS = 24, 16
 
 _STEPS = 4  # looks per cell and direction
 _COLUMNS = 48

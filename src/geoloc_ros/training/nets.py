@@ -31,7 +31,7 @@ from geoloc_ros.training.layout import (
 Kind = Literal["perspective", "ground_plane"]
 
 QUERY_SPECS: dict[str, QuerySpec] = {
-    "perspective": QuerySpec(view="perspective", height_px=128, width_px=256, hfov_deg=90.0),
+    "perspective": QuerySpec(view="perspective", height_px=96, width_px=192, hfov_deg=90.0),
     "ground_plane": QuerySpec(view="ground_plane", height_px=112, width_px=112, extent_m=96.0),
 }
 REFERENCE_SPECS: dict[str, ReferenceSpec] = {
@@ -144,15 +144,15 @@ class LayoutHead(nn.Module):
 
 
 class PerspectiveQuery(nn.Module):
-    """Camera view (N, 3, 128, 256), level pinhole of 90 degrees -> unit descriptors (N, dim)."""
+    """Camera view (N, 3, 96, 192), level pinhole of 90 degrees -> unit descriptors (N, dim)."""
 
     def __init__(self, dim: int = 128) -> None:
         super().__init__()
         self.features = backbone(NetSpec())
-        self.head = ColumnHead(192, 8, 16, 96, dim)
+        self.head = ColumnHead(192, 6, 12, 96, dim)
 
     def look(self, image: Tensor) -> Tensor:
-        """Features (N, 192, 8, 16) of normalised images."""
+        """Features (N, 192, 6, 12) of normalised images."""
         out: Tensor = self.features(image)
         return out
 
@@ -261,7 +261,7 @@ class EncoderPair(nn.Module):
         self.reference_layout: LayoutHead | None = None
         if kind == "perspective":
             self.query, self.reference = PerspectiveQuery(dim), PerspectiveReference(dim)
-            self.query_layout = LayoutHead(192, 8, QUERY_COLUMNS // 16)
+            self.query_layout = LayoutHead(192, 6, QUERY_COLUMNS // 12)
             self.reference_layout = LayoutHead(160, 8, REFERENCE_COLUMNS // 16)
         else:
             self.query = self.reference = OverheadEncoder(dim)

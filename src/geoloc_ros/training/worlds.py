@@ -157,7 +157,7 @@ def road_views(
 ) -> tuple[Image, FloatArray]:
     """Camera views (count, H, W, 3) and their poses; the day changes every few frames."""
     spec = QUERY_SPECS["perspective"]
-    camera = CameraModel.from_hfov(spec.width_px * 5 // 4, spec.height_px * 5 // 4, spec.hfov_deg)
+    camera = CameraModel.from_hfov(spec.width_px * 3 // 2, spec.height_px * 3 // 2, spec.hfov_deg)
     poses = lane_poses(town, count, rng)
     images = np.empty((count, spec.height_px, spec.width_px, 3), np.uint8)
     for i, pose in enumerate(poses):
