@@ -15,7 +15,7 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.training.augment import fill_colour
 from geoloc_ros.training.data import Shard
-from geoloc_ros.training.nets import MEAN, EncoderPair
+from geoloc_ros.training.nets import MEAN, EncoderPair, reduced_precision
 from geoloc_ros.training.raster import Ortho, cut
 from geoloc_ros.training.train import to_tensor
 
@@ -30,11 +30,11 @@ _R3 = 1.0 / 1.22074408460575947536 ** np.arange(1, 4)
 
 @torch.inference_mode()
 def describe(encoder: nn.Module, images: Image, batch: int = 64) -> Float32Array:
-    """Descriptors (N, D) of images (N, H, W, 3), in bfloat16 for speed (error about 1e-2)."""
+    """Descriptors (N, D) of images (N, H, W, 3), fast (error about 1e-2 in bfloat16)."""
     encoder.eval()
     out = []
     for start in range(0, len(images), batch):
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced_precision():
             out.append(encoder(to_tensor(images[start : start + batch])).float().numpy())
     return np.concatenate(out)
 

@@ -43,6 +43,15 @@ MEAN = (0.45, 0.45, 0.43)
 STD = (0.22, 0.22, 0.23)
 
 
+def reduced_precision() -> torch.autocast:
+    """Convolve in bfloat16 inside this context, where the processor is the faster for it.
+
+    Without AVX-512 bfloat16 is emulated, ten times slower than float32.
+    """
+    fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetSpec:
     """Size of one backbone.

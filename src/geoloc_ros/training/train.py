@@ -27,7 +27,7 @@ from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import normalise
 from geoloc_ros.training.data import Batch
 from geoloc_ros.training.losses import info_nce, layout_loss
-from geoloc_ros.training.nets import MEAN, STD, EncoderPair, LayoutHead
+from geoloc_ros.training.nets import MEAN, STD, EncoderPair, LayoutHead, reduced_precision
 from geoloc_ros.training.start import settle, start_from
 
 LOG = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _forward(
     encoder: nn.Module, layout: LayoutHead | None, images: npt.NDArray[np.uint8]
 ) -> tuple[Tensor, Tensor | None]:
     """Descriptors, and what the layout head says if there is one."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with reduced_precision():
         features: Tensor = encoder.look(to_tensor(images))  # type: ignore[operator]
         descriptor: Tensor = encoder.head(features)  # type: ignore[operator]
         return descriptor, None if layout is None else layout(features)
