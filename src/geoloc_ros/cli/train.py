@@ -29,6 +29,8 @@ examples:
   geoloc train encoder --kind perspective --out models/perspective
   geoloc train encoder --kind ground_plane --out models/ground_plane --aerial photos/
   geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
+  geoloc train encoder --kind perspective --start perspective --first-seed 1200 --towns 8 \\
+      --out mine   # go on from the shipped pair
 """
 TOWNS = {"perspective": 64, "ground_plane": 16}
 EPOCHS = {"perspective": 14, "ground_plane": 14}
