@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from geoloc_ros.cli.main import main
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.synthetic import ray_casting
 from geoloc_ros.synthetic.make import WorldSpec, make_world
@@ -80,6 +81,14 @@ def test_a_failure_leaves_nothing_and_an_empty_folder_empty(
         with pytest.raises(OSError, match="No space left"):
             make_world(out, SPEC, workers=workers, progress=False)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [-3, 0, 100_000])
+def test_processes_that_no_machine_has_are_refused(tmp_path, capsys, workers) -> None:
+    words = f"synth make --seed 4 --out {tmp_path}/world --workers {workers}"
+    assert main(words.split()) == 2
+    assert f"--workers is {workers}; it must lie in [1, " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def killed(*_: object) -> None:

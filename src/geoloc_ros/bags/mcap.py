@@ -4,8 +4,9 @@
 
 A chunk may carry the CRC-32 of its records, the summary (the file's index) and the data section
 one of theirs; zero means that there is none, and then nobody can tell a flipped bit. `BagWriter`
-and the recorders of ROS write the first two. The last is looked at only where messages lie outside
-chunks that carry one, because it needs the whole file and does not tell where the damage is.
+writes the first two, as the MCAP library of ROS does unless told otherwise. The last is looked at
+only where messages lie outside chunks that carry one, because it needs the whole file and does not
+tell where the damage is.
 """
 
 from __future__ import annotations
