@@ -4,6 +4,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from geoloc_ros.cli.main import main
-from geoloc_ros.errors import ConfigError
+from geoloc_ros.errors import ConfigError, ImageryError
 from geoloc_ros.synthetic import ray_casting
 from geoloc_ros.synthetic.make import WorldSpec, make_world
 from geoloc_ros.synthetic.sensor_rig import CameraSpec
@@ -81,6 +82,19 @@ def test_a_failure_leaves_nothing_and_an_empty_folder_empty(
         with pytest.raises(OSError, match="No space left"):
             make_world(out, SPEC, workers=workers, progress=False)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_full_of_imagery_is_one_clear_error(tmp_path) -> None:
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(ImageryError, match=r"imagery.tif: .*; is the disk full\?"):
+            make_world(tmp_path / "world", SPEC, workers=1, progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("workers", [-3, 0, 100_000])

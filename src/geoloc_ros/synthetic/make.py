@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.errors import RasterioIOError
 
 from geoloc_ros.datatypes import FloatArray
-from geoloc_ros.errors import ConfigError
+from geoloc_ros.errors import ConfigError, ImageryError, first_line
 from geoloc_ros.synthetic.crop import crop_imagery, crop_roads
 from geoloc_ros.synthetic.drive import SCENARIOS, Area, Drive, plan_drive
 from geoloc_ros.synthetic.flight import FlightSpec, barometer, plan_flight
@@ -124,6 +125,7 @@ def make_world(
     Raises:
         ConfigError: the specification cannot be met, or `out` is taken.
         BagError: a recording cannot be written.
+        ImageryError: the satellite image cannot be written.
         OSError: the disk refuses.
     """
     from geoloc_ros.synthetic.town import make_town
@@ -157,6 +159,7 @@ def _all_or_nothing(out: Path, drives: Sequence[str]) -> Iterator[None]:
 
     Raises:
         ConfigError: the folder cannot be created.
+        ImageryError: the satellite image cannot be written.
     """
     there = out.exists()
     try:
@@ -165,7 +168,7 @@ def _all_or_nothing(out: Path, drives: Sequence[str]) -> Iterator[None]:
         raise ConfigError(f"cannot create {out}: {error.strerror}") from error
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         for name in (*_FILES, *drives):
             shutil.rmtree(out / name, ignore_errors=True)
             with suppress(OSError):
@@ -173,6 +176,10 @@ def _all_or_nothing(out: Path, drives: Sequence[str]) -> Iterator[None]:
         if not there:
             with suppress(OSError):
                 out.rmdir()
+        if isinstance(error, RasterioIOError):  # does not say which file
+            raise ImageryError(
+                f"cannot write {out / 'imagery.tif'}: {first_line(error)}; is the disk full?"
+            ) from error
         raise
 
 
