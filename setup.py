@@ -35,7 +35,7 @@ setup(
         "pyyaml>=6.0",
         "pyproj>=3.5",
         "rasterio>=1.3",
-        "rosbags>=0.10",
+        "rosbags>=0.11.6",  # from here on it looks at the checksums of MCAP files
         "tqdm>=4.65",
         "matplotlib>=3.7",
         "jinja2>=3.1",

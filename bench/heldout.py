@@ -166,7 +166,7 @@ class Bench:
         policy: SamplingPolicy | None = None,
     ) -> Path:
         policy = policy or SamplingPolicy()
-        if not is_current(out, ortho, self.package, policy):
+        if not is_current(out, ortho, self.package, policy, roads):
             encoder = OnnxEncoder(self.package, threads=2)
             build_index(ortho, self.package, encoder, out, policy, roads=roads)
         return out

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
-BASE = {"geo", "datatypes", "config", "errors"}
+BASE = {"geo", "datatypes", "config", "errors", "workers"}
 STAGES = {"cameras", "encoders", "filtering", "imagery", "index"}
 #: room -> rooms it may import besides itself and the base
 ALLOWED = {
     "geo": set(),
+    "workers": set(),
     "cameras": {"encoders", "imagery"},
     "encoders": set(),
     "filtering": {"cameras", "encoders", "index", "imagery"},

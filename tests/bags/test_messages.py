@@ -189,6 +189,30 @@ def test_broken_transform_is_named():
         msg.static_transforms(Ns(transforms=[item]))
 
 
+@pytest.mark.parametrize("x", [float("nan"), float("inf")])
+def test_a_mount_that_is_nowhere_is_named(x):
+    item = Ns(
+        header=Ns(frame_id="base"),
+        child_frame_id="cam",
+        transform=Ns(rotation=Ns(x=0.0, y=0.0, z=0.0, w=1.0), translation=Ns(x=x, y=0.0, z=0.0)),
+    )
+    with pytest.raises(BagError, match="base -> cam is broken: moves by"):
+        msg.static_transforms(Ns(transforms=[item]))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        msg.image_rgb, msg.camera_info, msg.static_transforms, msg.fix, msg.pose_matrix,
+        msg.height_m, lambda message: msg.odometry(message, 0),
+    ],
+)  # fmt: skip
+def test_a_message_with_other_fields_than_in_ros_is_one_clear_error(convert):
+    odd = Ns(__msgtype__="some_msgs/msg/Odd", width="wide", height=3, transforms=[3], range="far")
+    with pytest.raises(BagError, match=r"a some_msgs/msg/Odd has other fields than in ROS"):
+        convert(odd)
+
+
 def test_fix_without_fix_is_none():
     def fix(status, lat):
         return Ns(status=Ns(status=status), latitude=lat, longitude=11.0, altitude=1.0)

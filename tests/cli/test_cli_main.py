@@ -31,6 +31,15 @@ def test_what_the_system_refuses_is_one_line(monkeypatch, capsys) -> None:
     assert capsys.readouterr().err == "geoloc: /somewhere/file.yaml: Permission denied\n"
 
 
+def test_a_full_disk_names_the_place(monkeypatch, capsys) -> None:
+    def refuse(_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("geoloc_ros.cli.bag._from_frames", refuse)
+    assert main(["bag", "from-frames", "frames.csv", "--out", "some/bag"]) == 2
+    assert capsys.readouterr().err == "geoloc: some/bag: No space left on device\n"
+
+
 def test_an_interruption_is_one_line(monkeypatch, capsys) -> None:
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt

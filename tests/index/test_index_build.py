@@ -4,6 +4,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -20,6 +21,7 @@ from geoloc_ros.encoders.fake import FakeEncoder
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index import workplace
+from geoloc_ros.index.build import is_current
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import Road, SamplingPolicy
 
@@ -131,7 +133,7 @@ def test_a_damaged_finished_shard_is_done_again(built, tmp_path):
     assert content(out) == content(built)
 
 
-@pytest.mark.parametrize("change", ["policy", "model", "picture"])
+@pytest.mark.parametrize("change", ["policy", "model", "picture", "roads"])
 def test_left_overs_of_another_build_are_not_used(tmp_path, change):
     out = tmp_path / "index"
     with pytest.raises(KeyboardInterrupt):
@@ -140,10 +142,56 @@ def test_left_overs_of_another_build_are_not_used(tmp_path, change):
         "policy": {"policy": SamplingPolicy(seed=5)},
         "model": {"package": make_package(tmp_path, files={"query.onnx": "c" * 64})},
         "picture": {"picture": make_picture(hole=(-300, -20, -200, 20))},
+        "roads": {"roads": [Road(road.xy_m + 0.25, road.oneway) for road in make_roads()]},
     }[change]
     counting = Stopping(-1)
     manifest = build(out, encoder=counting, **other)
     assert counting.encoded >= manifest.count
+
+
+OTHER_ROADS = {
+    "a vertex": lambda roads: [Road(roads[0].xy_m + 0.01), *roads[1:]],
+    "a flag": lambda roads: [Road(roads[0].xy_m, oneway=True), *roads[1:]],
+    "the order": lambda roads: roads[::-1],
+    "a direction": lambda roads: [*roads[:3], Road(roads[3].xy_m[::-1], oneway=True)],
+    "one less": lambda roads: roads[:-1],
+    "none": lambda roads: None,
+}
+
+
+@pytest.mark.parametrize("what", OTHER_ROADS)
+def test_an_index_of_other_roads_is_not_current(built, what):
+    arguments = (built, make_picture(), make_package(Path()), SamplingPolicy())
+    assert is_current(*arguments, make_roads())
+    jitter = [Road(road.xy_m + 1e-9, road.oneway) for road in make_roads()]
+    assert is_current(*arguments, jitter), "another machine's last digit is no other road"
+    assert not is_current(*arguments, OTHER_ROADS[what](make_roads()))
+
+
+def test_an_index_that_does_not_know_its_roads_is_of_use_but_not_current(built, tmp_path):
+    root = shutil.copytree(built, tmp_path / "index")
+    text = json.loads((root / "manifest.json").read_text())
+    old = {key: text[key] for key in text if key not in ("roads_sha256", "manifest_sha256")}
+    old["schema"] = 1
+    digest = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
+    (root / "manifest.json").write_text(
+        json.dumps({**old, "manifest_sha256": digest}, indent=1) + "\n"
+    )
+    index = ShardedIndex.open(root, make_package(Path()))
+    assert index.manifest.sha256 == digest
+    arguments = (make_picture(), make_package(Path()), SamplingPolicy())
+    assert not is_current(root, *arguments, make_roads())
+    build(root)
+    assert content(root) == content(built)
+
+
+def test_a_grid_has_no_roads(tmp_path):
+    policy = SamplingPolicy(kind="grid", pitch_m=200.0, headings=1)
+    manifest = build(tmp_path / "index", policy=policy)
+    assert manifest.roads_sha256 == ""
+    arguments = (tmp_path / "index", make_picture(), make_package(tmp_path), policy)
+    assert is_current(*arguments)
+    assert is_current(*arguments, make_roads())
 
 
 def test_interruption_leaves_the_old_index(built, tmp_path):

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from geoloc_ros.cli.index import add_parser
 from geoloc_ros.encoders.package import file_sha256
 from geoloc_ros.errors import ConfigError, IndexBuildError, IndexMismatchError, ModelError
+from geoloc_ros.index.manifest import load_manifest
 
 DIM = 64
 
@@ -94,6 +95,7 @@ def test_info_tells_what_it_is(place, capsys):
     text = capsys.readouterr().out
     for part in ("2391 poses", "4 shards", "Blob Survey", "along roads", "fake 1", "imagery.tif"):
         assert part in text
+    assert f"roads       layer {load_manifest(place / 'index').roads_sha256[:12]}" in text
     assert run("info", place / "index", "--json") == 0
     assert json.loads(capsys.readouterr().out)["dim"] == DIM
 

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 import json
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.roads import read_roads
 from geoloc_ros.index.sampling import sample, sample_grid, sample_roads
+from geoloc_ros.index.turns import turn_paths
 
 STRAIGHT = Road(np.array([[0.0, 0.0], [600.0, 0.0]]))
 
@@ -114,6 +116,59 @@ def test_a_tight_curve_of_many_vertices_is_covered_once():
 
     assert 5 <= extra(sharp) <= 15
     assert extra(way) <= 15
+
+
+def test_many_vertices_and_many_roads_are_sampled_at_once():
+    rng = np.random.default_rng(0)
+    yaw = np.cumsum(rng.normal(0.0, 0.6, 20_000))
+    winding = Road(np.cumsum(2.0 * np.stack([np.cos(yaw), np.sin(yaw)], axis=1), axis=0))
+    short = [Road(winding.xy_m[k : k + 5]) for k in range(0, 20_000 - 5, 4)]
+    for roads in ([winding], short):
+        started = time.process_time()
+        anchors = sample_roads(roads, SamplingPolicy())
+        assert time.process_time() - started < 3.0
+        assert len(anchors) > 50_000
+        assert np.isfinite(anchors).all()
+
+
+def test_a_turn_is_the_same_wherever_its_roads_stand_in_the_layer():
+    """One corner amid thousands of other roads gets the arcs it gets alone."""
+    away = [
+        Road(np.array([[1000.0 * k, 900.0], [1000.0 * k + 333.3, 900.0]])) for k in range(1, 40)
+    ]
+    bent = Road(np.array([[-40.0, 0.0], [0.0, 0.0], [0.0, 4.0], [0.1, 40.0]]))
+    crossing = Road(np.array([[-40.0, 0.0], [-60.0, 20.0]]))
+    policy = SamplingPolicy(lateral_m=0.0, yaw_deg=5.0)
+
+    def around_the_corner(roads):
+        arcs = turn_paths(roads, policy)
+        return arcs[np.abs(arcs).max(axis=(1, 2)) < 100.0]
+
+    alone = around_the_corner([bent, crossing])
+    assert len(alone) == 4
+    assert np.allclose(around_the_corner([*away, bent, crossing, *away]), alone)
+    start, corner, end = alone[2][0], alone[2][4], alone[2][-1]
+    assert start == pytest.approx([-9.0, 0.0])
+    assert end == pytest.approx([5.0 * 0.1 / 36.0, 9.0], abs=1e-3)
+    assert corner == pytest.approx([-9.0 / 4, 9.0 / 4], abs=0.01)
+
+
+def test_roads_that_all_meet_at_one_place_are_refused():
+    angle = np.linspace(0.0, 6.0, 20_000)
+    rays = 100.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    roads = [Road(np.array([[0.0, 0.0], ray])) for ray in rays[:3000]]
+    with pytest.raises(
+        IndexBuildError, match=r"at x 0 m, y 0 m alone 3,000 roads end.*--no-turns"
+    ):
+        sample_roads(roads, SamplingPolicy())
+    assert len(sample_roads(roads, SamplingPolicy(turns=False))) == 3000 * 2 * 67
+
+
+def test_roads_far_from_the_imagery_do_not_count():
+    far = Road(np.array([[20_000.0, -20_000.0], [20_000.0, 20_000.0]]))
+    policy, bounds = SamplingPolicy(spacing_m=0.1), (-600.0, -50.0, 600.0, 50.0)
+    alone = sample(policy, [STRAIGHT], bounds)
+    assert np.array_equal(sample(policy, [far] * 100 + [STRAIGHT], bounds), alone)
 
 
 @pytest.mark.parametrize("xy_m", [[[0, 0], [0, 0]], [[1, 1], [1, 1], [1, 1]]])
@@ -246,6 +301,14 @@ def test_a_road_layer_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "roads.geojson"
     path.write_text(LINE % "[6.6, 46.5], [6.601, 46.5]", encoding="utf-8-sig")
     assert len(read_roads(path, FRAME)) == 1
+
+
+def test_a_road_layer_larger_than_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "roads.geojson"
+    path.write_text(LINE % "[6.6, 46.5], [6.601, 46.5]")
+    monkeypatch.setattr("geoloc_ros.index.roads.MAX_BYTES", 50)
+    with pytest.raises(IndexBuildError, match=r"MB, at most 0 MB can be read; cut it"):
+        read_roads(path, FRAME)
 
 
 def test_missing_road_layer(tmp_path):

@@ -91,6 +91,24 @@ def test_nan_odometry(made, tmp_path) -> None:
     never_wrong(result)
 
 
+def test_odometry_that_claims_to_be_perfect(made, tmp_path, monkeypatch) -> None:
+    """Covariances of zero, while the odometry drifts by 20 degrees per 100 m."""
+    from geoloc_ros.bags.writer import BagWriter
+
+    def claim(self, topic, stamp_ns, pose, twist):
+        whole(self, topic, stamp_ns, pose, twist, pose_sigma=(0.0, 0.0, 0.0))
+
+    def drift(tick):
+        bent = np.add(tick.odometry, (0.0, 0.0, np.radians(0.3) * tick.number))
+        return dataclasses.replace(tick, odometry=bent)
+
+    whole = BagWriter.write_odometry
+    monkeypatch.setattr(BagWriter, "write_odometry", claim)
+    estimates, result = run(made, tmp_path, drift)
+    assert np.linalg.eigvalsh(estimates.cov_xy_yaw[-1]).min() > 0.0
+    never_wrong(result)
+
+
 def test_odometry_that_stops(made, tmp_path) -> None:
     def spoil(tick):
         return dataclasses.replace(tick, odometry=None) if tick.number > 70 else tick
@@ -163,6 +181,23 @@ def test_truncated_recording_gives_what_it_has(made, tmp_path, capsys) -> None:
     storage.write_bytes(data[: len(data) * 3 // 4])
     assert replay(made, broken, tmp_path / "out") == 2
     assert "cut off or damaged" in one_line(capsys)
+    assert 40 < len(tables.read_estimates(tmp_path / "out")) < 130
+
+
+def test_bit_rot_in_a_recording_gives_what_is_before_it(made, tmp_path, capsys) -> None:
+    rng = np.random.default_rng(0)
+
+    def fat(tick):
+        return dataclasses.replace(tick, jpeg=tick.jpeg + rng.bytes(60_000))
+
+    damaged = record(made, tmp_path / "bag", fat)
+    storage = next(damaged.glob("*.mcap"))
+    data = bytearray(storage.read_bytes())
+    place = data.rindex(b"\xff\xd8\xff\xe0")  # within the last picture
+    data[place + 500] ^= 1
+    storage.write_bytes(data)
+    assert replay(made, damaged, tmp_path / "out") == 2
+    assert "of bag.mcap fails its checksum" in one_line(capsys)
     assert 40 < len(tables.read_estimates(tmp_path / "out")) < 130
 
 

@@ -5,20 +5,23 @@
 Messages come from the `rosbags` library, whose ROS 1 and ROS 2 classes differ only in the case of
 a few CameraInfo fields. Odometry that makes no sense (NaN position, a quaternion without length)
 is *returned*, as a sample whose pose is NaN: whether a bad sample may be bridged is the belief's
-decision, and a recording must not end because of one.
+decision, and a recording must not end because of one. A message that lacks a field, because the
+recording's definition of its type is damaged or not that of ROS, raises BagError.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Image, Odometry
-from geoloc_ros.errors import BagError, GeodesyError, ImageDecodeError
+from geoloc_ros.errors import BagError, GeodesyError, ImageDecodeError, first_line
 from geoloc_ros.geo.rotations import matrix_from_quat_xyzw, transform, yaw_from_quat_xyzw
 from geoloc_ros.geo.wgs84 import LatLon
 
@@ -31,6 +34,26 @@ POSE_TYPES = ("geometry_msgs/msg/PoseStamped",)
 RANGE_TYPES = ("sensor_msgs/msg/Range",)
 
 Transforms = dict[tuple[str, str], FloatArray]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _of_ros(convert: Callable[P, T]) -> Callable[P, T]:
+    """Turn what Python says of a message with other fields than ROS's into a BagError."""
+
+    @functools.wraps(convert)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return convert(*args, **kwargs)
+        except (AttributeError, TypeError, ValueError, LookupError, OverflowError) as error:
+            kind = getattr(args[0], "__msgtype__", type(args[0]).__name__)
+            raise BagError(
+                f"a {kind} has other fields than in ROS ({first_line(error)}); the recording's "
+                "definition of the type is damaged or its own"
+            ) from error
+
+    return checked
 
 
 @dataclass(frozen=True)
@@ -67,6 +90,7 @@ def stamp_ns(message: object, log_ns: int) -> int:
     return capture if capture != 0 else log_ns
 
 
+@_of_ros
 def image_rgb(message: Any) -> Image:  # noqa: ANN401 - rosbags makes the classes at run time
     """Pixels of a sensor_msgs Image or CompressedImage.
 
@@ -159,6 +183,7 @@ def _sixteen_to_eight(rows: npt.NDArray[np.uint8], big_endian: bool) -> npt.NDAr
     return np.asarray(values >> shift, dtype=np.uint8)
 
 
+@_of_ros
 def camera_info(message: Any) -> CameraInfoData:  # noqa: ANN401
     """Plain values of a sensor_msgs/CameraInfo, of ROS 1 (upper case) or ROS 2 (lower case)."""
 
@@ -179,6 +204,7 @@ def camera_info(message: Any) -> CameraInfoData:  # noqa: ANN401
     )
 
 
+@_of_ros
 def odometry(message: Any, log_ns: int) -> Odometry:  # noqa: ANN401
     """Planar dead reckoning of a nav_msgs/Odometry.
 
@@ -203,6 +229,7 @@ def odometry(message: Any, log_ns: int) -> Odometry:  # noqa: ANN401
     )
 
 
+@_of_ros
 def static_transforms(message: Any) -> Transforms:  # noqa: ANN401
     """Transforms of a tf2_msgs/TFMessage as {(parent, child): T_parent_child (4, 4)}.
 
@@ -216,7 +243,10 @@ def static_transforms(message: Any) -> Transforms:  # noqa: ANN401
             rotation = matrix_from_quat_xyzw(_quat(item.transform.rotation))
         except GeodesyError as error:
             raise BagError(f"transform {names[0]} -> {names[1]} is broken: {error}") from None
-        found[names] = transform(rotation, _xyz(item.transform.translation))
+        moved = _xyz(item.transform.translation)
+        if not np.isfinite(moved).all():
+            raise BagError(f"transform {names[0]} -> {names[1]} is broken: moves by {moved} m")
+        found[names] = transform(rotation, moved)
     return found
 
 
@@ -244,6 +274,7 @@ def find_transform(transforms: Transforms, target: str, source: str) -> FloatArr
     return reached[source]
 
 
+@_of_ros
 def fix(message: Any) -> tuple[LatLon, float] | None:  # noqa: ANN401
     """Position and altitude (m, may be NaN) of a NavSatFix, None where it has no fix."""
     if int(message.status.status) < 0:
@@ -255,6 +286,7 @@ def fix(message: Any) -> tuple[LatLon, float] | None:  # noqa: ANN401
     return position, float(message.altitude)
 
 
+@_of_ros
 def pose_matrix(message: Any) -> FloatArray | None:  # noqa: ANN401
     """T_frame_body (4, 4) of a PoseStamped, None where it is not finite."""
     try:
@@ -265,6 +297,7 @@ def pose_matrix(message: Any) -> FloatArray | None:  # noqa: ANN401
     return matrix if np.all(np.isfinite(matrix)) else None
 
 
+@_of_ros
 def height_m(message: Any) -> float:  # noqa: ANN401
     """Height of a sensor_msgs/Range in metres, NaN for infinite readings (nothing in range)."""
     value = float(message.range)

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading recordings of ROS 1 and ROS 2 without ROS.
 
-What a damaged recording still gives: an MCAP file that was cut off delivers every message before
-the cut, then raises; a sqlite3 file delivers rows until the damaged page, then raises; a ROS 1 bag
-without its index is refused, because the index is what tells where messages are (`rosbag reindex`
-writes a new one). In each case the error is one line and says how many messages were read.
+What a damaged recording still gives: an MCAP file that was cut off, or of which a chunk fails its
+checksum, delivers every message before the damage, then raises; a sqlite3 file delivers rows until
+the damaged page, then raises; a ROS 1 bag without its index is refused, because the index is what
+tells where messages are (`rosbag reindex` writes a new one). In each case the error is one line
+and says how many messages were read. Flipped bits are noticed where the recording has checksums
+(see `mcap`): sqlite3 files, ROS 1 bags and MCAP files written without them have none.
 """
 
 from __future__ import annotations
 
-import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,8 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from geoloc_ros.bags import mcap
 from geoloc_ros.bags.messages import stamp_ns
-from geoloc_ros.bags.salvage import McapScan
+from geoloc_ros.bags.salvage import Salvage
 from geoloc_ros.errors import BagError
 
 Record = tuple[int, str, Any]
@@ -55,9 +58,9 @@ class BagReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._reader: Any = None
-        self._scan: McapScan | None = None
-        self._scan_store: Any = None
+        self._salvage: Salvage | None = None
         self._cause = ""
+        self._unlocated: str | None = None
 
     def __enter__(self) -> BagReader:
         """Open the recording.
@@ -67,6 +70,7 @@ class BagReader:
         """
         self._check_path()
         try:
+            self._check_summaries()
             self._reader = self._open()
         except BagError:
             raise
@@ -90,25 +94,20 @@ class BagReader:
     def close(self) -> None:
         """Close the recording; harmless when closed."""
         reader, self._reader = self._reader, None
-        self._scan = None
+        self._salvage = None
         if reader is not None:
             with suppress(Exception):
                 reader.close()
 
     def topics(self) -> list[Topic]:
         """All topics with at least a type, sorted by name."""
-        if self._scan is not None:
-            found = [
-                Topic(name, self._scan.schemas[schema].name, self._scan.counts[number])
-                for number, (name, schema) in self._scan.channels.items()
-                if schema in self._scan.schemas
-            ]
+        counts: Counter[tuple[str, str]] = Counter()
+        if self._salvage is not None:
+            counts = self._salvage.counts()
         else:
-            counts: dict[tuple[str, str], int] = {}
             for item in self._opened().connections:
-                key = (item.topic, item.msgtype)
-                counts[key] = counts.get(key, 0) + item.msgcount
-            found = [Topic(name, kind, count) for (name, kind), count in counts.items()]
+                counts[item.topic, item.msgtype] += item.msgcount
+        found = [Topic(name, kind, count) for (name, kind), count in counts.items()]
         return sorted(found, key=lambda topic: (topic.name, topic.msgtype))
 
     def of_type(self, msgtypes: Sequence[str]) -> list[Topic]:
@@ -171,7 +170,7 @@ class BagReader:
             BagError: the recording turns out damaged; everything before the damage was yielded.
         """
         read = 0
-        source = self._scanned(topics) if self._scan is not None else self._regular(topics)
+        source = self._salvage.messages(topics) if self._salvage else self._regular(topics)
         try:
             for log_ns, topic, message in source:
                 read += 1
@@ -180,12 +179,20 @@ class BagReader:
             raise
         except Exception as error:
             raise BagError(
-                f"{self.path} is damaged after {read} messages: {_first_line(error)}"
+                f"{self.path} is damaged after {read} messages: {self._located(error)}"
             ) from error
-        if self._scan is not None:
-            raise BagError(
-                f"{self.path} is cut off or damaged ({self._cause}); {read} messages were read"
-            )
+        if damage := self.damage():
+            raise BagError(f"{damage}; {read} messages were read")
+
+    def damage(self) -> str:
+        """What is known to be wrong with the recording as a whole; empty if nothing is."""
+        if self._salvage is not None:
+            where = f"; {self._salvage.end}" if self._salvage.end else ""
+            return f"{self.path} is cut off or damaged ({self._cause}{where})"
+        if self._unlocated is None:
+            faults = (mcap.data_fault(path) for path in self._mcap_files())
+            self._unlocated = next((fault for fault in faults if fault), "")
+        return f"{self.path} is damaged ({self._unlocated})" if self._unlocated else ""
 
     # -- regular reading ----------------------------------------------------------------------
 
@@ -206,6 +213,26 @@ class BagReader:
             )
         elif self.path.stat().st_size == 0:
             raise BagError(f"{self.path} is an empty file")
+
+    def _mcap_files(self) -> list[Path]:
+        """The MCAP files of the recording, in the order they were written."""
+        if self.path.is_dir():
+            found = self.path.glob("*.mcap")
+            return sorted(found, key=lambda path: (len(path.name), path.name))
+        return [self.path] if self.path.suffix == ".mcap" else []
+
+    def _check_summaries(self) -> None:
+        for path in self._mcap_files():
+            if fault := mcap.summary_fault(path):
+                raise ValueError(f"{path.name}: {fault}")
+
+    def _located(self, error: Exception) -> str:
+        """What an error of the regular reader says, and where the damage is, if that is known."""
+        with suppress(OSError):
+            for path in self._mcap_files():
+                if fault := mcap.chunk_fault(path):
+                    return fault
+        return _first_line(error)
 
     def _open(self) -> Any:  # noqa: ANN401 - AnyReader
         from rosbags.highlevel import AnyReader
@@ -236,45 +263,19 @@ class BagReader:
         Raises:
             BagError: nothing can be read.
         """
-        files = [self.path] if self.path.suffix == ".mcap" else sorted(self.path.glob("*.mcap"))
-        scan = McapScan(files[0]) if len(files) == 1 else None
-        if scan is not None:
-            with suppress(OSError, struct.error, ValueError):
-                scan.survey()
-        if scan is None or not scan.counts:
-            advice = "; 'rosbag reindex' may repair it" if self.path.suffix == ".bag" else ""
-            raise BagError(f"cannot read {self.path}: {self._cause} (0 messages read){advice}")
         try:
-            self._scan_store = _typestore(scan)
+            salvage = Salvage(self._mcap_files())
         except Exception as error:
             raise BagError(
                 f"cannot read {self.path}: message definitions: {_first_line(error)}"
             ) from error
-        self._scan = scan
-
-    def _scanned(self, topics: Sequence[str]) -> Iterator[Record]:
-        scan = self._scan
-        if scan is None:
-            return
-        for number, log_ns, data in scan.messages():
-            name, schema = scan.channels.get(number, ("", -1))
-            if schema in scan.schemas and (not topics or name in topics):
-                kind = scan.schemas[schema].name
-                yield log_ns, name, self._scan_store.deserialize_cdr(data, kind)
-
-
-def _typestore(scan: McapScan) -> Any:  # noqa: ANN401 - rosbags Typestore
-    from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
-
-    store = get_typestore(Stores.EMPTY)
-    types: dict[str, Any] = {}
-    for schema in scan.schemas.values():
-        if schema.encoding == "ros2msg":
-            types.update(get_types_from_msg(schema.text, schema.name))
-        else:
-            types.update(get_types_from_idl(schema.text))
-    store.register(types)
-    return store
+        if not salvage.counts():
+            advice = "; 'rosbag reindex' may repair it" if self.path.suffix == ".bag" else ""
+            where = f"; {salvage.end}" if salvage.end else ""
+            raise BagError(
+                f"cannot read {self.path}: {self._cause}{where} (0 messages read){advice}"
+            )
+        self._salvage = salvage
 
 
 def _first_line(error: BaseException) -> str:

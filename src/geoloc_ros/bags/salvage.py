@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Reading what is left of an MCAP file that was cut off (a full disk, a pulled battery).
+"""Reading what is left of MCAP files that were cut off or damaged (a full disk, a pulled battery).
 
 An MCAP file ends in an index; without it the regular reader refuses. Its records stand one after
-the other (mcap.dev/spec), so everything up to the cut can be read in order.
+the other, so everything up to the damage can be read in order.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import io
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-MAGIC = b"\x89MCAP0\r\n"
-_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x03, 0x04, 0x05, 0x06
+from geoloc_ros.bags import mcap
 
 
 @dataclass(frozen=True)
@@ -38,92 +38,116 @@ class McapScan:
         schemas: message types by id.
         channels: (topic, schema id) by id.
         counts: messages per channel id.
-        complete: whether the file ended with its closing magic.
+        end: where reading ended and why, empty if it was the end of the data.
     """
 
     path: Path
     schemas: dict[int, Schema] = field(default_factory=dict)
     channels: dict[int, tuple[str, int]] = field(default_factory=dict)
     counts: Counter[int] = field(default_factory=Counter)
-    complete: bool = False
+    end: str = ""
 
     def survey(self) -> None:
         """Read the file once to learn its topics and counts."""
         self.counts.clear()
-        for channel, _, _ in self.messages():
-            self.counts[channel] += 1
+        with suppress(OSError, struct.error, ValueError):
+            for channel, _, _ in self.messages():
+                self.counts[channel] += 1
 
     def messages(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield (channel id, log time ns, data), in log time order within each chunk.
 
-        Ends without an error at the first record that is not whole.
+        Ends at the first record that is not whole or not sound, and says so in `end`.
         """
         with self.path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
+            if file.read(len(mcap.MAGIC)) != mcap.MAGIC:
+                self.end = f"{self.path.name} does not begin like an MCAP file"
                 return
-            for code, body in _records(file):
-                if code == _CHUNK:
-                    inner = io.BytesIO(_chunk_records(body))
-                    found = [m for c, b in _records(inner) if (m := self._take(c, b))]
+            self.end = f"{self.path.name} ends at byte {file.tell()}"
+            for at, code, body in mcap.records(file):
+                if code == mcap.DATA_END:
+                    self.end = ""
+                    return
+                self.end = f"{self.path.name} ends at byte {file.tell()}"
+                if code == mcap.CHUNK:
+                    try:
+                        inner = io.BytesIO(mcap.chunk_records(body))
+                    except ValueError as error:
+                        self.end = f"the chunk at byte {at} of {self.path.name} {error}"
+                        return
+                    found = [m for _, c, b in mcap.records(inner) if (m := self._take(c, b))]
                     yield from sorted(found, key=lambda message: message[1])
                 elif (message := self._take(code, body)) is not None:
                     yield message
-            file.seek(0, io.SEEK_END)
-            if file.tell() >= 2 * len(MAGIC):
-                file.seek(-len(MAGIC), io.SEEK_END)
-                self.complete = file.read() == MAGIC
 
     def _take(self, code: int, body: bytes) -> tuple[int, int, bytes] | None:
         """Note a schema or channel, or return a message."""
-        if code == _MESSAGE and len(body) >= 22:
+        if code == mcap.MESSAGE and len(body) >= 22:
             channel, _, log_ns, _ = struct.unpack_from("<HIQQ", body)
             return channel, log_ns, body[22:]
-        if code == _SCHEMA:
+        if code == mcap.SCHEMA:
             (number,) = struct.unpack_from("<H", body)
-            name, at = _text(body, 2)
-            encoding, at = _text(body, at)
-            self.schemas[number] = Schema(name, encoding, _text(body, at)[0])
-        elif code == _CHANNEL:
+            name, at = mcap.text(body, 2)
+            encoding, at = mcap.text(body, at)
+            self.schemas[number] = Schema(name, encoding, mcap.text(body, at)[0])
+        elif code == mcap.CHANNEL:
             number, schema = struct.unpack_from("<HH", body)
-            self.channels[number] = (_text(body, 4)[0], schema)
+            self.channels[number] = (mcap.text(body, 4)[0], schema)
         return None
 
 
-def _records(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    while len(head := file.read(9)) == 9:
-        code, size = struct.unpack("<BQ", head)
-        at = file.tell()
-        end = file.seek(0, io.SEEK_END)
-        file.seek(at)
-        if size > end - at:
-            return
-        yield code, file.read(size)
+class Salvage:
+    """What can be read of the MCAP files of one recording, in their order.
+
+    Args:
+        paths: the files; nothing after the first damage is read.
+
+    Attributes:
+        end: where reading ended and why, empty if all files were read to their end.
+
+    Raises:
+        Exception: rosbags refuses the message definitions; it raises many kinds.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.end = ""
+        self._scans: list[tuple[McapScan, Any]] = []
+        for path in paths:
+            scan = McapScan(path)
+            scan.survey()
+            if scan.counts:
+                self._scans.append((scan, _typestore(scan)))
+            self.end = scan.end
+            if scan.end:
+                break
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Messages per (topic, message type)."""
+        total: Counter[tuple[str, str]] = Counter()
+        for scan, _ in self._scans:
+            for number, (name, schema) in scan.channels.items():
+                if schema in scan.schemas:
+                    total[name, scan.schemas[schema].name] += scan.counts[number]
+        return total
+
+    def messages(self, topics: Sequence[str]) -> Iterator[tuple[int, str, Any]]:
+        """Yield (log time ns, topic, message) of some topics, or of all if none is named."""
+        for scan, store in self._scans:
+            for number, log_ns, data in scan.messages():
+                name, schema = scan.channels.get(number, ("", -1))
+                if schema in scan.schemas and (not topics or name in topics):
+                    yield log_ns, name, store.deserialize_cdr(data, scan.schemas[schema].name)
 
 
-def _chunk_records(body: bytes) -> bytes:
-    """Decompressed records of a chunk, nothing if it is damaged."""
-    try:
-        (size,) = struct.unpack_from("<Q", body, 16)
-        compression, at = _text(body, 28)
-        (packed,) = struct.unpack_from("<Q", body, at)
-        data = body[at + 8 : at + 8 + packed]
-        return _decompress(data, compression, size)
-    except (struct.error, UnicodeDecodeError, ValueError, RuntimeError, EOFError):
-        return b""
+def _typestore(scan: McapScan) -> Any:  # noqa: ANN401 - rosbags Typestore
+    from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-
-def _decompress(data: bytes, compression: str, size: int) -> bytes:
-    from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
-
-    try:
-        return bytes(DECOMPRESSORS[compression](data, size))
-    except Exception as error:  # noqa: BLE001 - each codec library has its own error type
-        raise ValueError(f"chunk cannot be decompressed: {error}") from None
-
-
-def _text(body: bytes, at: int) -> tuple[str, int]:
-    (size,) = struct.unpack_from("<I", body, at)
-    end = at + 4 + size
-    if end > len(body):
-        raise ValueError("text runs beyond its record")
-    return body[at + 4 : end].decode(), end
+    store = get_typestore(Stores.EMPTY)
+    types: dict[str, Any] = {}
+    for schema in scan.schemas.values():
+        if schema.encoding == "ros2msg":
+            types.update(get_types_from_msg(schema.text, schema.name))
+        else:
+            types.update(get_types_from_idl(schema.text))
+    store.register(types)
+    return store

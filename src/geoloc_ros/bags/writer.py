@@ -3,7 +3,8 @@
 """Writing rosbag2 recordings (mcap or sqlite3) that ROS 2 Humble and Jazzy play, without ROS.
 
 Metadata is written in version 8: the last one whose QoS profiles Humble still parses, and one that
-Jazzy reads as well. Static transforms are offered transient-local, as `ros2 bag play` needs.
+Jazzy reads as well. Static transforms are offered transient-local, as `ros2 bag play` needs. MCAP
+files get checksums, so that a flipped bit is noticed when they are read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros.bags.mcap import write_checksums
 from geoloc_ros.bags.messages import CameraInfoData
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError
@@ -82,6 +84,8 @@ class BagWriter:
             return
         try:
             self._writer.close()
+            for file in self.path.glob("*.mcap"):
+                write_checksums(file)
         except OSError as failure:
             self._discard()
             raise BagError(f"cannot finish {self.path}: {failure.strerror}") from failure

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geoloc_ros.bags.frames import FramesCamera, FramesTable, bag_from_frames
 from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.errors import BagError
 
 _FROM_FRAMES = """\
 Make a recording from a folder of pictures and a CSV table with a header row.
@@ -81,6 +82,8 @@ def _info(arguments: argparse.Namespace) -> int:
     with BagReader(arguments.bag) as bag:
         for topic in bag.topics():
             print(f"{topic.count:8d}  {topic.name}  {topic.msgtype}")
+        if damage := bag.damage():
+            raise BagError(damage)
     return 0
 
 

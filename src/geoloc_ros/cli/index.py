@@ -175,6 +175,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "area": f"lat {lat[0]:.5f}..{lat[1]:.5f}, lon {lon[0]:.5f}..{lon[1]:.5f}",
         "datum": manifest.datum,
         "sampling": density,
+        "roads": _roads(manifest),
         "model": f"{manifest.model}, encoder {manifest.encoder_sha256[:12]}",
         "descriptor": f"{manifest.dim} x {manifest.storage}, {manifest.metric}",
         "view": f"{manifest.query.view}, {manifest.query.width_px}x{manifest.query.height_px} px",
@@ -187,6 +188,14 @@ def _info(arguments: argparse.Namespace) -> int:
     for key, value in rows.items():
         print(f"{key:12}{value}")
     return 0
+
+
+def _roads(manifest: Manifest) -> str:
+    if manifest.policy.kind == "grid":
+        return "none"
+    if not manifest.roads_sha256:
+        return f"not recorded (manifest of schema {manifest.schema})"
+    return f"layer {manifest.roads_sha256[:12]}"
 
 
 def _verify(arguments: argparse.Namespace) -> int:

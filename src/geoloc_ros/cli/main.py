@@ -73,7 +73,9 @@ def _main(argv: Sequence[str] | None) -> int:
     except OSError as error:
         if arguments.verbose:
             logging.getLogger(__name__).exception("the command failed")
-        where = f"{error.filename}: " if error.filename else ""
+        # a full disk does not say which file it refused
+        name = error.filename or getattr(arguments, "out", None)
+        where = f"{name}: " if name else ""
         print(f"geoloc: {where}{error.strerror or error}", file=sys.stderr)
         return 2
 

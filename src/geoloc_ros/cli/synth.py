@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import time
 from pathlib import Path
 
+from geoloc_ros.errors import ConfigError
 from geoloc_ros.synthetic.drive import SCENARIOS
 from geoloc_ros.synthetic.flight import FlightSpec
 from geoloc_ros.synthetic.make import HELD_OUT_FROM, WorldSpec, make_world
@@ -123,6 +125,11 @@ def _make(arguments: argparse.Namespace) -> int:
         odometry=not arguments.no_odometry,
         gsd_m=arguments.gsd,
     )
+    most = 4 * (os.cpu_count() or 1)
+    if not 1 <= arguments.workers <= most:
+        raise ConfigError(
+            f"--workers is {arguments.workers}; it must lie in [1, {most}], four for each core"
+        )
     start = time.monotonic()
     truth = make_world(arguments.out, spec, arguments.workers, progress=not arguments.quiet)
     print(f"{arguments.out}: {truth['style']} ({truth['region']}), {spec.size_m:g} m")

@@ -33,7 +33,7 @@ from geoloc_ros.imagery.crops import CropCutter
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
-from geoloc_ros.index.policy import Road, SamplingPolicy
+from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.workplace import Workplace, check_out
 
@@ -105,7 +105,7 @@ def build_index(
             "check that imagery and road layer show the same place"
         )
     cutter = CropCutter(ortho, package.reference, _fill(package))
-    place = Workplace(out, _draft(ortho, package, policy), anchors)
+    place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
     try:
         with place:
             place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
@@ -117,17 +117,22 @@ def build_index(
 
 
 def is_current(
-    root: Path, ortho: OrthoImage, package: ModelPackage, policy: SamplingPolicy
+    root: Path,
+    ortho: OrthoImage,
+    package: ModelPackage,
+    policy: SamplingPolicy,
+    roads: Sequence[Road] | None = None,
 ) -> bool:
     """Whether there is an index of this imagery, for this model, sampled like this.
 
-    The roads it was sampled along are not known to it.
+    An index of schema 1 does not know its roads: it is current only if it has none (a grid).
     """
     try:
         found = load_manifest(root)
     except IndexError_:
         return False
-    return dataclasses.replace(found, shards=()) == _draft(ortho, package, policy)
+    wanted = _draft(ortho, package, policy, roads)
+    return dataclasses.replace(found, shards=(), schema=wanted.schema) == wanted
 
 
 def _stopped(error: OSError, place: Workplace) -> str:
@@ -163,7 +168,12 @@ def _imagery(ortho: OrthoImage) -> ImageryRecord:
     return ImageryRecord(source=source, sha256=digest.hexdigest(), gsd_m=ortho.gsd_m, **known)
 
 
-def _draft(ortho: OrthoImage, package: ModelPackage, policy: SamplingPolicy) -> Manifest:
+def _draft(
+    ortho: OrthoImage,
+    package: ModelPackage,
+    policy: SamplingPolicy,
+    roads: Sequence[Road] | None,
+) -> Manifest:
     return Manifest(
         encoder_sha256=package.encoder_sha256,
         preprocessing_sha256=package.preprocessing_sha256,
@@ -174,6 +184,7 @@ def _draft(ortho: OrthoImage, package: ModelPackage, policy: SamplingPolicy) -> 
         query=package.query,
         reference=package.reference,
         policy=policy,
+        roads_sha256=roads_sha256(roads or ()) if policy.kind == "roads" else "",
         origin=ortho.frame.origin,
         cell_m=CELL_M,
         hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},

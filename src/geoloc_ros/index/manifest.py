@@ -27,7 +27,9 @@ from geoloc_ros.errors import (
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
 from geoloc_ros.index.policy import SamplingPolicy
 
-SCHEMA = 1
+#: 2 added `roads_sha256`; indexes of schema 1 are read as they are
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)
 NAME = "manifest.json"
 PARTS = ("poses.npy", "descriptors.npy", "hnsw")
 
@@ -99,12 +101,15 @@ class Manifest:
         query: the view the matching query encoder needs.
         reference: how crops were cut.
         policy: how poses were sampled.
+        roads_sha256: of the road layer they were sampled along; empty for a grid, and for an
+            index of schema 1, which does not know its roads.
         origin: of the local plane, WGS84.
-        datum: geodetic datum of the origin.
         cell_m: side of a shard's cell.
         hnsw: construction parameters of the graphs.
         imagery: provenance.
         shards: sorted by cell.
+        datum: geodetic datum of the origin.
+        schema: of the manifest.
     """
 
     encoder_sha256: str
@@ -121,7 +126,9 @@ class Manifest:
     hnsw: dict[str, int]
     imagery: ImageryRecord
     shards: tuple[ShardRecord, ...]
+    roads_sha256: str = ""
     datum: str = "WGS84"
+    schema: int = SCHEMA
 
     @property
     def count(self) -> int:
@@ -145,7 +152,10 @@ class Manifest:
         return _digest(self._content())
 
     def _content(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        content = {"schema": self.schema, **dataclasses.asdict(self)}
+        if self.schema == 1:
+            del content["roads_sha256"]
+        return content
 
     def render(self) -> str:
         """The canonical text of `manifest.json`."""
@@ -166,13 +176,14 @@ def parse(text: str, path: Path) -> Manifest:
     """
     try:
         content = json.loads(text)
-        schema = content.pop("schema")
+        schema = content["schema"]
         del content["manifest_sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
-    if schema != SCHEMA:
+    if schema not in SCHEMAS:
         raise IndexMismatchError(
-            f"{path} is of schema {schema!r}, this version reads {SCHEMA}; build the index again"
+            f"{path} is of schema {schema!r}, this version reads {' and '.join(map(str, SCHEMAS))}"
+            "; build the index again"
         )
     try:
         manifest = _from_content(content)
@@ -209,12 +220,14 @@ def _check_values(m: Manifest) -> None:
     edges = [edge for shard in shards for edge in shard.bounds_m]
     texts = (m.model, m.datum, picture.source, picture.licence, picture.attribution)
     hashes = [m.encoder_sha256, m.preprocessing_sha256, picture.sha256, *(f.sha256 for f in files)]
+    hashes += [m.roads_sha256] if m.roads_sha256 else []
     view, crop, policy = m.query, m.reference, m.policy
     sides = (view.width_px, view.height_px, crop.size_px, m.dim)
     lengths = (crop.extent_m, picture.gsd_m, m.cell_m)
     sound = {
         "a text": all(isinstance(text, str) for text in texts),
         "a sha256": all(isinstance(h, str) and re.fullmatch("[0-9a-f]{64}", h) for h in hashes),
+        "roads_sha256": bool(m.roads_sha256) == (m.schema > 1 and m.policy.kind == "roads"),
         "metric or storage": (m.metric, m.storage) == ("cosine", "float32"),
         "query.view": view.view in ("perspective", "ground_plane"),
         "a size or dim": all(_whole(side, 1, 2**16) for side in sides),

@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError
@@ -72,3 +76,12 @@ class Road:
 
     xy_m: FloatArray
     oneway: bool = False
+
+
+def roads_sha256(roads: Sequence[Road]) -> str:
+    """Identity of a road layer: vertices to the millimetre, their order, and one-way flags."""
+    digest = hashlib.sha256()
+    for road in roads:
+        digest.update(f"{len(road.xy_m)} {road.oneway} ".encode())
+        digest.update(np.round(1000.0 * road.xy_m).astype("<i8").tobytes())
+    return digest.hexdigest()

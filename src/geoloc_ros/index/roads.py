@@ -11,14 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import GeodesyError, IndexBuildError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.policy import Road
 
+MAX_BYTES = 500_000_000  # of a road layer; reading it takes about ten times as much memory
 _NO_CARS = {
     "footway", "path", "steps", "pedestrian", "cycleway", "bridleway", "corridor", "proposed",
     "construction",
 }  # fmt: skip
+
+#: (N, 2) longitude and latitude in degrees, and whether traffic runs in its direction only
+_Line = tuple[FloatArray, bool]
 
 
 def read_roads(path: Path, frame: LocalFrame) -> list[Road]:
@@ -35,11 +40,19 @@ def read_roads(path: Path, frame: LocalFrame) -> list[Road]:
         Roads in file order.
 
     Raises:
-        IndexBuildError: unreadable, not GeoJSON, a bad coordinate, or no road in it.
+        IndexBuildError: unreadable, more than `MAX_BYTES`, not GeoJSON, a bad coordinate, or no
+            road in it.
     """
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise IndexBuildError(
+                f"road layer {path} has {size / 1e6:,.0f} MB, at most {MAX_BYTES / 1e6:,.0f} MB "
+                "can be read; cut it to the imagery's area, e.g. with 'ogr2ogr -clipsrc'"
+            )
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        roads = [road for feature in content["features"] for road in _roads(feature, frame)]
+        lines = [line for feature in content["features"] for line in _lines(feature)]
+        roads = _projected(lines, frame)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise IndexBuildError(f"cannot read road layer {path}: {error}") from error
     except (
@@ -55,7 +68,7 @@ def read_roads(path: Path, frame: LocalFrame) -> list[Road]:
     return roads
 
 
-def _roads(feature: dict[str, Any], frame: LocalFrame) -> Iterator[Road]:
+def _lines(feature: dict[str, Any]) -> Iterator[_Line]:
     geometry = feature["geometry"] or {}
     properties = feature.get("properties") or {}
     if properties.get("highway") in _NO_CARS:
@@ -70,9 +83,19 @@ def _roads(feature: dict[str, Any], frame: LocalFrame) -> Iterator[Road]:
         lonlat_deg = np.array([point[:2] for point in line], dtype=np.float64)
         if len(lonlat_deg) < 2:
             continue
-        if not np.isfinite(lonlat_deg).all() or (np.abs(lonlat_deg) > [180.0, 90.0]).any():
-            raise ValueError("a coordinate is not finite or out of range")
-        xy_m = frame.to_xy(lonlat_deg[:, 1], lonlat_deg[:, 0])
         if oneway in ("-1", "reverse"):
-            xy_m = xy_m[::-1]
-        yield Road(xy_m, oneway in ("yes", "true", "1", "1.0", "-1", "reverse"))
+            lonlat_deg = lonlat_deg[::-1]
+        yield lonlat_deg, oneway in ("yes", "true", "1", "1.0", "-1", "reverse")
+
+
+def _projected(lines: list[_Line], frame: LocalFrame) -> list[Road]:
+    """All lines at once: a call of the projection for each costs more than its points."""
+    if not lines:
+        return []
+    lonlat_deg = np.concatenate([line for line, _ in lines])
+    if not np.isfinite(lonlat_deg).all() or (np.abs(lonlat_deg) > [180.0, 90.0]).any():
+        raise ValueError("a coordinate is not finite or out of range")
+    xy_m = frame.to_xy(lonlat_deg[:, 1], lonlat_deg[:, 0])
+    ends = np.cumsum([len(line) for line, _ in lines])[:-1]
+    parts = np.split(xy_m, ends)
+    return [Road(part, oneway) for part, (_, oneway) in zip(parts, lines, strict=True)]

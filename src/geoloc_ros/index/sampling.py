@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,11 @@ from geoloc_ros.datatypes import FloatArray, Mask
 from geoloc_ros.errors import IndexBuildError
 from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.index.policy import Road, SamplingPolicy
-from geoloc_ros.index.turns import turn_paths
+from geoloc_ros.index.turns import REACH_M, turn_paths
 
 MAX_ENTRIES = 20_000_000  # sampling them takes about 3 GB of memory
+_TIE_M = 1e-6  # this near to a vertex one is beyond it, whatever the last digit says
+_FEWER_ROADS = "a wider --spacing, fewer roads"
 _PLASTIC = 1.3247179572447460  # root of x^3 = x + 1
 _R2 = np.array([1.0 / _PLASTIC, 1.0 / _PLASTIC**2])
 _REVERSE_PHASE = 0.381966011250105  # keeps the two directions of a road apart in the sequence
@@ -57,9 +60,7 @@ def sample(
         return sample_grid(bounds, policy.pitch_m, policy.headings, valid)
     if roads is None:
         raise IndexBuildError("sampling along roads needs a road layer: --roads FILE, or --grid")
-    length_m = sum(float(np.hypot(*np.diff(road.xy_m, axis=0).T).sum()) for road in roads)
-    _check_count(2.0 * length_m / policy.spacing_m, "a wider --spacing, fewer roads", policy)
-    anchors = sample_roads(roads, policy)
+    anchors = sample_roads(_near(roads, bounds, policy), policy)
     inside = _inside(anchors, bounds)
     anchors = anchors[inside]
     return anchors if valid is None else anchors[valid(anchors[:, :2])]
@@ -82,23 +83,25 @@ def sample_roads(roads: Sequence[Road], policy: SamplingPolicy) -> FloatArray:
 
     Returns:
         (N, 3) anchors x_m, y_m, yaw_rad; the same for the same arguments.
+
+    Raises:
+        IndexBuildError: more than `MAX_ENTRIES`, or roads that meet in too many pairs.
     """
-    parts: list[FloatArray] = []
-    counter = 0
+    ways: list[FloatArray] = []
+    phases: list[float] = []
     for road in roads:
-        ways = [road.xy_m]
+        ways.append(road.xy_m)
+        phases.append(0.0)
         if not road.oneway or policy.both_ways_on_oneway:
             ways.append(road.xy_m[::-1])
-        for backwards, way in enumerate(ways):
-            part = _along(way, counter, backwards * _REVERSE_PHASE, policy)
-            counter += len(part)
-            parts.append(part)
+            phases.append(_REVERSE_PHASE)
+    lengths_m = _Ways.of(ways).totals_m
+    _check_count(float(lengths_m.sum()) / policy.spacing_m, _FEWER_ROADS, policy)
     if policy.turns:
-        for path in turn_paths(roads, policy):
-            part = _along(path, counter, 0.0, policy)
-            counter += len(part)
-            parts.append(part)
-    return np.concatenate(parts) if parts else np.zeros((0, 3))
+        arcs = turn_paths(roads, policy)
+        ways.extend(arcs)
+        phases.extend([0.0] * len(arcs))
+    return _along(_Ways.of(ways), np.array(phases), policy)
 
 
 def sample_grid(
@@ -136,29 +139,75 @@ def sample_grid(
     return anchors if valid is None else anchors[valid(anchors[:, :2])]
 
 
-def _along(way: FloatArray, counter: int, phase: float, policy: SamplingPolicy) -> FloatArray:
-    """Anchors along one polyline in its own direction; `counter` continues the sequence."""
-    steps = np.diff(way, axis=0)
-    lengths = np.hypot(steps[:, 0], steps[:, 1])
-    keep = lengths > 1e-6
-    steps, lengths, starts = steps[keep], lengths[keep], way[:-1][keep]
-    total = float(lengths.sum())
-    if total < 1e-3:
-        return np.zeros((0, 3))
-    count = max(1, math.floor(total / policy.spacing_m + 0.5))
-    along = (np.arange(count) + 0.5) * (total / count)
-    ends = np.cumsum(lengths)
-    segment = np.minimum(np.searchsorted(ends, along, side="right"), len(lengths) - 1)
-    tangent = steps[segment] / lengths[segment, None]
-    rest = along - (ends[segment] - lengths[segment])
-    start = 0.5 + phase + policy.seed * 0.6180339887498949
-    scatter = (start + (counter + 1 + np.arange(count))[:, None] * _R2) % 1.0
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """Polylines behind one another, without segments too short to have a direction.
+
+    Attributes:
+        starts, steps: (S, 2) first vertex and extent of each segment, m.
+        lengths_m: (S,) of the segments.
+        first: (W + 1,) first segment of each way, and the number of all.
+        totals_m: (W,) length of each way.
+    """
+
+    starts: FloatArray
+    steps: FloatArray
+    lengths_m: FloatArray
+    first: npt.NDArray[np.int64]
+    totals_m: FloatArray
+
+    @classmethod
+    def of(cls, ways: Sequence[FloatArray]) -> _Ways:
+        if not ways:
+            nothing = np.zeros((0, 2))
+            return cls(nothing, nothing, np.zeros(0), np.zeros(1, np.int64), np.zeros(0))
+        counts = [len(way) for way in ways]
+        xy_m = np.concatenate(ways)
+        way = np.repeat(np.arange(len(ways)), counts)
+        steps = np.diff(xy_m, axis=0)
+        lengths_m = np.hypot(steps[:, 0], steps[:, 1])
+        keep = (lengths_m > 1e-6) & (way[1:] == way[:-1])
+        way, lengths_m = way[:-1][keep], lengths_m[keep]
+        first = np.searchsorted(way, np.arange(len(ways) + 1))
+        totals_m = np.asarray(np.bincount(way, lengths_m, len(ways)), dtype=np.float64)
+        return cls(xy_m[:-1][keep], steps[keep], lengths_m, first, totals_m)
+
+
+def _along(ways: _Ways, phases: FloatArray, policy: SamplingPolicy) -> FloatArray:
+    """Anchors along polylines, each in its own direction, with its own phase (W,)."""
+    counts = np.floor(ways.totals_m / policy.spacing_m + 0.5).astype(np.int64)
+    counts = np.where(ways.totals_m < 1e-3, 0, np.maximum(counts, 1))
+    _check_count(float(counts.sum()), _FEWER_ROADS, policy)
+    way = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(way))
+    nth = number - np.repeat(np.cumsum(counts) - counts, counts)
+    ends = np.concatenate([[0.0], np.cumsum(ways.lengths_m)])
+    along = ends[ways.first[way]] + (nth + 0.5) * (ways.totals_m[way] / counts[way])
+    segment = np.searchsorted(ends, along + _TIE_M, side="right") - 1
+    segment = np.clip(segment, ways.first[way], ways.first[way + 1] - 1)
+    tangent = ways.steps[segment] / ways.lengths_m[segment, None]
+    rest = along - ends[segment]
+    start = 0.5 + phases[way] + policy.seed * 0.6180339887498949
+    scatter = (start[:, None] + (1 + number)[:, None] * _R2) % 1.0
     lateral = (2.0 * scatter[:, 0] - 1.0) * policy.lateral_m
     turn = (2.0 * scatter[:, 1] - 1.0) * math.radians(policy.yaw_deg)
     left = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
-    xy_m = starts[segment] + tangent * rest[:, None] + left * lateral[:, None]
+    xy_m = ways.starts[segment] + tangent * rest[:, None] + left * lateral[:, None]
     yaw = wrap_angle(np.arctan2(tangent[:, 1], tangent[:, 0]) + turn)
     return np.concatenate([xy_m, yaw[:, None]], axis=1)
+
+
+def _near(
+    roads: Sequence[Road], bounds: tuple[float, float, float, float], policy: SamplingPolicy
+) -> list[Road]:
+    """Roads that anchors within the bounds can come from."""
+    margin_m = policy.lateral_m + REACH_M
+    low, high = np.array(bounds[:2]) - margin_m, np.array(bounds[2:]) + margin_m
+    return [
+        road
+        for road in roads
+        if (road.xy_m.max(axis=0) >= low).all() and (road.xy_m.min(axis=0) <= high).all()
+    ]
 
 
 def _inside(

@@ -7,33 +7,31 @@
     OUT/scene.json      the truth about every place and every drive
     OUT/drive_00/       rosbag2 (mcap), one per drive
 
-Rays are cast in worker processes. They are spawned, not forked: a process that has used Embree or
-OpenCV has threads and locks which do not survive a fork, and the child hangs (seen). So a script
-that calls `make_world` with several workers needs `if __name__ == "__main__":`. The
-result does not depend on the number of workers.
+What stops the making, Ctrl-C included, leaves nothing of it behind.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from rasterio.errors import RasterioIOError
 
 from geoloc_ros.datatypes import FloatArray
-from geoloc_ros.errors import ConfigError
+from geoloc_ros.errors import ConfigError, ImageryError, first_line
 from geoloc_ros.synthetic.crop import crop_imagery, crop_roads
 from geoloc_ros.synthetic.drive import SCENARIOS, Area, Drive, plan_drive
 from geoloc_ros.synthetic.flight import FlightSpec, barometer, plan_flight
 from geoloc_ros.synthetic.odometry_noise import AERIAL_NOISE, dead_reckon
-from geoloc_ros.synthetic.recording import HEIGHT_HZ, Recording, render_frame, write_recording
+from geoloc_ros.synthetic.ray_casting import render_all
+from geoloc_ros.synthetic.recording import HEIGHT_HZ, Recording
 from geoloc_ros.synthetic.route import RoadGraph
 from geoloc_ros.synthetic.sensor_rig import AERIAL_CAMERA, CameraSpec, make_rig
 from geoloc_ros.synthetic.traffic import make_traffic
@@ -46,6 +44,7 @@ HELD_OUT_FROM = 900_000
 OUTSIDE_SHARE = 0.3
 
 VEHICLES = ("ground", "aerial")
+_FILES = ("imagery.tif", "imagery.part.tif", "roads.geojson", "scene.json")
 _FIRST_STAMP_NS = 1_700_000_000 * 1_000_000_000
 
 
@@ -126,6 +125,8 @@ def make_world(
     Raises:
         ConfigError: the specification cannot be met, or `out` is taken.
         BagError: a recording cannot be written.
+        ImageryError: the satellite image cannot be written.
+        OSError: the disk refuses.
     """
     from geoloc_ros.synthetic.town import make_town
 
@@ -134,25 +135,52 @@ def make_world(
     town = make_town(spec.seed, spec.style, spec.size_m)
     area = indexed_area(spec)
     recordings = [plan_recording(town, spec, area, number) for number in range(spec.drives)]
+    with _all_or_nothing(out, [recording.name for recording in recordings]):
+        render_all(out, town, spec, recordings, workers, progress)
+        _write_roads(town, out / "roads.geojson")
+        if "outside" in spec.scenarios:
+            crop_imagery(out / "imagery.tif", town.origin, area)
+            crop_roads(out / "roads.geojson", town.origin, area)
+        truth = {
+            **town.scene_truth(),
+            "vehicle": spec.vehicle,
+            "gap": spec.gap,
+            "indexed_area_m": dataclasses.astuple(area),
+            "drives": [_truth(recording) for recording in recordings],
+        }
+        text = json.dumps(truth, sort_keys=True)
+        (out / "scene.json").write_text(text, encoding="utf-8")
+    return truth
+
+
+@contextmanager
+def _all_or_nothing(out: Path, drives: Sequence[str]) -> Iterator[None]:
+    """Create the folder of a world; if the context ends with an error, remove what was made.
+
+    Raises:
+        ConfigError: the folder cannot be created.
+        ImageryError: the satellite image cannot be written.
+    """
+    there = out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}") from error
-    _render_all(out, town, spec, recordings, workers, progress)
-    _write_roads(town, out / "roads.geojson")
-    if "outside" in spec.scenarios:
-        crop_imagery(out / "imagery.tif", town.origin, area)
-        crop_roads(out / "roads.geojson", town.origin, area)
-    truth = {
-        **town.scene_truth(),
-        "vehicle": spec.vehicle,
-        "gap": spec.gap,
-        "indexed_area_m": dataclasses.astuple(area),
-        "drives": [_truth(recording) for recording in recordings],
-    }
-    text = json.dumps(truth, sort_keys=True)
-    (out / "scene.json").write_text(text, encoding="utf-8")
-    return truth
+    try:
+        yield
+    except BaseException as error:
+        for name in (*_FILES, *drives):
+            shutil.rmtree(out / name, ignore_errors=True)
+            with suppress(OSError):
+                (out / name).unlink()
+        if not there:
+            with suppress(OSError):
+                out.rmdir()
+        if isinstance(error, RasterioIOError):  # does not say which file
+            raise ImageryError(
+                f"cannot write {out / 'imagery.tif'}: {first_line(error)}; is the disk full?"
+            ) from error
+        raise
 
 
 def indexed_area(spec: WorldSpec) -> Area:
@@ -222,107 +250,6 @@ def _exposure(rng: np.random.Generator, frame_s: FloatArray) -> FloatArray:
     from scipy.signal import lfilter
 
     return np.asarray(hunting + lfilter([1.0], [1.0, -np.exp(-1.0 / (0.8 * rate))], jumps))
-
-
-# -- casting rays -----------------------------------------------------------------------------
-
-
-class _Workshop:
-    """What a worker process needs; scenes are built when first asked for."""
-
-    def __init__(self, town: Any, spec: WorldSpec, recordings: Sequence[Recording]) -> None:  # noqa: ANN401
-        self.town, self.spec, self.recordings = town, spec, recordings
-        self._rays: tuple[int, FloatArray] | None = None
-        self._scene: tuple[int, Any] | None = None
-
-    def frame(self, job: tuple[int, int]) -> bytes:
-        """JPEG of frame `job[1]` of drive `job[0]`."""
-        from geoloc_ros.synthetic.scene import build_scene
-
-        number, frame = job
-        recording = self.recordings[number]
-        if self._scene is None or self._scene[0] != number:
-            self._scene = (number, build_scene(self.town, "drive", number))
-        if self._rays is None or self._rays[0] != number:
-            self._rays = (number, recording.rig.rays())
-        return render_frame(self._scene[1], self._rays[1], recording, frame)
-
-    def imagery(self, path: Path) -> None:
-        """Write the satellite image."""
-        from geoloc_ros.synthetic.imagery import make_imagery
-
-        make_imagery(
-            self.town, path, gsd_m=self.spec.gsd_m, gap=self.spec.gap, seed=self.spec.seed
-        )
-
-
-_workshop: _Workshop | None = None
-
-
-def _start_worker(workshop: _Workshop) -> None:
-    global _workshop
-    cv2.setNumThreads(1)
-    _workshop = workshop
-
-
-def _frame_job(job: tuple[int, int]) -> bytes:
-    return _need_workshop().frame(job)
-
-
-def _imagery_job(path: Path) -> None:
-    _need_workshop().imagery(path)
-
-
-def _need_workshop() -> _Workshop:
-    if _workshop is None:
-        raise ConfigError("worker was not started by make_world")
-    return _workshop
-
-
-Mapper = Callable[[Sequence[tuple[int, int]]], Iterator[bytes]]
-
-
-@contextlib.contextmanager
-def _ray_casters(workshop: _Workshop, workers: int, imagery: Path) -> Iterator[Mapper]:
-    """Map frame jobs to JPEGs in order; the satellite image is done when the context ends."""
-    if workers <= 1:
-        workshop.imagery(imagery)
-        yield lambda jobs: map(workshop.frame, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (workshop,)) as pool:
-        done = pool.apply_async(_imagery_job, (imagery,))
-        yield lambda jobs: pool.imap(_frame_job, jobs, chunksize=4)
-        done.get()
-
-
-def _render_all(
-    out: Path,
-    town: Any,  # noqa: ANN401
-    spec: WorldSpec,
-    recordings: Sequence[Recording],
-    workers: int,
-    progress: bool,
-) -> None:
-    from tqdm import tqdm
-
-    total = sum(len(recording.frame_s) for recording in recordings)
-    workshop = _Workshop(town, spec, recordings)
-    with (
-        _ray_casters(workshop, workers, out / "imagery.tif") as run,
-        tqdm(total=total, unit="frame", desc="making", disable=not progress) as bar,
-    ):
-        for number, recording in enumerate(recordings):
-            bar.set_description(f"{recording.name} of {len(recordings)}")
-            jobs = [(number, frame) for frame in range(len(recording.frame_s))]
-            pictures = _counted(run(jobs), bar)
-            write_recording(out / recording.name, recording, pictures, town.frame)
-        bar.set_description("imagery")
-
-
-def _counted(pictures: Iterator[bytes], bar: Any) -> Iterator[bytes]:  # noqa: ANN401
-    for picture in pictures:
-        bar.update(1)
-        yield picture
 
 
 # -- truth ------------------------------------------------------------------------------------

@@ -65,14 +65,14 @@ def index_world(
 ) -> Path:
     """Index a made world's imagery, along its roads unless the policy says grid.
 
-    An index of the same imagery, model and policy that is already there is kept; another is
-    replaced.
+    An index of the same imagery, roads, model and policy that is already there is kept; another
+    is replaced.
     """
     policy = policy or SamplingPolicy()
     ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
-    if is_current(out, ortho, package, policy):
-        return out
     roads = read_roads(world / "roads.geojson", ortho.frame) if policy.kind == "roads" else None
+    if is_current(out, ortho, package, policy, roads):
+        return out
     build_index(ortho, package, OnnxEncoder(package, threads=2), out, policy, roads=roads)
     return out
 

@@ -39,7 +39,7 @@ from geoloc_ros.training.evaluate import road_anchors
 from geoloc_ros.training.layout import layout_raster
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS
 from geoloc_ros.training.raster import Ortho, read_ortho
-from geoloc_ros.training.workers import submitted
+from geoloc_ros.workers import submitted
 
 LOG = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]

@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def submitted(
-    work: Callable[..., T], calls: Iterable[tuple[Any, ...]], workers: int
+    work: Callable[..., T],
+    calls: Iterable[tuple[Any, ...]],
+    workers: int,
+    start: Callable[[], None] | None = None,
 ) -> Iterator[dict[Future[T], tuple[Any, ...]]]:
     """Calls of a function, each running in one of several spawned processes.
 
@@ -32,12 +35,13 @@ def submitted(
         work: the function; importable by its name.
         calls: arguments of each call.
         workers: processes.
+        start: is called once in each process before its first call; can be pickled.
 
     Yields:
         Future of each call -> its arguments.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, workers), context, _follow_parent)
+    pool = ProcessPoolExecutor(max(1, workers), context, _begin, (start,))
     try:
         with _ctrl_c_held_back():
             futures = {pool.submit(work, *arguments): arguments for arguments in calls}
@@ -60,8 +64,10 @@ def _ctrl_c_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _follow_parent() -> None:
+def _begin(start: Callable[[], None] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if start is not None:
+        start()
 
 
 def _end_with_parent() -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from geoloc_ros.training.workers import submitted
+from geoloc_ros.workers import submitted
 
 SCRIPT = """
 import multiprocessing, time
-from geoloc_ros.training.workers import submitted
+from geoloc_ros.workers import submitted
 try:
     with submitted(time.sleep, [(300,)] * 3, 2) as jobs:
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
