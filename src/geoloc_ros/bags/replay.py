@@ -189,7 +189,7 @@ class Replay:
         with bar:
             try:
                 for record in recording.records():
-                    _feed(pairs, recording, record)
+                    feed(pairs, recording, record)
                     self._take(pairs.ready(), localizer, recording, bar)
             except BagError as error:
                 self._records.damage = str(error)
@@ -209,7 +209,7 @@ class Replay:
             if pair.reset:
                 localizer.belief.reset(Reason.CLOCK_JUMP)
             start = time.perf_counter()
-            frame = _frame(pair)
+            frame = camera_frame(pair)
             estimate = localizer.localize(frame, self._motion(pair, frame))
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
@@ -306,7 +306,8 @@ class Replay:
         tables.write_truth(self._inputs.out, columns.truth_from(stamps, np.array(poses)))
 
 
-def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:
+def feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:
+    """Hand one message of a recording to the synchronizer."""
     stamp_ns, topic, message = record
     if topic == recording.topics.image:
         pairs.add_frame(stamp_ns, message)
@@ -316,7 +317,8 @@ def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> Non
         pairs.add_height(stamp_ns, messages.height_m(message))
 
 
-def _frame(pair: Paired[Any]) -> CameraFrame:
+def camera_frame(pair: Paired[Any]) -> CameraFrame:
+    """The frame of a pair of which the payload is an image message."""
     return CameraFrame(pair.stamp_ns, lambda: messages.image_rgb(pair.payload), pair.height_m)
 
 

@@ -13,6 +13,7 @@ Burgard, Fox, Probabilistic Robotics, 2005, table 8.3): new places are born in p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ from geoloc_ros.datatypes import (
     Status,
 )
 from geoloc_ros.encoders.package import Calibration
-from geoloc_ros.filtering import estimate, evidence, motion_model, proposal, status
+from geoloc_ros.filtering import estimate, evidence, kernels, proposal, status
 from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail, usable
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
@@ -108,7 +109,7 @@ class Belief:
         if Reason.CLOCK_JUMP in motion.reasons:
             self.reset(Reason.CLOCK_JUMP)
             return
-        moved = float(np.hypot(motion.increment[0], motion.increment[1]))
+        moved = math.hypot(motion.increment[0], motion.increment[1])
         self._odometry = motion.reasons
         if motion.reasons:
             moved = max(moved, estimate.largest_sigma_m(motion.cov_xy_yaw))
@@ -117,7 +118,7 @@ class Belief:
         self._trail.add(motion.to_ns, self._pose, self.distance_m)
         self._leak(moved)
         if len(self._modes):
-            self._modes.poses = motion_model.move(self._modes.poses, motion, self._rng)
+            self._modes.move(motion, self._rng)
 
     def wants_image(self) -> bool:
         """Whether the vehicle has moved far enough for the coming image to be weighed."""
@@ -204,12 +205,7 @@ class Belief:
         means = modes.means()
         same = proposal.near(means[lead : lead + 1], means, SAME_PLACE_M, SAME_PLACE_RAD)[0]
         mass = np.exp(modes.log_mass)
-        weights = np.exp(modes.log_weights) * mass[modes.owner]
-        inside = same[modes.owner]
-        pose, cov = estimate.mean_and_covariance(modes.poses[inside], weights[inside])
-        delta = modes.poses - pose
-        delta[:, 2] = se2.wrap_angle(delta[:, 2])
-        whole = estimate.about(delta, weights / weights.sum())
+        pose, cov, whole = estimate.dominant_and_whole(modes, same)
         others = mass[~same]
         facts = status.Facts(
             frames=self._frames,
@@ -276,11 +272,11 @@ class Belief:
 
     def _leak(self, moved_m: float) -> None:
         """Let the vehicle be carried away now and then."""
-        share = -np.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
+        share = -math.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
         if len(self._modes) and share > 0.0:
-            known = np.logaddexp.reduce(self._modes.log_mass)
-            self._log_null = float(np.logaddexp(self._log_null, known + np.log(share)))
-            self._modes.log_mass += np.log1p(-share)
+            known = kernels.log_sum(self._modes.log_mass, -math.inf)
+            self._log_null = kernels.log_add(self._log_null, known + math.log(share))
+            self._modes.log_mass += math.log1p(-share)
 
     def miss(self) -> None:
         """Driving blind contradicts every mode a little."""
@@ -343,26 +339,25 @@ class Belief:
         modes, config = self._modes, self._config
         found, supported = similarity_at(modes.poses)
         similarity = np.asarray(found, dtype=np.float64)
-        temper = np.where(modes.born, 1.0, min(1.0, moved_m / config.decorrelation_m))
         ratio = self._model.log_ratio(similarity, supported)
-        # A place once confirmed that has left the index explains any image as well as the null.
-        ratio = np.where(supported | ~modes.confirmed[modes.owner], ratio, 0.0)
-        image = modes.weigh(temper[modes.owner] * ratio)
-        image = evidence.unblock(modes, image, moved_m, config.outlier_share)
-        image = np.minimum(image, temper * min(self._model.best, MAX_IMAGE_EVIDENCE))
-        seen = np.where(supported, similarity, self._calibration.background)
-        seen = np.where(np.isfinite(seen), seen, self._calibration.background)
-        level = modes.mean_of(seen)
-        inside = modes.mean_of(supported.astype(np.float64))
-        driven = np.where((inside >= 0.5) | ~modes.confirmed, self.distance_m - self._seen_at_m, 0)
-        evidence.record(modes, image, self._model.normalised(level), driven, config)
+        temper = np.where(modes.born, 1.0, min(1.0, moved_m / config.decorrelation_m))
+        kernels.temper(ratio, supported, modes.counts, temper, modes.confirmed)
+        image = modes.weigh(ratio)
+        level, inside = kernels.seen(
+            modes.weights, modes.counts, similarity, supported, self._calibration.background
+        )
+        most = temper * min(self._model.best, MAX_IMAGE_EVIDENCE)
+        unseen_m = self.distance_m - self._seen_at_m
+        driven = np.where((inside >= 0.5) | ~modes.confirmed, unseen_m, 0.0)
+        level_of = self._model.normalised(level)
+        evidence.record(modes, image, most, level_of, driven, moved_m, config)
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])
         self._contradicted = bool(modes.low_m[lead] > 1.0)
         self._supported = float(inside[lead])
 
     def _normalise(self) -> None:
-        total = float(np.logaddexp.reduce(np.append(self._modes.log_mass, self._log_null)))
+        total = kernels.log_sum(self._modes.log_mass, self._log_null)
         self._modes.log_mass = self._modes.log_mass - total
         self._log_null -= total
 
@@ -374,7 +369,7 @@ class Belief:
         if not len(modes):
             self._log_null = 0.0
             return
-        modes.merge(lambda a, b: proposal.near(a, b, MERGE_M, MERGE_RAD))
+        modes.merge(MERGE_M, MERGE_RAD)
         leading = modes.log_mass > np.log(0.5)
         wanted = np.where(leading, config.lead_particles, config.mode_particles)
         modes.resample(wanted.astype(np.int64), self._rng)

@@ -4,35 +4,31 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from geoloc_ros.datatypes import FloatArray
-from geoloc_ros.geo.se2 import circular_mean, wrap_angle
+from geoloc_ros.datatypes import FloatArray, Mask
+from geoloc_ros.filtering import kernels
+from geoloc_ros.filtering.particles import Modes
 
 
-def mean_and_covariance(poses: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Weighted mean and covariance of poses, circular in yaw.
+def dominant_and_whole(modes: Modes, same: Mask) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The dominant place in one pose, and how far the belief spreads about it.
 
     Args:
-        poses: (N, 3).
-        weights: (N,) non-negative, not all zero.
+        modes: the hypotheses.
+        same: (M,) which of them are the dominant place.
 
     Returns:
-        Mean (3,) and covariance (3, 3) in m and rad; the yaw mean is the mean direction (Mardia
-        and Jupp, Directional Statistics, 2000, section 2.2), deviations are wrapped.
+        Its mean (3,) and covariance (3, 3), and the second moment (3, 3) of the whole belief
+        about that mean, in m and rad; the yaw mean is the mean direction (Mardia and Jupp,
+        Directional Statistics, 2000, section 2.2), deviations are wrapped.
     """
-    share = weights / weights.sum()
-    yaw = circular_mean(poses[:, 2], share)
-    mean = np.array([*(share @ poses[:, :2]), yaw])
-    delta = poses - mean
-    delta[:, 2] = wrap_angle(delta[:, 2])
-    return mean, about(delta, share)
-
-
-def about(delta: FloatArray, share: FloatArray) -> FloatArray:
-    """Second moment (3, 3) of deviations (N, 3) with weights (N,) that sum to one."""
-    cov: FloatArray = (delta * share[:, None]).T @ delta
-    return np.asarray(0.5 * (cov + cov.T))
+    mass = np.exp(modes.log_mass)
+    return kernels.dominant_and_whole(
+        modes.poses, modes.weights, modes.counts, mass, same, modes.moments()
+    )
 
 
 def published(cov: FloatArray, scale: float, sigma_m: float, sigma_yaw_rad: float) -> FloatArray:
@@ -57,4 +53,5 @@ def published(cov: FloatArray, scale: float, sigma_m: float, sigma_yaw_rad: floa
 
 def largest_sigma_m(cov: FloatArray) -> float:
     """Largest standard deviation of position in any direction, m."""
-    return float(np.sqrt(np.linalg.eigvalsh(cov[:2, :2])[-1]))
+    a, b, c = float(cov[0, 0]), float(cov[0, 1]), float(cov[1, 1])
+    return math.sqrt(0.5 * (a + c) + math.hypot(0.5 * (a - c), b))

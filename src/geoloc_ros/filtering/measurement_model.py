@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.encoders.package import Calibration
+from geoloc_ros.filtering import kernels
 
 
 class MeasurementModel:
@@ -53,10 +54,9 @@ class MeasurementModel:
         Returns:
             (N,), bounded below by log(outlier_share), which unsupported poses get.
         """
-        finite = np.where(supported & np.isfinite(similarity), similarity, -np.inf)
-        raw = (finite - self._pivot) / self._temperature
-        ratio: FloatArray = np.logaddexp(raw + np.log1p(-self._outlier), np.log(self._outlier))
-        return ratio
+        return kernels.log_ratio(
+            similarity, supported, self._pivot, self._temperature, self._outlier
+        )
 
     def normalised(self, similarity: FloatArray) -> FloatArray:
         """Similarities on the scale where wrong places average 0 and right ones 1."""

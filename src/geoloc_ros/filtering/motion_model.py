@@ -8,6 +8,7 @@ import numpy as np
 
 from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import FloatArray, Motion
+from geoloc_ros.filtering import kernels
 
 # A scale error does not change from frame to frame; as white noise per frame it would average
 # out. Its variance therefore grows as if it stayed constant over this much driving.
@@ -73,12 +74,5 @@ def move(poses: FloatArray, motion: Motion, rng: np.random.Generator) -> FloatAr
         (N, 3). Source: sampling from a Gaussian motion model, Thrun, Burgard, Fox, Probabilistic
         Robotics, 2005, section 5.4, with the increment's own covariance.
     """
-    root = np.linalg.cholesky(motion.cov_xy_yaw)
-    step = rng.standard_normal(poses.shape) @ root.T
-    step += motion.increment
-    cos, sin = np.cos(poses[:, 2]), np.sin(poses[:, 2])
-    moved = np.empty_like(poses)
-    moved[:, 0] = poses[:, 0] + cos * step[:, 0] - sin * step[:, 1]
-    moved[:, 1] = poses[:, 1] + sin * step[:, 0] + cos * step[:, 1]
-    moved[:, 2] = (poses[:, 2] + step[:, 2] + np.pi) % (2.0 * np.pi) - np.pi
-    return moved
+    root: FloatArray = np.linalg.cholesky(motion.cov_xy_yaw)
+    return kernels.move(poses, motion.increment, root, rng.standard_normal(poses.shape))
