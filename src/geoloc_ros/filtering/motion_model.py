@@ -74,5 +74,5 @@ def move(poses: FloatArray, motion: Motion, rng: np.random.Generator) -> FloatAr
         (N, 3). Source: sampling from a Gaussian motion model, Thrun, Burgard, Fox, Probabilistic
         Robotics, 2005, section 5.4, with the increment's own covariance.
     """
-    root: FloatArray = np.linalg.cholesky(motion.cov_xy_yaw)
+    root = np.asarray(np.linalg.cholesky(motion.cov_xy_yaw), dtype=np.float64)
     return kernels.move(poses, motion.increment, root, rng.standard_normal(poses.shape))
