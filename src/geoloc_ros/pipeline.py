@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -104,11 +105,11 @@ class GeoLocalizer:
         """Weigh the belief by a frame; answers why not, if it cannot be used."""
         # Decode the image
         with self._stage("decode"):
-            rgb = frame.rgb
+            rgb, reduction = frame.reduced(self._views.reduction)
 
         # Cut what the encoder looks at
         with self._stage("view"):
-            view, fault = self._view(rgb, frame.height_m)
+            view, fault = self._view(rgb, frame.height_m, reduction)
         if view is None:
             self.belief.miss()
             return fault
@@ -133,17 +134,17 @@ class GeoLocalizer:
         return None
 
     def _view(
-        self, rgb: Image | None, height_m: float | None
+        self, rgb: Image | None, height_m: float | None, reduction: int
     ) -> tuple[View | None, Reason | None]:
         if rgb is None:
             return None, Reason.BAD_IMAGE
         if self._views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:
-            view = self._views.build(rgb, height_m)
+            view = self._views.build(rgb, height_m, reduction=reduction)
         except CameraError:
             return None, Reason.FRAME_SIZE_CHANGED
-        if view.mask.mean() < self._config.view.min_valid_share:
+        if np.count_nonzero(view.mask) < self._config.view.min_valid_share * view.mask.size:
             return None, Reason.BAD_IMAGE
         return view, None
 
@@ -167,6 +168,8 @@ def _similarity(
 ) -> Callable[[FloatArray], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
     """Similarity of the image at any vehicle poses (N, 3), and where the index has support."""
     forward, left = view.anchor_offset_m
+    if forward == left == 0.0:  # the anchor is the vehicle itself
+        return partial(index.similarity_at, descriptor)
 
     def at(poses: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         return index.similarity_at(descriptor, se2.compose(poses, (forward, left, 0.0)))

@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -319,7 +320,12 @@ def feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None
 
 def camera_frame(pair: Paired[Any]) -> CameraFrame:
     """The frame of a pair of which the payload is an image message."""
-    return CameraFrame(pair.stamp_ns, lambda: messages.image_rgb(pair.payload), pair.height_m)
+    return CameraFrame(
+        pair.stamp_ns,
+        partial(messages.image_rgb, pair.payload),
+        pair.height_m,
+        partial(messages.reduced_rgb, pair.payload),
+    )
 
 
 def _versions() -> dict[str, str]:
