@@ -4,8 +4,8 @@
 
 A kernel is a plain function of arrays and numbers. It is compiled once per machine and kept beside
 its source, or in the user's cache folder where that cannot be written. Neither fast-math nor
-threads: the same input gives the same bytes. The compiler does not notice a change in a kernel
-of *another* file, so kernels call kernels of their own file only.
+threads: the same input gives the same bytes. Division by zero gives inf or NaN. The compiler does
+not notice a change in a kernel of *another* file, so kernels call kernels of their own file only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def compiled(function: Function) -> Function:
     Callers call it once in a constructor, so that no frame waits for the compiler.
     """
     try:
-        return cast(Function, numba.njit(cache=True)(function))
+        return cast(Function, numba.njit(cache=True, error_model="numpy")(function))
     except RuntimeError:  # no folder can be written: compile anew in every process
-        return cast(Function, numba.njit(function))
+        return cast(Function, numba.njit(error_model="numpy")(function))

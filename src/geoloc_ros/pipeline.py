@@ -8,6 +8,7 @@ node and `geoloc replay` are thin callers of the same object.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -34,8 +35,8 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import CameraError
 from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.frozen_view import FrozenView
+from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.geo import se2
-from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.place_index import PlaceIndex
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
@@ -71,6 +72,7 @@ class GeoLocalizer:
         self.belief = Belief(
             config.filter, package.calibration, config.random_seed, index.manifest.count
         )
+        warm_up()
         self.last_candidates: Candidates | None = None
         self.last_anchor_offset_m = (0.0, 0.0)
         self._config = config
@@ -151,9 +153,9 @@ class GeoLocalizer:
     def _placed(self, estimate: PoseEstimate, fault: Reason | None) -> PoseEstimate:
         reasons = estimate.reasons if fault is None else tuple(sorted({*estimate.reasons, fault}))
         position = estimate.position
-        if np.isfinite(estimate.pose).all():
-            lat_deg, lon_deg = self._plane.to_latlon(estimate.pose[None, :2])
-            position = LatLon(float(lat_deg[0]), float(lon_deg[0]))
+        x_m, y_m, yaw_rad = estimate.pose.tolist()
+        if math.isfinite(x_m + y_m + yaw_rad):
+            position = self._plane.position(x_m, y_m)
         return replace(estimate, reasons=reasons, position=position)
 
 

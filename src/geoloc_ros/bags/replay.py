@@ -16,7 +16,6 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -88,18 +87,21 @@ class _Records:
 
 
 class _StageClock:
-    """Milliseconds per stage of the frame at hand."""
+    """Milliseconds per stage of the frame at hand; stages do not nest."""
 
     def __init__(self) -> None:
         self.spent_ms: dict[str, float] = defaultdict(float)
+        self._stage, self._start = "", 0.0
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent_ms[stage] += (time.perf_counter() - start) * 1e3
+    def __call__(self, stage: str) -> _StageClock:
+        self._stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.spent_ms[self._stage] += (time.perf_counter() - self._start) * 1e3
 
     def take(self) -> dict[str, float]:
         spent = dict(self.spent_ms)

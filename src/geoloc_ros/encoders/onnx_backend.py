@@ -97,7 +97,7 @@ class OnnxEncoder:
                 f"{self.package.root / name} gave {descriptors.shape}, its model card promises "
                 f"({len(images)}, {dim}); export the model again"
             )
-        norms = np.linalg.norm(descriptors, axis=1)
+        norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
         if not (np.abs(norms - 1.0) < _UNIT_TOLERANCE).all():
             worst = norms[np.argmax(np.abs(norms - 1.0))]
             raise ModelError(

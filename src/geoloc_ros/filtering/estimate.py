@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Estimate: mean and covariance of weighted particles on SE(2)."""
+"""Estimate: the covariance that is published."""
 
 from __future__ import annotations
 
@@ -8,27 +8,7 @@ import math
 
 import numpy as np
 
-from geoloc_ros.datatypes import FloatArray, Mask
-from geoloc_ros.filtering import kernels
-from geoloc_ros.filtering.particles import Modes
-
-
-def dominant_and_whole(modes: Modes, same: Mask) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The dominant place in one pose, and how far the belief spreads about it.
-
-    Args:
-        modes: the hypotheses.
-        same: (M,) which of them are the dominant place.
-
-    Returns:
-        Its mean (3,) and covariance (3, 3), and the second moment (3, 3) of the whole belief
-        about that mean, in m and rad; the yaw mean is the mean direction (Mardia and Jupp,
-        Directional Statistics, 2000, section 2.2), deviations are wrapped.
-    """
-    mass = np.exp(modes.log_mass)
-    return kernels.dominant_and_whole(
-        modes.poses, modes.weights, modes.counts, mass, same, modes.moments()
-    )
+from geoloc_ros.datatypes import FloatArray
 
 
 def published(cov: FloatArray, scale: float, sigma_m: float, sigma_yaw_rad: float) -> FloatArray:

@@ -23,10 +23,10 @@ BLOCKED_OVER_M = 20.0
 def record(
     modes: Modes,
     log_ratio: FloatArray,
-    most: FloatArray,
     level: FloatArray,
-    driven_m: FloatArray,
-    moved_m: float,
+    inside: FloatArray,
+    seen_m: tuple[float, float],
+    most: float,
     config: FilterConfig,
 ) -> None:
     """Book one image for every mode.
@@ -38,50 +38,55 @@ def record(
 
     The image that gave birth to a mode chose it among thousands and therefore proves nothing: it
     counts for the mass, not for evidence or support. `low_m` is a one-sided cumulative sum (Page,
-    Continuous inspection schemes, 1954) of driving against the images.
+    Continuous inspection schemes, 1954) of driving against the images; a known place outside the
+    index is not contradicted by them. Modes contradicted for too long have to prove themselves
+    again.
 
     Args:
         modes: brought up to date.
         log_ratio: (M,) evidence of the image, were the view free.
-        most: (M,) evidence that one image may give.
         level: (M,) normalised similarity, wrong places 0, right ones 1.
-        driven_m: (M,) driving since the last image, seen or not, as far as it counts.
-        moved_m: driving since the last image that was seen.
+        inside: (M,) share of the mode inside the index.
+        seen_m: driving since the last image that was weighed, and since the last frame that
+            ought to have been.
+        most: evidence that one independent image may give.
         config: thresholds.
     """
+    moved_m, driven_m = seen_m
     _book(
         log_ratio,
-        most,
         level,
+        inside,
         driven_m,
-        float(np.exp(-moved_m / BLOCKED_OVER_M)),
-        config.outlier_share,
-        config.decorrelation_m,
-        config.lost_after_m,
+        (
+            most,
+            min(1.0, moved_m / config.decorrelation_m),
+            math.exp(-moved_m / BLOCKED_OVER_M),
+            config.outlier_share,
+            config.decorrelation_m,
+            config.lost_after_m,
+        ),
         modes.required,
-        (modes.log_mass, modes.evidence, modes.support_m, modes.low_m, modes.level),
-        modes.blocked,
-        modes.born,
+        (modes.log_mass, modes.evidence, modes.support_m, modes.low_m, modes.level, modes.blocked),
+        (modes.born, modes.confirmed),
     )
 
 
 @compiled
 def _book(
     log_ratio: FloatArray,
-    most: FloatArray,
-    level: FloatArray,
-    driven_m: FloatArray,
-    stays: float,
-    outlier: float,
-    decorrelation_m: float,
-    lost_after_m: float,
+    levels: FloatArray,
+    inside: FloatArray,
+    driven_m: float,
+    settings: tuple[float, float, float, float, float, float],
     required: FloatArray,
-    sums: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
-    blocked: FloatArray,
-    born: Mask,
+    sums: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
+    flags: tuple[Mask, Mask],
 ) -> None:
     """`record` on the arrays of the modes, (M,) each."""
-    log_mass, evidence, support_m, low_m, usual = sums
+    most, tempered, stays, outlier, decorrelation_m, lost_after_m = settings
+    log_mass, evidence, support_m, low_m, usual, blocked = sums
+    born, confirmed = flags
     for mode in range(len(log_ratio)):
         before = outlier
         if not born[mode]:
@@ -89,33 +94,28 @@ def _book(
         free, hidden = math.log1p(-before) + log_ratio[mode], math.log(before)
         total = max(free, hidden) + math.log1p(math.exp(-abs(free - hidden)))
         blocked[mode] = min(max(math.exp(hidden - total), 1e-9), 1.0 - 1e-9)
-        image = min(total, most[mode])
+        image = min(total, most * (1.0 if born[mode] else tempered))
         log_mass[mode] += image
-        clipped = min(max(level[mode], -0.5), 1.5)
+        level = levels[mode]
+        clipped = min(max(level, -0.5), 1.5)
         if born[mode]:
             born[mode] = False
             evidence[mode] = low_m[mode] = support_m[mode] = 0.0
             usual[mode] = clipped
             continue
-        driven = driven_m[mode]
-        grown = evidence[mode] + image
-        evidence[mode] = min(max(grown, 0.0), 2.0 * required[mode])
-        against = (LOW_SIMILARITY - level[mode]) / LOW_SIMILARITY
+        driven = driven_m if inside[mode] >= 0.5 or not confirmed[mode] else 0.0
+        evidence[mode] = min(max(evidence[mode] + image, 0.0), 2.0 * required[mode])
+        against = (LOW_SIMILARITY - level) / LOW_SIMILARITY
         against *= 1.0 if against > 0.0 else RECOVERY_RATE
         low_m[mode] = min(max(low_m[mode] + driven * against, 0.0), lost_after_m)
-        if level[mode] >= SUPPORT_SIMILARITY:
+        if level >= SUPPORT_SIMILARITY:
             support_m[mode] += min(driven, decorrelation_m)
         usual[mode] -= math.expm1(-driven / LEVEL_OVER_M) * (clipped - usual[mode])
+        if low_m[mode] >= lost_after_m:
+            support_m[mode] = evidence[mode] = 0.0
+            confirmed[mode] = False
 
 
 def unseen(modes: Modes, driven_m: float, config: FilterConfig) -> None:
     """Driving blind counts against every mode."""
     modes.low_m = np.minimum(modes.low_m + driven_m, config.lost_after_m)
-
-
-def give_up(modes: Modes, config: FilterConfig) -> None:
-    """Modes contradicted for too long have to prove themselves again."""
-    lost = modes.low_m >= config.lost_after_m
-    modes.support_m[lost] = 0.0
-    modes.evidence[lost] = 0.0
-    modes.confirmed[lost] = False

@@ -28,73 +28,10 @@ def wrapped(angle_rad: float) -> float:
 
 
 @compiled
-def move(
-    poses: FloatArray, increment: FloatArray, root: FloatArray, noise: FloatArray
-) -> FloatArray:
-    """Poses (N, 3) moved by an increment with its own noise each.
-
-    Args:
-        poses: (N, 3).
-        increment: (3,) in the base frame.
-        root: (3, 3) lower Cholesky root of the increment's covariance.
-        noise: (N, 3) standard normal draws.
-    """
-    moved = np.empty_like(poses)
-    for i in range(len(poses)):
-        a, b, c = noise[i, 0], noise[i, 1], noise[i, 2]
-        dx = increment[0] + root[0, 0] * a
-        dy = increment[1] + root[1, 0] * a + root[1, 1] * b
-        turn = increment[2] + root[2, 0] * a + root[2, 1] * b + root[2, 2] * c
-        cos, sin = math.cos(poses[i, 2]), math.sin(poses[i, 2])
-        moved[i, 0] = poses[i, 0] + cos * dx - sin * dy
-        moved[i, 1] = poses[i, 1] + sin * dx + cos * dy
-        moved[i, 2] = wrapped(poses[i, 2] + turn)
-    return moved
-
-
-@compiled
 def log_add(a: float, b: float) -> float:
     """log(exp(a) + exp(b))."""
     high, low = max(a, b), min(a, b)
     return high if low == -np.inf else high + math.log1p(math.exp(low - high))
-
-
-@compiled
-def log_ratio(
-    similarity: FloatArray, supported: Mask, pivot: float, temperature: float, outlier: float
-) -> FloatArray:
-    """Log-likelihood ratio (N,) of an image, see `measurement_model`.
-
-    Args:
-        similarity: (N,); what is not finite counts as not supported.
-        supported: (N,).
-        pivot: similarity at which an image says nothing.
-        temperature: of the likelihood.
-        outlier: share of images that look like no place.
-    """
-    ratio = np.empty(len(similarity))
-    free, least = math.log1p(-outlier), math.log(outlier)
-    for i in range(len(similarity)):
-        ratio[i] = least
-        if supported[i] and math.isfinite(similarity[i]):
-            ratio[i] = log_add((similarity[i] - pivot) / temperature + free, least)
-    return ratio
-
-
-@compiled
-def temper(
-    ratio: FloatArray, supported: Mask, counts: IntArray, factor: FloatArray, confirmed: Mask
-) -> None:
-    """Scale the log-likelihood ratios (N,) of each mode by its factor (M,), in place.
-
-    A place once confirmed (M,) that has left the index, `supported` (N,), explains any image as
-    well as the null.
-    """
-    first = 0
-    for mode in range(len(counts)):
-        for i in range(first, first + counts[mode]):
-            ratio[i] = factor[mode] * ratio[i] if supported[i] or not confirmed[mode] else 0.0
-        first += counts[mode]
 
 
 @compiled
@@ -133,22 +70,42 @@ def weigh(
 
 
 @compiled
-def seen(
-    weights: FloatArray,
+def weigh_image(
+    log_weights: FloatArray,
     counts: IntArray,
+    ratio: FloatArray,
     similarity: FloatArray,
     supported: Mask,
+    factor: FloatArray,
+    confirmed: Mask,
     background: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Mean similarity (M,) and supported share (M,) of each mode.
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Bayes' rule for one image within each mode.
+
+    A place once confirmed that has left the index explains any image as well as the null.
 
     Args:
-        weights: (N,).
+        log_weights: (N,).
         counts: (M,).
+        ratio: (N,) log-likelihood ratio of the image.
         similarity: (N,); where not finite or not supported the background stands for it.
-        supported: (N,).
+        supported: (N,) whether the index says anything at the particle.
+        factor: (M,) by which ratios count.
+        confirmed: (M,).
         background: similarity of wrong places.
+
+    Returns:
+        Log weights (N,), weights (N,), and of each mode (M,) its evidence, its mean similarity
+        and its supported share.
     """
+    tempered = np.empty(len(ratio))
+    first = 0
+    for mode in range(len(counts)):
+        for i in range(first, first + counts[mode]):
+            counted = supported[i] or not confirmed[mode]
+            tempered[i] = factor[mode] * ratio[i] if counted else 0.0
+        first += counts[mode]
+    after, weights, evidence = weigh(log_weights, counts, tempered)
     level, inside = np.zeros(len(counts)), np.zeros(len(counts))
     first = 0
     for mode in range(len(counts)):
@@ -157,7 +114,7 @@ def seen(
             level[mode] += weights[i] * (similarity[i] if usable else background)
             inside[mode] += weights[i] * (1.0 if supported[i] else 0.0)
         first += counts[mode]
-    return level, inside
+    return after, weights, evidence, level, inside
 
 
 @compiled
@@ -210,15 +167,23 @@ def spreads(
 
 
 @compiled
-def degenerate(weights: FloatArray, counts: IntArray) -> Mask:
-    """Whether the effective sample size of each mode is below half its particles, (M,)."""
-    found = np.empty(len(counts), dtype=np.bool_)
+def to_draw(weights: FloatArray, counts: IntArray, wanted: IntArray) -> IntArray:
+    """How many particles to draw for each mode, (M,); 0 for those that stay as they are.
+
+    Args:
+        weights: (N,).
+        counts: (M,).
+        wanted: (M,) particles each mode should have; those that have them are drawn anew only
+            where the effective sample size is below half.
+    """
+    found = np.zeros_like(wanted)
     first = 0
     for mode in range(len(counts)):
         total = 0.0
         for i in range(first, first + counts[mode]):
             total += weights[i] * weights[i]
-        found[mode] = 1.0 / total < 0.5 * counts[mode]
+        if 1.0 / total < 0.5 * counts[mode] or counts[mode] != wanted[mode]:
+            found[mode] = wanted[mode]
         first += counts[mode]
     return found
 
@@ -281,7 +246,6 @@ def resample(
 @compiled
 def absorb(
     means: FloatArray,
-    heaviest_first: IntArray,
     log_mass: FloatArray,
     confirmed: Mask,
     radius_m: float,
@@ -291,14 +255,14 @@ def absorb(
 
     Args:
         means: (M, 3) poses.
-        heaviest_first: (M,) order of the modes.
         log_mass: (M,) brought up to date.
         confirmed: (M,) brought up to date.
         radius_m: how near two means are that are the same place.
         yaw_rad: the same for heading.
     """
     left = np.ones(len(means), dtype=np.bool_)
-    for heavy in heaviest_first:
+    order = np.argsort(-log_mass, kind="mergesort")
+    for heavy in order:
         if not left[heavy]:
             continue
         for other in range(len(means)):
@@ -372,6 +336,55 @@ def dominant_and_whole(
         if same[mode]:
             cov += mass[mode] / inside * moment
     return pose, cov, whole
+
+
+@compiled
+def survey(
+    poses: FloatArray,
+    weights: FloatArray,
+    counts: IntArray,
+    moments: FloatArray,
+    log_mass: FloatArray,
+    evidence: FloatArray,
+    support_m: FloatArray,
+    confirmed: Mask,
+    radius_m: float,
+    yaw_rad: float,
+) -> tuple[int, FloatArray, FloatArray, FloatArray, float, float, float, float, bool]:
+    """The dominant place, made of the heaviest mode and those near it.
+
+    Args:
+        poses: (N, 3).
+        weights: (N,).
+        counts: (M,), M at least 1.
+        moments: (M, 4) of the modes.
+        log_mass: (M,).
+        evidence: (M,).
+        support_m: (M,).
+        confirmed: (M,).
+        radius_m: how near two means are that are the same place.
+        yaw_rad: the same for heading.
+
+    Returns:
+        The heaviest mode; mean (3,), covariance (3, 3), spread of the whole belief about that
+        mean (3, 3); mass of the place and of the heaviest other mode; the place's most evidence
+        and support, and whether one of its modes is confirmed.
+    """
+    lead = int(np.argmax(log_mass))
+    means = mean_poses(moments)
+    same = near(means[lead : lead + 1], means, radius_m, yaw_rad)[0]
+    mass = np.exp(log_mass)
+    pose, cov, whole = dominant_and_whole(poses, weights, counts, mass, same, moments)
+    share = second = 0.0
+    most, support, known = evidence[lead], support_m[lead], False
+    for mode in range(len(counts)):
+        if same[mode]:
+            share += mass[mode]
+            most, support = max(most, evidence[mode]), max(support, support_m[mode])
+            known = known or confirmed[mode]
+        else:
+            second = max(second, mass[mode])
+    return lead, pose, cov, whole, share, second, most, support, known
 
 
 @compiled

@@ -136,6 +136,32 @@ class Modes:
         self._moments = None
         return evidence
 
+    def weigh_image(
+        self,
+        ratio: FloatArray,
+        similarity: FloatArray,
+        supported: BoolArray,
+        factor: FloatArray,
+        background: float,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weigh by an image, see `kernels.weigh_image`.
+
+        Returns:
+            (M,) each: evidence, mean similarity, supported share.
+        """
+        self.log_weights, self.weights, evidence, level, inside = kernels.weigh_image(
+            self.log_weights,
+            self.counts,
+            ratio,
+            similarity,
+            supported,
+            factor,
+            self.confirmed,
+            background,
+        )
+        self._moments = None
+        return evidence, level, inside
+
     def moments(self) -> FloatArray:
         """Means of x, y, cos yaw and sin yaw of each mode, (M, 4)."""
         if self._moments is None:
@@ -156,25 +182,18 @@ class Modes:
         Source: systematic resampling, Kitagawa 1996; effective sample size below half, Liu and
         Chen 1998; roughening by a share of the spread, Gordon, Salmond, Smith 1993.
         """
-        todo = kernels.degenerate(self.weights, self.counts) | (wanted != self.counts)
-        if not todo.any():
+        drawn = kernels.to_draw(self.weights, self.counts, wanted)
+        total = int(drawn.sum())
+        if not total:
             return
-        wanted = np.where(todo, wanted, 0)
-        offset = rng.random(len(wanted))
-        noise = rng.standard_normal((int(wanted.sum()), 3))
+        offset = rng.random(len(drawn))
+        noise = rng.standard_normal((total, 3))
         sigma = kernels.spreads(self.poses, self.weights, self.counts, self.means())
-        roughness = JITTER_FLOOR + JITTER_SHARE * np.minimum(sigma, JITTER_MOST)
+        rough = JITTER_FLOOR + JITTER_SHARE * np.minimum(sigma, JITTER_MOST)
         self.poses, self.log_weights, self.weights = kernels.resample(
-            self.poses,
-            self.log_weights,
-            self.weights,
-            self.counts,
-            wanted,
-            offset,
-            roughness,
-            noise,
+            self.poses, self.log_weights, self.weights, self.counts, drawn, offset, rough, noise
         )
-        self.counts = np.where(todo, wanted, self.counts)
+        self.counts = np.where(drawn > 0, drawn, self.counts)
         self._moments = None
 
     def merge(self, radius_m: float, yaw_rad: float) -> None:
@@ -186,8 +205,4 @@ class Modes:
         """
         if len(self) < 2:
             return
-        heaviest_first = np.argsort(-self.log_mass, kind="stable")
-        wanted = kernels.absorb(
-            self.means(), heaviest_first, self.log_mass, self.confirmed, radius_m, yaw_rad
-        )
-        self.keep(wanted)
+        self.keep(kernels.absorb(self.means(), self.log_mass, self.confirmed, radius_m, yaw_rad))

@@ -103,6 +103,15 @@ def _gap(position: float, cell: int) -> float:
 
 
 @compiled
+def _to(places: FloatArray, entry: int, x: float, y: float, c: float, s: float) -> float:
+    """Squared distance of an entry from a place."""
+    dx, dy = places[entry, 0] - x, places[entry, 1] - y
+    dc, ds = places[entry, 2] - c, places[entry, 3] - s
+    squared: float = dx * dx + dy * dy + dc * dc + ds * ds
+    return squared
+
+
+@compiled
 def _nearest(
     wanted: FloatArray,
     limit: float,
@@ -129,6 +138,12 @@ def _nearest(
             continue
         column, row = math.floor(x), math.floor(y)
         best = limit * limit
+        # the neighbour of the place before is a good guess: it spares looking into most cells
+        guess = found[i - 1] if i > 0 else -1
+        if guess >= 0:
+            squared = _to(places, guess, x, y, c, s)
+            if squared < best:
+                best, found[i] = squared, guess
         for ring in range(rings + 1):
             # cells of this ring are at least ring - 1 away
             if ring > 0 and (ring - 1) ** 2 >= best:
@@ -142,9 +157,7 @@ def _nearest(
                     if cell < 0:
                         continue
                     for entry in range(edges[cell], edges[cell + 1]):
-                        dx, dy = places[entry, 0] - x, places[entry, 1] - y
-                        dc, ds = places[entry, 2] - c, places[entry, 3] - s
-                        squared = dx * dx + dy * dy + dc * dc + ds * ds
+                        squared = _to(places, entry, x, y, c, s)
                         if squared < best:
                             best = squared
                             found[i] = entry

@@ -102,12 +102,22 @@ def _multiply(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 
 @compiled
-def any_missing(entries: IntArray, slot: IntArray) -> bool:
-    """Whether the neighbourhood of one of the entries (N,) is not prepared; -1 is no entry."""
-    missing = 0
+def reserve(entries: IntArray, slot: IntArray, first: int) -> IntArray:
+    """Give the entries (N,) that have no slot yet the slots from `first` on, and list them.
+
+    Args:
+        entries: -1 is no entry.
+        slot: (E,) brought up to date, -1: none.
+        first: free slot.
+    """
+    found = np.empty(len(entries), dtype=np.int64)
+    count = 0
     for entry in entries:
-        missing += entry >= 0 and slot[entry] < 0
-    return missing > 0
+        if entry >= 0 and slot[entry] < 0:
+            slot[entry] = first + count
+            found[count] = entry
+            count += 1
+    return found[:count]
 
 
 @compiled
@@ -157,6 +167,26 @@ def prepare(
 
 
 @compiled
+def _quadratic(matrix: Float32Array, vector: Float32Array) -> float:
+    """C . M c of a symmetric M (K, K), four columns at a time."""
+    size = len(vector)
+    whole = size // 4 * 4
+    total = np.float32(0.0)
+    for j in range(0, whole, 4):
+        s0 = s1 = s2 = s3 = np.float32(0.0)
+        for k in range(size):
+            s0 += matrix[k, j] * vector[k]
+            s1 += matrix[k, j + 1] * vector[k]
+            s2 += matrix[k, j + 2] * vector[k]
+            s3 += matrix[k, j + 3] * vector[k]
+        total += (s0 * vector[j] + s1 * vector[j + 1]) + (s2 * vector[j + 2] + s3 * vector[j + 3])
+    for j in range(whole, size):
+        for k in range(size):
+            total += matrix[k, j] * vector[k] * vector[j]
+    return float(total)
+
+
+@compiled
 def predict(
     query: Float32Array,
     wanted: FloatArray,
@@ -201,7 +231,7 @@ def predict(
     similarity = np.zeros(len(wanted), dtype=np.float32)
     supported = np.zeros(len(wanted), dtype=np.bool_)
     squared = np.empty(size, dtype=np.float32)
-    cross, along = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    cross = np.empty(size, dtype=np.float32)
     for i in range(len(wanted)):
         entry = entries[i]
         if entry < 0:
@@ -229,13 +259,7 @@ def predict(
             # Relative to the nearest one, lest all of them vanish: a factor changes nothing.
             cross[k] = math.exp(np.float32(0.5) * (least - squared[k]))
             total += cross[k] * weight[at, k]
-            along[k] = 0.0
-        for j in range(size):
-            for k in range(size):
-                along[k] += length[at, j, k] * cross[j]
-        square = np.float32(0.0)
-        for k in range(size):
-            square += along[k] * cross[k]
+        square = _quadratic(length[at], cross)
         found = total / math.sqrt(max(square, np.float32(1e-6)))
         similarity[i] = min(max(found, np.float32(-1.0)), np.float32(1.0))
     return similarity, supported

@@ -100,8 +100,7 @@ class Neighbourhoods:
         reach: tuple[float, float],
     ) -> tuple[Float32Array, Mask]:
         """Similarity (N,) and support (N,) at places (N, 4) whose nearest entries are known."""
-        if kriging.any_missing(entries, self.slot):
-            self._prepare(np.unique(entries[entries >= 0]))
+        self._prepare(entries)
         self._call += 1
         return kriging.predict(
             query,
@@ -135,11 +134,16 @@ class Neighbourhoods:
         self._weighted = np.zeros(capacity, dtype=np.int64)
 
     def _prepare(self, entries: IntArray) -> None:
-        """Prepare entries (U,); forget all others when there are too many."""
-        missing = entries[self.slot[entries] < 0]
+        """Prepare entries (N,) that are not yet; forget all others when there are too many."""
+        missing = kriging.reserve(entries, self.slot, self._count)
+        if not len(missing):
+            return
         if self._count + len(missing) > len(self.ids):
-            missing = entries
-            self._forget(max(len(self.ids), len(missing)))
+            self._forget(len(self.ids))
+            missing = kriging.reserve(entries, self.slot, 0)
+            if len(missing) > len(self.ids):
+                self._forget(len(missing))
+                missing = kriging.reserve(entries, self.slot, 0)
         cells, at = self._cells, slice(self._count, self._count + len(missing))
         cells.neighbours(missing, self.ids[at])
         kriging.prepare(
@@ -153,7 +157,6 @@ class Neighbourhoods:
             self.inverse[at],
             self.length[at],
         )
-        self.slot[missing] = np.arange(at.start, at.stop)
         self._count = at.stop
 
 
