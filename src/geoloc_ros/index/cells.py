@@ -3,7 +3,7 @@
 """Which entries are near a pose: a hash of square cells, searched ring by ring.
 
 Places are poses where the kernel of the local field is round, (4,): x and y in correlation
-lengths, cosine and sine of the heading over its correlation angle. A cell is one wide in x and y.
+lengths, cosine and sine of the heading over its correlation angle.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from geoloc_ros.datatypes import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 
+_SANE_M = 1e6  # poses further away, or not finite, are no poses
+_SIDE = 2.0  # of a cell, in correlation lengths
 _MIX = 0x9E3779B97F4A7C15 - (1 << 64)
 _OFFSET = 1 << 30
 _MOST_RINGS = 12  # of cells, before all entries are looked through
 
 
 class Cells:
-    """Entries hashed by square cells of one correlation length, for the search of neighbours.
+    """Entries hashed by square cells, for the search of neighbours.
 
     Args:
         places: (E, 4) entries where the kernel is round.
@@ -48,9 +50,29 @@ class Cells:
         self.cells = np.zeros(size, dtype=np.int64)
         _fill_table(unique, self.keys, self.cells)
 
-    def nearest(self, wanted: FloatArray, limit: float) -> IntArray:
-        """The entry (N,), counted cell by cell, nearest to each place (N, 4); -1: beyond limit."""
-        return _nearest(wanted, limit, self.places, self.edges, self.keys, self.cells)
+    def locate(
+        self,
+        poses: FloatArray,
+        scale: tuple[float, float],
+        limit: float,
+        slot: IntArray,
+        free: int,
+    ) -> tuple[FloatArray, IntArray, IntArray]:
+        """Places of poses, the entries nearest to them, and which of those have no slot yet.
+
+        Args:
+            poses: (N, 3).
+            scale: correlation length, m, and correlation angle, rad.
+            limit: how near an entry must be, in correlation lengths.
+            slot: (E,) of each entry, -1: none; those found get the ones from `free` on.
+            free: first free slot.
+
+        Returns:
+            Places (N, 4), NaN where a pose is not sane; entries (N,), counted cell by cell, -1
+            where there is none; entries that got a slot.
+        """
+        places = self.places, self.edges, self.keys, self.cells
+        return _locate(poses, scale, limit, slot, free, places)
 
     def neighbours(self, entries: IntArray, ids: IntArray) -> None:
         """Write the K entries nearest to each of `entries` (R,) into `ids` (R, K)."""
@@ -92,14 +114,14 @@ def _cell_keys(places: FloatArray) -> IntArray:
     """Numbers (E,) of the cells that places (E, 4) lie in."""
     found = np.empty(len(places), dtype=np.int64)
     for i in range(len(places)):
-        found[i] = _cell_key(math.floor(places[i, 0]), math.floor(places[i, 1]))
+        found[i] = _cell_key(math.floor(places[i, 0] / _SIDE), math.floor(places[i, 1] / _SIDE))
     return found
 
 
 @compiled
 def _gap(position: float, cell: int) -> float:
-    """Distance of a coordinate from the interval [cell, cell + 1]."""
-    return max(cell - position, position - cell - 1.0, 0.0)
+    """Distance of a coordinate from a cell's interval."""
+    return max(cell * _SIDE - position, position - (cell + 1) * _SIDE, 0.0)
 
 
 @compiled
@@ -131,12 +153,12 @@ def _nearest(
         cells: of the table.
     """
     found = np.full(len(wanted), -1, dtype=np.int64)
-    rings = math.ceil(limit)
+    rings = math.ceil(limit / _SIDE)
     for i in range(len(wanted)):
         x, y, c, s = wanted[i, 0], wanted[i, 1], wanted[i, 2], wanted[i, 3]
         if not math.isfinite(x):
             continue
-        column, row = math.floor(x), math.floor(y)
+        column, row = math.floor(x / _SIDE), math.floor(y / _SIDE)
         best = limit * limit
         # the neighbour of the place before is a good guess: it spares looking into most cells
         guess = found[i - 1] if i > 0 else -1
@@ -145,8 +167,8 @@ def _nearest(
             if squared < best:
                 best, found[i] = squared, guess
         for ring in range(rings + 1):
-            # cells of this ring are at least ring - 1 away
-            if ring > 0 and (ring - 1) ** 2 >= best:
+            # cells of this ring are at least ring - 1 sides away
+            if ring > 0 and ((ring - 1) * _SIDE) ** 2 >= best:
                 break
             for across in range(column - ring, column + ring + 1):
                 step = 1 if abs(across - column) == ring else 2 * ring
@@ -200,7 +222,7 @@ def _neighbours(
     cells: IntArray,
 ) -> None:
     """The K entries nearest to an entry into `ids` (K,), squared into `distances` (K,)."""
-    column, row = math.floor(places[entry, 0]), math.floor(places[entry, 1])
+    column, row = math.floor(places[entry, 0] / _SIDE), math.floor(places[entry, 1] / _SIDE)
     count = 0
     for ring in range(_MOST_RINGS + 1):
         for across in range(column - ring, column + ring + 1):
@@ -211,8 +233,8 @@ def _neighbours(
                     for other in range(edges[cell], edges[cell + 1]):
                         squared = _squared(places, entry, other)
                         count = _insert(other, squared, count, ids, distances)
-        # everything nearer than `ring` has been seen
-        if count == len(ids) and distances[count - 1] <= ring * ring:
+        # everything nearer than `ring` sides has been seen
+        if count == len(ids) and distances[count - 1] <= (ring * _SIDE) ** 2:
             return
     count = 0
     for other in range(len(places)):
@@ -232,3 +254,55 @@ def _neighbourhoods(
     distances = np.empty(ids.shape[1])
     for row in range(len(entries)):
         _neighbours(entries[row], ids[row], distances, places, edges, keys, cells)
+
+
+@compiled
+def embed(poses: FloatArray, scale: tuple[float, float]) -> FloatArray:
+    """Places (N, 4) of poses (N, 3) by correlation length and angle; NaN if not sane."""
+    sigma_m, sigma_rad = scale
+    places = np.empty((len(poses), 4))
+    for i in range(len(poses)):
+        x, y, yaw = poses[i, 0], poses[i, 1], poses[i, 2]
+        if abs(x) < _SANE_M and abs(y) < _SANE_M and abs(yaw) < _SANE_M:
+            places[i, 0] = x / sigma_m
+            places[i, 1] = y / sigma_m
+            places[i, 2] = math.cos(yaw) / sigma_rad
+            places[i, 3] = math.sin(yaw) / sigma_rad
+        else:
+            places[i] = np.nan
+    return places
+
+
+@compiled
+def _reserve(entries: IntArray, slot: IntArray, first: int) -> IntArray:
+    """Give the entries (N,) that have no slot yet the slots from `first` on, and list them.
+
+    Args:
+        entries: -1 is no entry.
+        slot: (E,) brought up to date, -1: none.
+        first: free slot.
+    """
+    found = np.empty(len(entries), dtype=np.int64)
+    count = 0
+    for entry in entries:
+        if entry >= 0 and slot[entry] < 0:
+            slot[entry] = first + count
+            found[count] = entry
+            count += 1
+    return found[:count]
+
+
+@compiled
+def _locate(
+    poses: FloatArray,
+    scale: tuple[float, float],
+    limit: float,
+    slot: IntArray,
+    free: int,
+    entries: tuple[FloatArray, IntArray, IntArray, IntArray],
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """`Cells.locate` on the arrays of the cells."""
+    places, edges, keys, cells = entries
+    wanted = embed(poses, scale)
+    found = _nearest(wanted, limit, places, edges, keys, cells)
+    return wanted, found, _reserve(found, slot, free)

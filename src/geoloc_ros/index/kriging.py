@@ -17,24 +17,6 @@ from geoloc_ros.datatypes import Float32Array, FloatArray, Mask
 
 IntArray = npt.NDArray[np.int64]
 
-_SANE_M = 1e6  # poses further away, or not finite, are no poses
-
-
-@compiled
-def embed(poses: FloatArray, sigma_m: float, sigma_rad: float) -> FloatArray:
-    """Places (N, 4) of poses (N, 3); NaN where a pose is not sane."""
-    places = np.empty((len(poses), 4))
-    for i in range(len(poses)):
-        x, y, yaw = poses[i, 0], poses[i, 1], poses[i, 2]
-        if abs(x) < _SANE_M and abs(y) < _SANE_M and abs(yaw) < _SANE_M:
-            places[i, 0] = x / sigma_m
-            places[i, 1] = y / sigma_m
-            places[i, 2] = math.cos(yaw) / sigma_rad
-            places[i, 3] = math.sin(yaw) / sigma_rad
-        else:
-            places[i] = np.nan
-    return places
-
 
 @compiled
 def _squared(places: FloatArray, a: int, b: int) -> float:
@@ -99,25 +81,6 @@ def _multiply(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
         for m in range(len(a)):
             for j in range(len(a)):
                 out[i, j] += a[i, m] * b[m, j]
-
-
-@compiled
-def reserve(entries: IntArray, slot: IntArray, first: int) -> IntArray:
-    """Give the entries (N,) that have no slot yet the slots from `first` on, and list them.
-
-    Args:
-        entries: -1 is no entry.
-        slot: (E,) brought up to date, -1: none.
-        first: free slot.
-    """
-    found = np.empty(len(entries), dtype=np.int64)
-    count = 0
-    for entry in entries:
-        if entry >= 0 and slot[entry] < 0:
-            slot[entry] = first + count
-            found[count] = entry
-            count += 1
-    return found[:count]
 
 
 @compiled

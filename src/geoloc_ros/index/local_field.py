@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray, Mask
 from geoloc_ros.index import kriging
-from geoloc_ros.index.cells import Cells
+from geoloc_ros.index.cells import Cells, embed
 from geoloc_ros.index.policy import SamplingPolicy
 
 IntArray = npt.NDArray[np.int64]
@@ -95,12 +95,19 @@ class Neighbourhoods:
     def predict(
         self,
         query: Float32Array,
-        places: FloatArray,
-        entries: IntArray,
+        poses: FloatArray,
+        scale: tuple[float, float],
         reach: tuple[float, float],
     ) -> tuple[Float32Array, Mask]:
-        """Similarity (N,) and support (N,) at places (N, 4) whose nearest entries are known."""
-        self._prepare(entries)
+        """Similarity (N,) and support (N,) at poses (N, 3).
+
+        Args:
+            query: (D,) unit vector.
+            poses: x_m, y_m, yaw_rad.
+            scale: correlation length, m, and correlation angle, rad.
+            reach: largest squared distance of support in position, and in heading.
+        """
+        places, entries = self._located(poses, scale, math.sqrt(sum(reach)))
         self._call += 1
         return kriging.predict(
             query,
@@ -133,17 +140,24 @@ class Neighbourhoods:
         self._weight = np.empty((capacity, k), dtype=np.float32)
         self._weighted = np.zeros(capacity, dtype=np.int64)
 
-    def _prepare(self, entries: IntArray) -> None:
-        """Prepare entries (N,) that are not yet; forget all others when there are too many."""
-        missing = kriging.reserve(entries, self.slot, self._count)
-        if not len(missing):
-            return
-        if self._count + len(missing) > len(self.ids):
-            self._forget(len(self.ids))
-            missing = kriging.reserve(entries, self.slot, 0)
-            if len(missing) > len(self.ids):
-                self._forget(len(missing))
-                missing = kriging.reserve(entries, self.slot, 0)
+    def _located(
+        self, poses: FloatArray, scale: tuple[float, float], limit: float
+    ) -> tuple[FloatArray, IntArray]:
+        """Places (N, 4) of poses and the entries (N,) nearest to them, which are prepared.
+
+        All others are forgotten when there are too many.
+        """
+        found = self._cells.locate(poses, scale, limit, self.slot, self._count)
+        while self._count + len(found[2]) > len(self.ids):
+            self._forget(len(self.ids) if self._count else len(poses))
+            found = self._cells.locate(poses, scale, limit, self.slot, self._count)
+        places, entries, missing = found
+        if len(missing):
+            self._prepare(missing)
+        return places, entries
+
+    def _prepare(self, missing: IntArray) -> None:
+        """Prepare entries (U,) that have been given the next slots."""
         cells, at = self._cells, slice(self._count, self._count + len(missing))
         cells.neighbours(missing, self.ids[at])
         kriging.prepare(
@@ -173,11 +187,13 @@ class LocalField:
         self, poses: FloatArray, descriptors: Float32Array, kernel: Kernel | None = None
     ) -> None:
         self.kernel = kernel or Kernel()
-        self._cells = Cells(self._embed(poses))
+        self._scale = self.kernel.sigma_m, self.kernel.sigma_rad
+        rows = np.ascontiguousarray(poses, dtype=np.float64).reshape(-1, 3)
+        cells = Cells(embed(rows, self._scale))
         self._near = Neighbourhoods(
-            self._cells, np.ascontiguousarray(descriptors, dtype=np.float32), self.kernel
+            cells, np.ascontiguousarray(descriptors, dtype=np.float32), self.kernel
         )
-        # Squared, and the turn as a chord, as `_embed` measures them.
+        # Squared, and the turn as a chord, as `embed` measures them.
         chord = 2.0 * math.sin(0.5 * self.kernel.reach_rad) / self.kernel.sigma_rad
         self._reach = (self.kernel.reach_m / self.kernel.sigma_m) ** 2, chord**2
         self(descriptors[0], poses[:1])  # compiles
@@ -192,16 +208,8 @@ class LocalField:
         Returns:
             Similarity (N,), 0 where not supported, and whether entries are near enough (N,).
         """
-        places = self._embed(poses)
-        # an entry that supports a pose is nearer than this, so the nearest one is, too
-        limit = math.sqrt(sum(self._reach))
-        entries = self._cells.nearest(places, limit)
-        return self._near.predict(descriptor, places, entries, self._reach)
-
-    def _embed(self, poses: FloatArray) -> FloatArray:
-        """Poses in a Euclidean space where the kernel is round: heading on a circle."""
         rows = np.ascontiguousarray(poses, dtype=np.float64).reshape(-1, 3)
-        return kriging.embed(rows, self.kernel.sigma_m, self.kernel.sigma_rad)
+        return self._near.predict(descriptor, rows, self._scale, self._reach)
 
 
 def sane_rows(values: FloatArray) -> Mask:
