@@ -32,6 +32,7 @@ setup(
         "opencv-python-headless>=4.8",
         "onnxruntime>=1.16",
         "hnswlib>=0.8",
+        "numba>=0.60",
         "pyyaml>=6.0",
         "pyproj>=3.5",
         "rasterio>=1.3",

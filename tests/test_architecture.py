@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
-BASE = {"geo", "datatypes", "config", "errors", "workers"}
+BASE = {"geo", "datatypes", "config", "errors", "workers", "compiled"}
 STAGES = {"cameras", "encoders", "filtering", "imagery", "index"}
 #: room -> rooms it may import besides itself and the base
 ALLOWED = {

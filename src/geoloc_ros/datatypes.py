@@ -83,11 +83,14 @@ class CameraFrame:
         stamp_ns: time of capture.
         decode: answers the picture (H, W, 3) RGB, or raises ImageDecodeError.
         height_m: height above ground of an aerial vehicle's camera, None if unknown.
+        decode_reduced: answers a picture whose sides are shorter by at most the factor it is
+            given, 1, 2, 4 or 8, and by which; None: the picture can only be decoded whole.
     """
 
     stamp_ns: int
     decode: Callable[[], Image]
     height_m: float | None = None
+    decode_reduced: Callable[[int], tuple[Image, int]] | None = None
 
     @cached_property
     def rgb(self) -> Image | None:
@@ -96,6 +99,19 @@ class CameraFrame:
             return self.decode()
         except ImageDecodeError:
             return None
+
+    def reduced(self, factor: int) -> tuple[Image | None, int]:
+        """The picture as small as may be, None if it is unusable, and its reduction.
+
+        Args:
+            factor: by which the sides may be shorter, 1, 2, 4 or 8.
+        """
+        if factor == 1 or self.decode_reduced is None or "rgb" in self.__dict__:
+            return self.rgb, 1
+        try:
+            return self.decode_reduced(factor)
+        except ImageDecodeError:
+            return None, 1
 
 
 @dataclass(frozen=True, slots=True)

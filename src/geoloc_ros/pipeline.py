@@ -8,9 +8,11 @@ node and `geoloc replay` are thin callers of the same object.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +35,8 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import CameraError
 from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.frozen_view import FrozenView
+from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.geo import se2
-from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
 
@@ -71,6 +73,7 @@ class GeoLocalizer:
         self.belief = Belief(
             config.filter, package.calibration, config.random_seed, index.manifest.count
         )
+        warm_up()
         self.last_candidates: Candidates | None = None
         self.last_anchor_offset_m = (0.0, 0.0)
         self._config = config
@@ -105,11 +108,11 @@ class GeoLocalizer:
         """Weigh the belief by a frame; answers why not, if it cannot be used."""
         # Decode the image
         with self._stage("decode"):
-            rgb = frame.rgb
+            rgb, reduction = frame.reduced(self._views.reduction)
 
         # Cut what the encoder looks at
         with self._stage("view"):
-            view, fault = self._view(rgb, frame.height_m)
+            view, fault = self._view(rgb, frame.height_m, reduction)
         if view is None:
             self.belief.miss()
             return fault
@@ -134,26 +137,26 @@ class GeoLocalizer:
         return None
 
     def _view(
-        self, rgb: Image | None, height_m: float | None
+        self, rgb: Image | None, height_m: float | None, reduction: int
     ) -> tuple[View | None, Reason | None]:
         if rgb is None:
             return None, Reason.BAD_IMAGE
         if self._views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:
-            view = self._views.build(rgb, height_m)
+            view = self._views.build(rgb, height_m, reduction=reduction)
         except CameraError:
             return None, Reason.FRAME_SIZE_CHANGED
-        if view.mask.mean() < self._config.view.min_valid_share:
+        if np.count_nonzero(view.mask) < self._config.view.min_valid_share * view.mask.size:
             return None, Reason.BAD_IMAGE
         return view, None
 
     def _placed(self, estimate: PoseEstimate, fault: Reason | None) -> PoseEstimate:
         reasons = estimate.reasons if fault is None else tuple(sorted({*estimate.reasons, fault}))
         position = estimate.position
-        if np.isfinite(estimate.pose).all():
-            lat_deg, lon_deg = self._plane.to_latlon(estimate.pose[None, :2])
-            position = LatLon(float(lat_deg[0]), float(lon_deg[0]))
+        x_m, y_m, yaw_rad = estimate.pose.tolist()
+        if math.isfinite(x_m + y_m + yaw_rad):
+            position = self._plane.position(x_m, y_m)
         return replace(estimate, reasons=reasons, position=position)
 
 
@@ -168,6 +171,8 @@ def _similarity(
 ) -> Callable[[FloatArray], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
     """Similarity of the image at any vehicle poses (N, 3), and where the index has support."""
     forward, left = view.anchor_offset_m
+    if forward == left == 0.0:  # the anchor is the vehicle itself
+        return partial(index.similarity_at, descriptor)
 
     def at(poses: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         return index.similarity_at(descriptor, se2.compose(poses, (forward, left, 0.0)))

@@ -221,3 +221,25 @@ def test_fix_without_fix_is_none():
     assert msg.fix(fix(-1, 48.0)) is None
     assert msg.fix(fix(0, float("nan"))) is None
     assert np.isnan(msg.height_m(Ns(range=float("inf"))))
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_jpeg_decodes_to_a_part_of_its_size_as_if_averaged(factor):
+    rng = np.random.default_rng(3)
+    noise = cv2.GaussianBlur(rng.normal(size=(96, 128, 3)), (0, 0), 3.0)
+    picture = np.clip(128 + 300 * noise, 0, 255).astype(np.uint8)
+    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].reshape(-1)
+    message = Ns(format="jpeg", data=data)
+    small, reduction = msg.reduced_rgb(message, factor)
+    size = 128 // factor, 96 // factor
+    averaged = cv2.resize(msg.image_rgb(message), size, interpolation=cv2.INTER_AREA)
+    assert reduction == factor
+    assert np.abs(small.astype(int) - averaged).mean() < 2.0
+
+
+def test_what_is_no_jpeg_comes_whole():
+    png = Ns(format="png", data=cv2.imencode(".png", ramp())[1].reshape(-1))
+    for message in (png, raw("rgb8", ramp())):
+        whole, reduction = msg.reduced_rgb(message, 2)
+        assert reduction == 1
+        np.testing.assert_array_equal(whole, msg.image_rgb(message))

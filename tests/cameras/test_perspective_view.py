@@ -4,11 +4,13 @@
 
 import logging
 from functools import lru_cache
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from geoloc_ros.bags.messages import reduced_rgb
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.cameras.mounts import mount_from_pitch
 from geoloc_ros.cameras.perspective import PerspectiveView
@@ -152,3 +154,38 @@ def test_non_finite_attitude_is_refused():
     builder = PerspectiveView(PINHOLE, mount_from_pitch(1.6, 0.0), SPEC)
     with pytest.raises(CameraError, match="attitude"):
         builder.build(np.zeros((360, 640, 3), np.uint8), attitude=(float("nan"), 0.0))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1277, 719)])
+@pytest.mark.parametrize("reduction", [2, 4])
+def test_a_reduced_picture_gives_the_same_view_without_a_word(caplog, width, height, reduction):
+    camera = CameraModel.from_hfov(width, height, 110.0)
+    mount, mark = mount_from_pitch(1.6, 3.0), direction(12.0, 3.0)
+    file = cv2.imencode(".png", picture_of_mark(camera, mount, mark))[1]
+    jpeg = cv2.imencode(".jpg", cv2.imdecode(file, cv2.IMREAD_COLOR))[1]
+    rgb, reduced_by = reduced_rgb(SimpleNamespace(format="jpeg", data=jpeg.reshape(-1)), reduction)
+    assert reduced_by == reduction
+    assert rgb.shape == (-(-height // reduction), -(-width // reduction), 3)
+    builder = PerspectiveView(camera, mount, SPEC)
+    with caplog.at_level(logging.WARNING):
+        view = builder.build(rgb, reduction=reduction)
+    assert not caplog.messages
+    np.testing.assert_allclose(centroid(view.image), expected_pixel(mark), atol=0.4)
+
+
+@pytest.mark.parametrize(
+    ("width", "reduction"), [(160, 1), (240, 1), (480, 2), (640, 4), (9600, 8)]
+)
+def test_a_view_says_how_much_of_a_picture_it_reads(width, reduction):
+    """As many halvings as the warp would make itself, 8 at most."""
+    camera = CameraModel.from_hfov(width, width * 9 // 16, 90.0)
+    assert PerspectiveView(camera, mount_from_pitch(1.6, 0.0), SPEC).reduction == reduction
+
+
+def test_reduction_follows_the_frames_where_camera_info_is_of_another_size():
+    camera = CameraModel.from_hfov(1280, 720, 90.0)
+    builder = PerspectiveView(camera, mount_from_pitch(1.6, 0.0), SPEC)
+    asked = builder.reduction
+    # frames are 640x360 really
+    builder.build(np.zeros((360 // asked, 640 // asked, 3), np.uint8), reduction=asked)
+    assert builder.reduction == asked // 2

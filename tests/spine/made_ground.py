@@ -31,8 +31,9 @@ class StraightDown:
     """A view builder whose frames already are overhead patches of the right size."""
 
     needs_height = False
+    reduction = 1
 
-    def build(self, rgb, height_m=None, attitude=None):
+    def build(self, rgb, height_m=None, attitude=None, reduction=1):
         if rgb.shape != (32, 32, 3):
             raise CameraError(f"frame is {rgb.shape}, the camera says (32, 32, 3)")
         return View(rgb, np.full((32, 32), rgb.any()))

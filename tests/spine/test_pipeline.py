@@ -132,3 +132,26 @@ def test_nothing_but_bad_frames_is_uninitialised(place) -> None:
     assert {e.status for e in estimates} == {Status.UNINITIALISED}
     assert all(Reason.NO_FRAME_YET in e.reasons for e in estimates)
     assert estimates[-1].position is None
+
+
+def test_a_frame_is_decoded_once_and_whole_if_somebody_looked_at_it(place):
+    calls = []
+    rgb = np.zeros((32, 32, 3), np.uint8)
+
+    def frame():
+        return CameraFrame(
+            0,
+            lambda: calls.append(1) or rgb,
+            decode_reduced=lambda by: calls.append(by) or (rgb[::by, ::by], by),
+        )
+
+    assert frame().reduced(2)[0].shape == (16, 16, 3)
+    assert frame().reduced(1)[1] == 1
+    looked_at = frame()
+    assert looked_at.rgb is rgb
+    assert looked_at.reduced(2) == (rgb, 1)
+    assert calls == [2, 1, 1]
+    broken = CameraFrame(
+        0, lambda: rgb, decode_reduced=lambda by: _undecodable(by, frame()).decode()
+    )
+    assert broken.reduced(2) == (None, 1)

@@ -33,6 +33,13 @@ FIX_TYPES = ("sensor_msgs/msg/NavSatFix",)
 POSE_TYPES = ("geometry_msgs/msg/PoseStamped",)
 RANGE_TYPES = ("sensor_msgs/msg/Range",)
 
+_JPEG = b"\xff\xd8"
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
 Transforms = dict[tuple[str, str], FloatArray]
 
 P = ParamSpec("P")
@@ -108,14 +115,35 @@ def image_rgb(message: Any) -> Image:  # noqa: ANN401 - rosbags makes the classe
     return _raw_rgb(message)
 
 
-def decode_image(data: npt.NDArray[np.uint8]) -> Image:
+def reduced_rgb(message: Any, factor: int) -> tuple[Image, int]:  # noqa: ANN401
+    """Like `image_rgb`, but a JPEG's sides are shorter by a factor 2, 4 or 8, rounded up.
+
+    Returns:
+        (H, W, 3) uint8 RGB and its reduction, which is 1 for all but JPEG.
+
+    Raises:
+        ImageDecodeError: undecodable bytes, unknown encoding or too little data.
+    """
+    if factor == 1 or not hasattr(message, "format"):
+        return image_rgb(message), 1
+    data = np.asarray(message.data, dtype=np.uint8)
+    if data[:2].tobytes() != _JPEG:
+        return decode_image(data), 1
+    return decode_image(data, _REDUCED[factor]), factor
+
+
+def decode_image(data: npt.NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> Image:
     """RGB pixels of a JPEG or PNG file held in memory.
+
+    Args:
+        data: the file's bytes.
+        flags: of OpenCV, for a colour picture.
 
     Raises:
         ImageDecodeError: the bytes are no image.
     """
     try:
-        bgr = cv2.imdecode(data.reshape(-1), cv2.IMREAD_COLOR) if data.size else None
+        bgr = cv2.imdecode(data.reshape(-1), flags) if data.size else None
     except cv2.error:
         bgr = None
     if bgr is None:

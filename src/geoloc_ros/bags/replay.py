@@ -16,8 +16,8 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,21 @@ class _Records:
 
 
 class _StageClock:
-    """Milliseconds per stage of the frame at hand."""
+    """Milliseconds per stage of the frame at hand; stages do not nest."""
 
     def __init__(self) -> None:
         self.spent_ms: dict[str, float] = defaultdict(float)
+        self._stage, self._start = "", 0.0
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent_ms[stage] += (time.perf_counter() - start) * 1e3
+    def __call__(self, stage: str) -> _StageClock:
+        self._stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.spent_ms[self._stage] += (time.perf_counter() - self._start) * 1e3
 
     def take(self) -> dict[str, float]:
         spent = dict(self.spent_ms)
@@ -189,7 +192,7 @@ class Replay:
         with bar:
             try:
                 for record in recording.records():
-                    _feed(pairs, recording, record)
+                    feed(pairs, recording, record)
                     self._take(pairs.ready(), localizer, recording, bar)
             except BagError as error:
                 self._records.damage = str(error)
@@ -209,7 +212,7 @@ class Replay:
             if pair.reset:
                 localizer.belief.reset(Reason.CLOCK_JUMP)
             start = time.perf_counter()
-            frame = _frame(pair)
+            frame = camera_frame(pair)
             estimate = localizer.localize(frame, self._motion(pair, frame))
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
@@ -306,7 +309,8 @@ class Replay:
         tables.write_truth(self._inputs.out, columns.truth_from(stamps, np.array(poses)))
 
 
-def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:
+def feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:
+    """Hand one message of a recording to the synchronizer."""
     stamp_ns, topic, message = record
     if topic == recording.topics.image:
         pairs.add_frame(stamp_ns, message)
@@ -316,8 +320,14 @@ def _feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> Non
         pairs.add_height(stamp_ns, messages.height_m(message))
 
 
-def _frame(pair: Paired[Any]) -> CameraFrame:
-    return CameraFrame(pair.stamp_ns, lambda: messages.image_rgb(pair.payload), pair.height_m)
+def camera_frame(pair: Paired[Any]) -> CameraFrame:
+    """The frame of a pair of which the payload is an image message."""
+    return CameraFrame(
+        pair.stamp_ns,
+        partial(messages.image_rgb, pair.payload),
+        pair.height_m,
+        partial(messages.reduced_rgb, pair.payload),
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -153,6 +153,8 @@ class Ground:
 class GroundPlaneView:
     """A square metric patch of the ground, heading up, where the camera sees most of it."""
 
+    reduction = 1  # near ground is read pixel by pixel
+
     def __init__(
         self,
         camera: CameraModel,
@@ -195,13 +197,17 @@ class GroundPlaneView:
         return bool(self._mount[2, 3] < MIN_HEIGHT_M)
 
     def build(
-        self, rgb: Image, height_m: float | None = None, attitude: Attitude | None = None
+        self,
+        rgb: Image,
+        height_m: float | None = None,
+        attitude: Attitude | None = None,
+        reduction: int = 1,
     ) -> View:
         """The overhead patch of one frame; see `views.ViewBuilder.build`.
 
         The maps depend on this call's arguments only, never on earlier frames.
         """
-        camera = self._fitter.camera_for(rgb)
+        camera = self._fitter.camera_for(rgb, reduction)
         height = float(self._mount[2, 3]) if height_m is None else float(height_m)
         if MIN_HEIGHT_M <= height <= MAX_HEIGHT_M:
             height = _log_rounded(height, HEIGHT_QUANTUM)

@@ -234,6 +234,14 @@ class CameraModel:
         K[1, 2] += 0.5 * sy - 0.5
         return CameraModel(width, height, K, self.distortion_model, self.D)
 
+    def reduced(self, factor: int) -> CameraModel:
+        """The same camera where `factor` x `factor` pixels became one, the last ones partly."""
+        K = self.K.copy()
+        K[:2] /= factor
+        K[:2, 2] += 0.5 / factor - 0.5
+        width, height = -(-self.width // factor), -(-self.height // factor)
+        return CameraModel(width, height, K, self.distortion_model, self.D)
+
 
 def _check_intrinsics(width: int, height: int, K: FloatArray) -> None:
     if width < MIN_SIDE_PX or height < MIN_SIDE_PX:

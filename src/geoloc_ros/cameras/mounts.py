@@ -36,9 +36,15 @@ class FrameFitter:
         """Start with the size CameraInfo tells."""
         self._original = camera
         self._by_size = {(camera.width, camera.height): camera}
+        self._reduced: dict[tuple[int, int, int], CameraModel] = {}
 
-    def camera_for(self, rgb: Image) -> CameraModel:
+    def camera_for(self, rgb: Image, reduction: int = 1) -> CameraModel:
         """The camera with intrinsics for this frame's size.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            reduction: by how much its sides are shorter than those of the camera's frame, rounded
+                up.
 
         Raises:
             CameraError: not (H, W, 3) uint8, or the size is no plain resize of CameraInfo's.
@@ -47,6 +53,19 @@ class FrameFitter:
             kind = f"{getattr(rgb, 'dtype', type(rgb))} {getattr(rgb, 'shape', '')}"
             raise CameraError(f"frame is {kind}; an (H, W, 3) uint8 RGB array is needed")
         size = rgb.shape[1], rgb.shape[0]
+        if reduction == 1:
+            return self._of_size(size)
+        key = (*size, reduction)
+        if key not in self._reduced:
+            whole = size[0] * reduction, size[1] * reduction
+            # what was rounded up is less than one reduced pixel
+            sent = next(
+                (known for known in self._by_size if _rounded_up(known, reduction) == size), whole
+            )
+            self._reduced[key] = self._of_size(sent).reduced(reduction)
+        return self._reduced[key]
+
+    def _of_size(self, size: tuple[int, int]) -> CameraModel:
         if size not in self._by_size:
             original = self._original
             self._by_size[size] = original.scaled(*size)
@@ -59,6 +78,10 @@ class FrameFitter:
                 size[0] / original.width,
             )
         return self._by_size[size]
+
+
+def _rounded_up(size: tuple[int, int], reduction: int) -> tuple[int, int]:
+    return -(-size[0] // reduction), -(-size[1] // reduction)
 
 
 def mount_from_pitch(

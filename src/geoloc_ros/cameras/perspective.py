@@ -22,6 +22,8 @@ from geoloc_ros.datatypes import Image, View
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import CameraError
 
+_MAX_REDUCTION_LOG2 = 3  # JPEG goes no further
+
 
 class PerspectiveView:
     """Rectified crop: distortion, mount roll, pitch and yaw removed; horizon in the middle row.
@@ -60,20 +62,27 @@ class PerspectiveView:
         self._fill = fill_rgb
         self._warp: Warp | None = None
         self._key: tuple[CameraModel, Attitude | None] | None = None
-        if not self._make(camera, None).mask.any():
+        warp = self._make(camera, None)
+        self.reduction = _reduction(warp, 1)
+        if not warp.mask.any():
             raise CameraError(
                 f"the camera sees nothing within {spec.hfov_deg:g} degrees around the vehicle's "
                 "heading; check the mount (it must be that of the optical frame, z forward)"
             )
 
     def build(
-        self, rgb: Image, height_m: float | None = None, attitude: Attitude | None = None
+        self,
+        rgb: Image,
+        height_m: float | None = None,
+        attitude: Attitude | None = None,
+        reduction: int = 1,
     ) -> View:
         """The level crop of one frame; see `views.ViewBuilder.build`. The height plays no part."""
         del height_m
-        key = self._fitter.camera_for(rgb), quantised_attitude(attitude)
+        key = self._fitter.camera_for(rgb, reduction), quantised_attitude(attitude)
         if self._warp is None or key != self._key:
             self._warp, self._key = self._make(*key), key
+            self.reduction = _reduction(self._warp, reduction)
         return View(self._warp.apply(rgb), self._warp.mask)
 
     def _make(self, camera: CameraModel, attitude: Attitude | None) -> Warp:
@@ -88,6 +97,12 @@ class PerspectiveView:
             per_pixel=False,
             fill_rgb=self._fill,
         )
+
+
+def _reduction(warp: Warp, reduction: int) -> int:
+    """What the view allows frames to be reduced by, from its warp of a picture reduced already."""
+    allowed = warp.halvings + np.log2(reduction)
+    return 1 << int(np.clip(allowed, 0, _MAX_REDUCTION_LOG2))
 
 
 def _level_directions(virtual: CameraModel) -> FloatArray:

@@ -36,8 +36,19 @@ class ViewBuilder(Protocol):
     def needs_height(self) -> bool:
         """True if `build` cannot work without `height_m`."""
 
+    @property
+    def reduction(self) -> int:
+        """How much shorter the sides of a picture may be, 1, 2, 4 or 8, and the view lose nothing.
+
+        A view that reads every second pixel needs half of a picture; a JPEG decodes so at once.
+        """
+
     def build(
-        self, rgb: Image, height_m: float | None = None, attitude: Attitude | None = None
+        self,
+        rgb: Image,
+        height_m: float | None = None,
+        attitude: Attitude | None = None,
+        reduction: int = 1,
     ) -> View:
         """The view of one frame.
 
@@ -46,6 +57,7 @@ class ViewBuilder(Protocol):
             height_m: height of the camera above ground; None: the z of its mount.
             attitude: roll and pitch of the base frame against the horizon, rad (REP-103: positive
                 pitch is nose down); None: level.
+            reduction: by how much the sides of `rgb` are shorter than those of the camera's frame.
 
         Raises:
             CameraError: the frame is no 8-bit colour picture, its size does not belong to the

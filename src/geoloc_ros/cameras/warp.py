@@ -35,7 +35,14 @@ class _LevelMap:
 
 
 class Warp:
-    """A fixed map from view pixels to picture pixels, ready to be applied to many pictures."""
+    """A fixed map from view pixels to picture pixels, ready to be applied to many pictures.
+
+    Attributes:
+        mask: (H, W) False where the view sees nothing.
+        step_px: (H, W) picture pixels between neighbouring view pixels.
+        halvings: how often a picture may be halved for the typical view pixel, negative where the
+            view is finer than the picture.
+    """
 
     def __init__(
         self,
@@ -58,12 +65,15 @@ class Warp:
         self.mask: Mask = seen
         self.shape = seen.shape
         self.step_px = _steps(uv, seen)
+        self.halvings = 0.0
         self._fill = np.clip(np.rint(fill_rgb), 0, 255).astype(np.uint8)
         self._unseen = np.flatnonzero(~seen)
         self._levels: dict[int, _LevelMap] = {}
         if not seen.any():
             return
-        level = np.clip(np.rint(np.log2(self.step_px)), 0, _MAX_LEVEL).astype(int)
+        halvings = np.rint(np.log2(self.step_px))
+        self.halvings = float(np.median(halvings[seen]))
+        level = np.clip(halvings, 0, _MAX_LEVEL).astype(int)
         if not per_pixel:
             level[:] = int(np.median(level[seen]))
         self._roi = _region(uv[seen], source_size, int(level[seen].max()))

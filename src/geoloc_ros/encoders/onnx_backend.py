@@ -83,7 +83,7 @@ class OnnxEncoder:
         dim = self.package.descriptor_dim
         if not len(images):
             return np.zeros((0, dim), dtype=np.float32)
-        session = self._session(name)
+        session = self.session(name)
         try:
             found = session.run(["descriptor"], {"image": self.normalise(images)})[0]
         except Exception as error:  # onnxruntime's errors share no public base
@@ -97,7 +97,7 @@ class OnnxEncoder:
                 f"{self.package.root / name} gave {descriptors.shape}, its model card promises "
                 f"({len(images)}, {dim}); export the model again"
             )
-        norms = np.linalg.norm(descriptors, axis=1)
+        norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
         if not (np.abs(norms - 1.0) < _UNIT_TOLERANCE).all():
             worst = norms[np.argmax(np.abs(norms - 1.0))]
             raise ModelError(
@@ -106,7 +106,8 @@ class OnnxEncoder:
             )
         return descriptors
 
-    def _session(self, name: str) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+    def session(self, name: str) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+        """The inference session of one file of the package, opened when first asked for."""
         if name not in self._sessions:
             if name not in self.package.files:
                 raise ModelError(

@@ -13,6 +13,7 @@ Burgard, Fox, Probabilistic Robotics, 2005, table 8.3): new places are born in p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ from geoloc_ros.datatypes import (
     Status,
 )
 from geoloc_ros.encoders.package import Calibration
-from geoloc_ros.filtering import estimate, evidence, motion_model, proposal, status
+from geoloc_ros.filtering import estimate, evidence, kernels, motion_model, proposal, status
 from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail, usable
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
@@ -41,13 +42,14 @@ SimilarityAt = Callable[[FloatArray], tuple[npt.NDArray[np.floating], npt.NDArra
 ENTRIES_PER_PLACE = 5.0
 AREA_PER_ENTRY_M2 = 6.0
 PRUNE_LOG_MASS = -14.0
+LEADING_LOG_MASS = math.log(0.5)
 LOCAL_REACH_M = 30.0
 LOCAL_LOG_MASS = float(np.log(0.01 / 50.0))
 LOCAL_EVIDENCE = 0.2
 SAME_PLACE_M = 12.0
-SAME_PLACE_RAD = np.deg2rad(30.0)
+SAME_PLACE_RAD = math.radians(30.0)
 MERGE_M = 3.0
-MERGE_RAD = np.deg2rad(12.0)
+MERGE_RAD = math.radians(12.0)
 BIRTHS = 20
 TIGHT_PRIOR_M = 30.0
 MAX_IMAGE_EVIDENCE = 8.0
@@ -109,16 +111,16 @@ class Belief:
         if Reason.CLOCK_JUMP in motion.reasons:
             self.reset(Reason.CLOCK_JUMP)
             return
-        moved = float(np.hypot(motion.increment[0], motion.increment[1]))
+        moved = math.hypot(motion.increment[0], motion.increment[1])
         self._odometry = motion.reasons
         if motion.reasons:
             moved = max(moved, estimate.largest_sigma_m(motion.cov_xy_yaw))
         self.distance_m += moved
-        self._pose = se2.compose(self._pose, motion.increment)
+        self._pose = motion_model.compose(self._pose, motion.increment)
         self._trail.add(motion.to_ns, self._pose, self.distance_m)
         self._leak(moved)
         if len(self._modes):
-            self._modes.poses = motion_model.move(self._modes.poses, motion, self._rng)
+            self._modes.move(motion, self._rng)
 
     def wants_image(self) -> bool:
         """Whether the vehicle has moved far enough for the coming image to be weighed."""
@@ -201,31 +203,32 @@ class Belief:
         if not len(self._modes):
             return self._nothing(stamp_ns)
         modes = self._modes
-        lead = int(np.argmax(modes.log_mass))
-        means = modes.means()
-        same = proposal.near(means[lead : lead + 1], means, SAME_PLACE_M, SAME_PLACE_RAD)[0]
-        mass = np.exp(modes.log_mass)
-        weights = np.exp(modes.log_weights) * mass[modes.owner]
-        inside = same[modes.owner]
-        pose, cov = estimate.mean_and_covariance(modes.poses[inside], weights[inside])
-        delta = modes.poses - pose
-        delta[:, 2] = se2.wrap_angle(delta[:, 2])
-        whole = estimate.about(delta, weights / weights.sum())
-        others = mass[~same]
+        lead, pose, cov, whole, share, second, most, support, confirmed = kernels.survey(
+            modes.poses,
+            modes.weights,
+            modes.counts,
+            modes.moments(),
+            modes.log_mass,
+            modes.evidence,
+            modes.support_m,
+            modes.confirmed,
+            SAME_PLACE_M,
+            SAME_PLACE_RAD,
+        )
         facts = status.Facts(
             frames=self._frames,
-            share=float(mass[same].sum()),
-            second_share=float(others.max()) if len(others) else 0.0,
+            share=share,
+            second_share=second,
             sigma_m=estimate.largest_sigma_m(cov),
-            evidence=float(modes.evidence[same].max()),
+            evidence=most,
             required=float(modes.required[lead]),
-            support_m=float(modes.support_m[same].max()),
+            support_m=support,
             low_m=float(modes.low_m[lead]),
             level=float(modes.level[lead]),
             usual_level=self._model.usual_level,
             supported=self._supported,
             odometry=self._odometry,
-            confirmed=bool(np.any(modes.confirmed[same])),
+            confirmed=confirmed,
         )
         if not facts.confirmed and status.passes(facts, self._config):
             modes.confirmed[lead] = True
@@ -241,7 +244,7 @@ class Belief:
             cov_xy_yaw=self._publish(cov if tracking else whole),
             position=None,
             similarity=self._similarity,
-            spread_m=float(np.sqrt(whole[0, 0] + whole[1, 1])),
+            spread_m=math.sqrt(whole[0, 0] + whole[1, 1]),
         )
 
     def _publish(self, cov: FloatArray) -> FloatArray:
@@ -277,11 +280,11 @@ class Belief:
 
     def _leak(self, moved_m: float) -> None:
         """Let the vehicle be carried away now and then."""
-        share = -np.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
+        share = -math.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
         if len(self._modes) and share > 0.0:
-            known = np.logaddexp.reduce(self._modes.log_mass)
-            self._log_null = float(np.logaddexp(self._log_null, known + np.log(share)))
-            self._modes.log_mass += np.log1p(-share)
+            known = kernels.log_sum(self._modes.log_mass, -math.inf)
+            self._log_null = kernels.log_add(self._log_null, known + math.log(share))
+            self._modes.log_mass += math.log1p(-share)
 
     def miss(self) -> None:
         """Driving blind contradicts every mode a little."""
@@ -344,41 +347,44 @@ class Belief:
         modes, config = self._modes, self._config
         found, supported = similarity_at(modes.poses)
         similarity = np.asarray(found, dtype=np.float64)
-        temper = np.where(modes.born, 1.0, min(1.0, moved_m / config.decorrelation_m))
         ratio = self._model.log_ratio(similarity, supported)
-        # A place once confirmed that has left the index explains any image as well as the null.
-        ratio = np.where(supported | ~modes.confirmed[modes.owner], ratio, 0.0)
-        image = modes.weigh(temper[modes.owner] * ratio)
-        image = evidence.unblock(modes, image, moved_m, config.outlier_share)
-        image = np.minimum(image, temper * min(self._model.best, MAX_IMAGE_EVIDENCE))
-        seen = np.where(supported, similarity, self._calibration.background)
-        seen = np.where(np.isfinite(seen), seen, self._calibration.background)
-        level = modes.mean_of(seen)
-        inside = modes.mean_of(supported.astype(np.float64))
-        driven = np.where((inside >= 0.5) | ~modes.confirmed, self.distance_m - self._seen_at_m, 0)
-        evidence.record(modes, image, self._model.normalised(level), driven, config)
+        tempered = min(1.0, moved_m / config.decorrelation_m)
+        image, level, inside = modes.weigh_image(
+            ratio,
+            similarity,
+            supported,
+            np.where(modes.born, 1.0, tempered),
+            self._calibration.background,
+        )
+        evidence.record(
+            modes,
+            image,
+            self._model.normalised(level),
+            inside,
+            (moved_m, self.distance_m - self._seen_at_m),
+            min(self._model.best, MAX_IMAGE_EVIDENCE),
+            config,
+        )
         lead = int(np.argmax(modes.log_mass))
         self._similarity = float(level[lead])
         self._contradicted = bool(modes.low_m[lead] > 1.0)
         self._supported = float(inside[lead])
 
     def _normalise(self) -> None:
-        total = float(np.logaddexp.reduce(np.append(self._modes.log_mass, self._log_null)))
+        total = kernels.log_sum(self._modes.log_mass, self._log_null)
         self._modes.log_mass = self._modes.log_mass - total
         self._log_null -= total
 
     def _tidy(self) -> None:
         """Resample inside modes, merge those that met, drop those without a chance."""
         modes, config = self._modes, self._config
-        evidence.give_up(modes, config)
         modes.keep(modes.log_mass > PRUNE_LOG_MASS)
         if not len(modes):
             self._log_null = 0.0
             return
-        modes.merge(lambda a, b: proposal.near(a, b, MERGE_M, MERGE_RAD))
-        leading = modes.log_mass > np.log(0.5)
-        wanted = np.where(leading, config.lead_particles, config.mode_particles)
-        modes.resample(wanted.astype(np.int64), self._rng)
+        modes.merge(MERGE_M, MERGE_RAD)
+        leading = modes.log_mass > LEADING_LOG_MASS
+        modes.resample(np.where(leading, config.lead_particles, config.mode_particles), self._rng)
 
     def _keep_best(self, most: int) -> None:
         modes = self._modes

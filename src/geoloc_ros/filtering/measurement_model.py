@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.compiled import compiled
+from geoloc_ros.datatypes import FloatArray, Mask
 from geoloc_ros.encoders.package import Calibration
 
 
@@ -53,11 +56,31 @@ class MeasurementModel:
         Returns:
             (N,), bounded below by log(outlier_share), which unsupported poses get.
         """
-        finite = np.where(supported & np.isfinite(similarity), similarity, -np.inf)
-        raw = (finite - self._pivot) / self._temperature
-        ratio: FloatArray = np.logaddexp(raw + np.log1p(-self._outlier), np.log(self._outlier))
-        return ratio
+        return _log_ratio(similarity, supported, self._pivot, self._temperature, self._outlier)
 
     def normalised(self, similarity: FloatArray) -> FloatArray:
         """Similarities on the scale where wrong places average 0 and right ones 1."""
         return (similarity - self._background) / self._gap
+
+
+@compiled
+def _log_ratio(
+    similarity: FloatArray, supported: Mask, pivot: float, temperature: float, outlier: float
+) -> FloatArray:
+    """Log-likelihood ratio (N,) of an image.
+
+    Args:
+        similarity: (N,); what is not finite counts as not supported.
+        supported: (N,).
+        pivot: similarity at which an image says nothing.
+        temperature: of the likelihood.
+        outlier: share of images that look like no place.
+    """
+    ratio = np.empty(len(similarity))
+    free, least = math.log1p(-outlier), math.log(outlier)
+    for i in range(len(similarity)):
+        ratio[i] = least
+        if supported[i] and math.isfinite(similarity[i]):
+            good = (similarity[i] - pivot) / temperature + free
+            ratio[i] = max(good, least) + math.log1p(math.exp(-abs(good - least)))
+    return ratio

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from geoloc_ros.compiled import compiled
 from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import FloatArray, Motion
 
@@ -73,12 +76,52 @@ def move(poses: FloatArray, motion: Motion, rng: np.random.Generator) -> FloatAr
         (N, 3). Source: sampling from a Gaussian motion model, Thrun, Burgard, Fox, Probabilistic
         Robotics, 2005, section 5.4, with the increment's own covariance.
     """
-    root = np.linalg.cholesky(motion.cov_xy_yaw)
-    step = rng.standard_normal(poses.shape) @ root.T
-    step += motion.increment
-    cos, sin = np.cos(poses[:, 2]), np.sin(poses[:, 2])
+    noise = rng.standard_normal(poses.shape)
+    return _move(poses, motion.increment, motion.cov_xy_yaw, noise)
+
+
+@compiled
+def _wrapped(angle_rad: float) -> float:
+    """The angle in [-pi, pi)."""
+    if -math.pi <= angle_rad < math.pi:
+        return angle_rad
+    return (angle_rad + math.pi) % (2.0 * math.pi) - math.pi
+
+
+@compiled
+def compose(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Motion b (3,) in the frame of a (3,)."""
+    cos, sin = math.cos(a[2]), math.sin(a[2])
+    x, y = a[0] + cos * b[0] - sin * b[1], a[1] + sin * b[0] + cos * b[1]
+    return np.array([x, y, _wrapped(a[2] + b[2])])
+
+
+@compiled
+def _move(
+    poses: FloatArray, increment: FloatArray, cov_xy_yaw: FloatArray, noise: FloatArray
+) -> FloatArray:
+    """Poses (N, 3) moved by an increment with its own noise each.
+
+    Args:
+        poses: (N, 3).
+        increment: (3,) in the base frame.
+        cov_xy_yaw: (3, 3) of the increment, positive definite.
+        noise: (N, 3) standard normal draws.
+    """
+    # the lower Cholesky root
+    xx = math.sqrt(cov_xy_yaw[0, 0])
+    yx, tx = cov_xy_yaw[1, 0] / xx, cov_xy_yaw[2, 0] / xx
+    yy = math.sqrt(cov_xy_yaw[1, 1] - yx * yx)
+    ty = (cov_xy_yaw[2, 1] - tx * yx) / yy
+    tt = math.sqrt(cov_xy_yaw[2, 2] - tx * tx - ty * ty)
     moved = np.empty_like(poses)
-    moved[:, 0] = poses[:, 0] + cos * step[:, 0] - sin * step[:, 1]
-    moved[:, 1] = poses[:, 1] + sin * step[:, 0] + cos * step[:, 1]
-    moved[:, 2] = (poses[:, 2] + step[:, 2] + np.pi) % (2.0 * np.pi) - np.pi
+    for i in range(len(poses)):
+        a, b, c = noise[i, 0], noise[i, 1], noise[i, 2]
+        dx = increment[0] + xx * a
+        dy = increment[1] + yx * a + yy * b
+        turn = increment[2] + tx * a + ty * b + tt * c
+        cos, sin = math.cos(poses[i, 2]), math.sin(poses[i, 2])
+        moved[i, 0] = poses[i, 0] + cos * dx - sin * dy
+        moved[i, 1] = poses[i, 1] + sin * dx + cos * dy
+        moved[i, 2] = _wrapped(poses[i, 2] + turn)
     return moved

@@ -10,19 +10,18 @@ ICCV 2003, equations 10-17.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.datatypes import FloatArray, Motion
+from geoloc_ros.filtering import kernels, motion_model
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-JITTER_M = 0.1
-JITTER_RAD = np.deg2rad(0.2)
-JITTER_SHARE = 0.1
+JITTER_FLOOR = np.array([0.1, 0.1, np.deg2rad(0.2)])  # m, m, rad
+JITTER_SHARE = 0.1  # of the spread ...
+JITTER_MOST = np.array([3.0, 3.0, 0.15])  # ... as far as it counts
 PER_MODE = (
     "counts",
     "log_mass",
@@ -43,6 +42,7 @@ class Modes:
     Attributes:
         poses: (N, 3).
         log_weights: (N,) normalised within each mode.
+        weights: (N,) the same, not as logarithms.
         counts: (M,) particles per mode.
         log_mass: (M,) log posterior of each mode; together with the null they sum to one.
         evidence: (M,) log-likelihood ratio collected after birth, bounded.
@@ -58,6 +58,7 @@ class Modes:
     def __init__(self) -> None:
         self.poses = np.zeros((0, 3))
         self.log_weights = np.zeros(0)
+        self.weights = np.zeros(0)
         self.counts: IntArray = np.zeros(0, dtype=np.int64)
         self.log_mass = np.zeros(0)
         self.evidence = np.zeros(0)
@@ -68,15 +69,16 @@ class Modes:
         self.blocked = np.zeros(0)
         self.confirmed: BoolArray = np.zeros(0, dtype=bool)
         self.born: BoolArray = np.zeros(0, dtype=bool)
-        self._index()
+        self._moments: FloatArray | None = None
 
     def __len__(self) -> int:
         """How many modes."""
         return len(self.counts)
 
-    def _index(self) -> None:
-        self.owner: IntArray = np.repeat(np.arange(len(self.counts)), self.counts)
-        self.starts: IntArray = np.cumsum(self.counts) - self.counts
+    @property
+    def owner(self) -> IntArray:
+        """Which mode each particle belongs to, (N,)."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
 
     def append(self, poses: FloatArray, log_mass: FloatArray, required: FloatArray) -> None:
         """Add modes.
@@ -89,6 +91,7 @@ class Modes:
         born, each = poses.shape[:2]
         self.poses = np.concatenate([self.poses, poses.reshape(-1, 3)])
         self.log_weights = np.concatenate([self.log_weights, np.full(born * each, -np.log(each))])
+        self.weights = np.concatenate([self.weights, np.full(born * each, 1.0 / each)])
         self.counts = np.concatenate([self.counts, np.full(born, each, dtype=np.int64)])
         self.log_mass = np.concatenate([self.log_mass, log_mass])
         self.evidence = np.concatenate([self.evidence, np.zeros(born)])
@@ -99,17 +102,24 @@ class Modes:
         self.blocked = np.concatenate([self.blocked, np.zeros(born)])
         self.confirmed = np.concatenate([self.confirmed, np.zeros(born, dtype=bool)])
         self.born = np.concatenate([self.born, np.ones(born, dtype=bool)])
-        self._index()
+        self._moments = None
 
     def keep(self, wanted: BoolArray) -> None:
         """Drop the modes that are not wanted, (M,) bool."""
-        if bool(np.all(wanted)):
+        if wanted.all():
             return
-        mine = wanted[self.owner]
+        mine = np.repeat(wanted, self.counts)
         self.poses, self.log_weights = self.poses[mine], self.log_weights[mine]
+        self.weights = self.weights[mine]
         for name in PER_MODE:
             setattr(self, name, getattr(self, name)[wanted])
-        self._index()
+        if self._moments is not None:
+            self._moments = self._moments[wanted]
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        """Move every particle by a motion, each with its own draw of the noise."""
+        self.poses = motion_model.move(self.poses, motion, rng)
+        self._moments = None
 
     def weigh(self, log_likelihood: FloatArray) -> FloatArray:
         """Multiply weights by likelihoods and normalise within each mode.
@@ -120,28 +130,47 @@ class Modes:
         Returns:
             (M,) log of each mode's mean likelihood, its evidence from this image.
         """
-        log_weights = self.log_weights + log_likelihood
-        top = np.maximum.reduceat(log_weights, self.starts)
-        total = np.add.reduceat(np.exp(log_weights - top[self.owner]), self.starts)
-        evidence = top + np.log(total)
-        self.log_weights = log_weights - evidence[self.owner]
+        self.log_weights, self.weights, evidence = kernels.weigh(
+            self.log_weights, self.counts, log_likelihood
+        )
+        self._moments = None
         return evidence
 
-    def mean_of(self, values: FloatArray) -> FloatArray:
-        """Weighted mean per mode, (N,) or (N, C) -> (M,) or (M, C)."""
-        weights = np.exp(self.log_weights)
-        shaped = weights if values.ndim == 1 else weights[:, None]
-        mean: FloatArray = np.add.reduceat(shaped * values, self.starts, axis=0)
-        return mean
+    def weigh_image(
+        self,
+        ratio: FloatArray,
+        similarity: FloatArray,
+        supported: BoolArray,
+        factor: FloatArray,
+        background: float,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weigh by an image, see `kernels.weigh_image`.
+
+        Returns:
+            (M,) each: evidence, mean similarity, supported share.
+        """
+        self.log_weights, self.weights, evidence, level, inside = kernels.weigh_image(
+            self.log_weights,
+            self.counts,
+            ratio,
+            similarity,
+            supported,
+            factor,
+            self.confirmed,
+            background,
+        )
+        self._moments = None
+        return evidence, level, inside
+
+    def moments(self) -> FloatArray:
+        """Means of x, y, cos yaw and sin yaw of each mode, (M, 4)."""
+        if self._moments is None:
+            self._moments = kernels.moments(self.poses, self.weights, self.counts)
+        return self._moments
 
     def means(self) -> FloatArray:
         """Mean pose of each mode, (M, 3), circular in yaw."""
-        parts = self.mean_of(
-            np.column_stack(
-                [self.poses[:, :2], np.cos(self.poses[:, 2]), np.sin(self.poses[:, 2])]
-            )
-        )
-        return np.column_stack([parts[:, :2], np.arctan2(parts[:, 3], parts[:, 2])])
+        return kernels.mean_poses(self.moments())
 
     def resample(self, wanted: IntArray, rng: np.random.Generator) -> None:
         """Systematic resampling of modes whose weights degenerated or whose size should change.
@@ -153,60 +182,27 @@ class Modes:
         Source: systematic resampling, Kitagawa 1996; effective sample size below half, Liu and
         Chen 1998; roughening by a share of the spread, Gordon, Salmond, Smith 1993.
         """
-        weights = np.exp(self.log_weights)
-        size = 1.0 / np.add.reduceat(weights * weights, self.starts)
-        todo = (size < 0.5 * self.counts) | (wanted != self.counts)
-        if not np.any(todo):
+        drawn = kernels.to_draw(self.weights, self.counts, wanted)
+        total = int(drawn.sum())
+        if not total:
             return
-        counts = np.where(todo, wanted, self.counts)
-        owner = np.repeat(np.arange(len(counts)), counts)
-        rank = np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner]
-        offset = rng.random(len(counts))
-        cumulative = np.cumsum(weights)
-        base = cumulative[self.starts] - weights[self.starts]
-        total = cumulative[self.starts + self.counts - 1] - base
-        target = base[owner] + total[owner] * (rank + offset[owner]) / counts[owner]
-        chosen = np.searchsorted(cumulative, target, side="left")
-        first, last = self.starts[owner], self.starts[owner] + self.counts[owner] - 1
-        chosen = np.clip(chosen, first, last)
-        same = ~todo[owner]
-        chosen[same] = first[same] + rank[same]
-        spread = self._spread()
-        poses = self.poses[chosen]
-        drawn = np.flatnonzero(~same)
-        poses[drawn] += rng.standard_normal((len(drawn), 3)) * spread[owner[drawn]]
-        self.log_weights = np.where(same, self.log_weights[chosen], -np.log(counts)[owner])
-        self.poses, self.counts = poses, counts
-        self._index()
+        offset = rng.random(len(drawn))
+        noise = rng.standard_normal((total, 3))
+        sigma = kernels.spreads(self.poses, self.weights, self.counts, self.means())
+        rough = JITTER_FLOOR + JITTER_SHARE * np.minimum(sigma, JITTER_MOST)
+        self.poses, self.log_weights, self.weights = kernels.resample(
+            self.poses, self.log_weights, self.weights, self.counts, drawn, offset, rough, noise
+        )
+        self.counts = np.where(drawn > 0, drawn, self.counts)
+        self._moments = None
 
-    def _spread(self) -> FloatArray:
-        """Size of the roughening per mode, (M, 3)."""
-        mean = self.means()[self.owner]
-        delta = self.poses - mean
-        delta[:, 2] = (delta[:, 2] + np.pi) % (2.0 * np.pi) - np.pi
-        sigma = np.sqrt(self.mean_of(delta * delta))
-        floor = np.array([JITTER_M, JITTER_M, JITTER_RAD])
-        return np.asarray(floor + JITTER_SHARE * np.minimum(sigma, [3.0, 3.0, 0.15]))
-
-    def merge(self, near: Callable[[FloatArray, FloatArray], BoolArray]) -> None:
+    def merge(self, radius_m: float, yaw_rad: float) -> None:
         """Let modes that came to lie on a heavier one give it their mass.
 
         Args:
-            near: (A, 3), (B, 3) -> (A, B), whether two poses are the same place.
+            radius_m: how near two means are that are the same place.
+            yaw_rad: the same for heading.
         """
         if len(self) < 2:
             return
-        means = self.means()
-        close = near(means, means)
-        wanted = np.ones(len(self), dtype=bool)
-        for heavy in np.argsort(-self.log_mass, kind="stable"):
-            if not wanted[heavy]:
-                continue
-            absorbed = close[heavy] & wanted
-            absorbed[heavy] = False
-            if np.any(absorbed):
-                wanted &= ~absorbed
-                both = np.append(self.log_mass[absorbed], self.log_mass[heavy])
-                self.log_mass[heavy] = np.logaddexp.reduce(both)
-                self.confirmed[heavy] |= np.any(self.confirmed[absorbed])
-        self.keep(wanted)
+        self.keep(kernels.absorb(self.means(), self.log_mass, self.confirmed, radius_m, yaw_rad))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.filtering import kernels
 from geoloc_ros.geo.se2 import wrap_angle
 
 COVER_M = 5.0
@@ -28,11 +29,7 @@ def near(a: FloatArray, b: FloatArray, radius_m: float, yaw_rad: float) -> npt.N
     Returns:
         (A, B).
     """
-    delta = a[:, None, :] - b[None, :, :]
-    close = np.einsum("abi,abi->ab", delta[..., :2], delta[..., :2]) <= radius_m**2
-    turned = np.abs(wrap_angle(delta[..., 2])) <= yaw_rad
-    together: npt.NDArray[np.bool_] = close & turned
-    return together
+    return kernels.near(a, b, radius_m, yaw_rad)
 
 
 def pick(poses: FloatArray, similarity: FloatArray, occupied: FloatArray) -> npt.NDArray[np.int64]:

@@ -100,6 +100,17 @@ class LocalFrame:
         lon, lat = self._projected(xy[:, 0], xy[:, 1], inverse=True)
         return lat, lon
 
+    def position(self, x_m: float, y_m: float) -> LatLon:
+        """The geodetic position of one place on the plane.
+
+        Raises:
+            GeodesyError: it is further than `MAX_RANGE_M` from the origin.
+        """
+        if not max(abs(x_m), abs(y_m)) <= MAX_RANGE_M:
+            self._check(np.array([x_m, y_m]))
+        lon_deg, lat_deg = self._project(x_m, y_m, inverse=True)
+        return LatLon(lat_deg, lon_deg)
+
     def _projected(
         self, a: FloatArray, b: FloatArray, inverse: bool
     ) -> tuple[FloatArray, FloatArray]:

@@ -11,8 +11,8 @@ the error is a half to a third of kernel regression of the similarities.
 With P = (C + noise I)^-1 over neighbours whose descriptors are the rows of D, and covariances c
 of a pose with them, the prediction is D^T P c, so the similarity to a descriptor q is
 c . (P D q) / sqrt(c . (P D D^T P) c). P and P D D^T P depend on the index alone. They are made
-once for the neighbourhood of each entry, a block of ground at a time, so that the ground ahead of
-a vehicle is ready before it is needed; a pose uses the neighbourhood of the nearest entry.
+once for the neighbourhood of each entry, when a pose first needs it; a pose uses the neighbourhood
+of the nearest entry.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from geoloc_ros.datatypes import Float32Array, FloatArray, Mask
+from geoloc_ros.index import kriging
+from geoloc_ros.index.cells import Cells, embed
 from geoloc_ros.index.policy import SamplingPolicy
 
 IntArray = npt.NDArray[np.int64]
 
-_BLOCK_M = 24.0
-_BLOCK_YAW = 0.5 * math.pi
 _MOST_PREPARED = 1 << 15  # neighbourhoods kept, 1.4 kB each
 
 
@@ -73,74 +72,106 @@ class Neighbourhoods:
     """The K entries around each entry, and what kriging from them needs; made when asked for.
 
     Args:
-        places: (E, 4) entries where the kernel is round.
-        blocks: (E,) number of the block of ground each entry lies in.
+        cells: the entries.
         descriptors: (E, D) unit vectors.
         kernel: neighbours and noise.
 
     Attributes:
+        slot: (E,) where each entry's neighbourhood stands, -1 if it is not prepared.
         ids: (S, K) entries of each prepared neighbourhood, nearest first.
         offset: (S, K, 4) where they lie from its own entry.
         inverse: (S, K, K) inverse P of their covariance with noise.
         length: (S, K, K) P D D^T P, the quadratic form of a prediction's squared length.
     """
 
-    def __init__(
-        self, places: FloatArray, blocks: IntArray, descriptors: Float32Array, kernel: Kernel
-    ) -> None:
-        self.tree = cKDTree(places)
-        self._places, self._descriptors, self._noise = places, descriptors, kernel.noise
-        self._k = min(kernel.neighbours, len(places))
-        self._block = blocks
-        self._order = np.argsort(blocks, kind="stable")
-        self._edges = np.searchsorted(blocks[self._order], np.arange(blocks.max(initial=0) + 2))
-        self._forget(min(_MOST_PREPARED, len(places)))
+    def __init__(self, cells: Cells, descriptors: Float32Array, kernel: Kernel) -> None:
+        self._cells, self._descriptors, self._noise = cells, descriptors, kernel.noise
+        self._k = min(kernel.neighbours, len(descriptors))
+        self._call = 0
+        self._value = np.zeros(len(descriptors), dtype=np.float32)
+        self._valued = np.zeros(len(descriptors), dtype=np.int64)
+        self._forget(min(_MOST_PREPARED, len(descriptors)))
 
-    def slots(self, entries: IntArray) -> IntArray:
-        """Rows (N,) at which the neighbourhoods of entries (N,) stand, prepared where missing."""
-        slots = self._slot[entries]
-        if slots.min(initial=0) < 0:
-            self._prepare(np.unique(entries))
-            slots = self._slot[entries]
-        return slots
+    def predict(
+        self,
+        query: Float32Array,
+        poses: FloatArray,
+        scale: tuple[float, float],
+        reach: tuple[float, float],
+    ) -> tuple[Float32Array, Mask]:
+        """Similarity (N,) and support (N,) at poses (N, 3).
+
+        Args:
+            query: (D,) unit vector.
+            poses: x_m, y_m, yaw_rad.
+            scale: correlation length, m, and correlation angle, rad.
+            reach: largest squared distance of support in position, and in heading.
+        """
+        places, entries = self._located(poses, scale, math.sqrt(sum(reach)))
+        self._call += 1
+        return kriging.predict(
+            query,
+            places,
+            entries,
+            reach,
+            self._call,
+            self._cells.places,
+            self._cells.order,
+            self._descriptors,
+            self.slot,
+            self.ids,
+            self.offset,
+            self.inverse,
+            self.length,
+            self._value,
+            self._valued,
+            self._weight,
+            self._weighted,
+        )
 
     def _forget(self, capacity: int) -> None:
         k = self._k
-        self._slot = np.full(len(self._places), -1, dtype=np.int64)
+        self.slot = np.full(len(self._descriptors), -1, dtype=np.int64)
         self._count = 0
         self.ids = np.empty((capacity, k), dtype=np.int64)
         self.offset = np.empty((capacity, k, 4), dtype=np.float32)
         self.inverse = np.empty((capacity, k, k), dtype=np.float32)
         self.length = np.empty((capacity, k, k), dtype=np.float32)
+        self._weight = np.empty((capacity, k), dtype=np.float32)
+        self._weighted = np.zeros(capacity, dtype=np.int64)
 
-    def _prepare(self, entries: IntArray) -> None:
-        """Prepare the blocks of the entries; forget all others when there are too many."""
-        rows = self._members(np.unique(self._block[entries[self._slot[entries] < 0]]))
-        if self._count + len(rows) > len(self.ids):
-            rows = self._members(np.unique(self._block[entries]))
-            self._forget(max(len(self.ids), len(rows)))
-        for start in range(0, len(rows), 1024):
-            some = rows[start : start + 1024]
-            at = slice(self._count, self._count + len(some))
-            self.ids[at], self.offset[at], self.inverse[at], self.length[at] = self._made(some)
-            self._slot[some] = np.arange(at.start, at.stop)
-            self._count = at.stop
+    def _located(
+        self, poses: FloatArray, scale: tuple[float, float], limit: float
+    ) -> tuple[FloatArray, IntArray]:
+        """Places (N, 4) of poses and the entries (N,) nearest to them, which are prepared.
 
-    def _members(self, blocks: IntArray) -> IntArray:
-        return np.concatenate([self._order[self._edges[b] : self._edges[b + 1]] for b in blocks])
+        All others are forgotten when there are too many.
+        """
+        found = self._cells.locate(poses, scale, limit, self.slot, self._count)
+        while self._count + len(found[2]) > len(self.ids):
+            self._forget(len(self.ids) if self._count else len(poses))
+            found = self._cells.locate(poses, scale, limit, self.slot, self._count)
+        places, entries, missing = found
+        if len(missing):
+            self._prepare(missing)
+        return places, entries
 
-    def _made(self, rows: IntArray) -> tuple[IntArray, Float32Array, Float32Array, Float32Array]:
-        ranks = list(range(1, self._k + 1))
-        ids = np.asarray(self.tree.query(self._places[rows], k=ranks)[1], dtype=np.int64)
-        offset = self._places[ids] - self._places[rows][:, None]
-        squared = (offset**2).sum(axis=2)
-        # |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, about the entry itself
-        between = squared[:, :, None] + squared[:, None, :]
-        between -= 2.0 * offset @ np.swapaxes(offset, 1, 2)
-        covariance = np.exp(-0.5 * between) + self._noise * np.eye(self._k)
-        inverse = np.linalg.inv(covariance).astype(np.float32)
-        near = inverse @ self._descriptors[ids]
-        return ids, offset.astype(np.float32), inverse, near @ np.swapaxes(near, 1, 2)
+    def _prepare(self, missing: IntArray) -> None:
+        """Prepare entries (U,) that have been given the next slots."""
+        cells, at = self._cells, slice(self._count, self._count + len(missing))
+        cells.neighbours(missing, self.ids[at])
+        kriging.prepare(
+            missing,
+            self._noise,
+            cells.places,
+            cells.order,
+            self._descriptors,
+            self.ids[at],
+            self.offset[at],
+            self.inverse[at],
+            self.length[at],
+        )
+        self._count = at.stop
 
 
 class LocalField:
@@ -156,12 +187,16 @@ class LocalField:
         self, poses: FloatArray, descriptors: Float32Array, kernel: Kernel | None = None
     ) -> None:
         self.kernel = kernel or Kernel()
-        self._descriptors = descriptors
-        self._places = self._embed(poses)
-        self._near = Neighbourhoods(self._places, _blocks(poses), descriptors, self.kernel)
-        # Squared, and the turn as a chord, as `_embed` measures them.
+        self._scale = self.kernel.sigma_m, self.kernel.sigma_rad
+        rows = np.ascontiguousarray(poses, dtype=np.float64).reshape(-1, 3)
+        cells = Cells(embed(rows, self._scale))
+        self._near = Neighbourhoods(
+            cells, np.ascontiguousarray(descriptors, dtype=np.float32), self.kernel
+        )
+        # Squared, and the turn as a chord, as `embed` measures them.
         chord = 2.0 * math.sin(0.5 * self.kernel.reach_rad) / self.kernel.sigma_rad
         self._reach = (self.kernel.reach_m / self.kernel.sigma_m) ** 2, chord**2
+        self(descriptors[0], poses[:1])  # compiles
 
     def __call__(self, descriptor: Float32Array, poses: FloatArray) -> tuple[Float32Array, Mask]:
         """Similarity and support at poses.
@@ -173,60 +208,11 @@ class LocalField:
         Returns:
             Similarity (N,), 0 where not supported, and whether entries are near enough (N,).
         """
-        poses = np.asarray(poses, dtype=np.float64).reshape(-1, 3)
-        sane = sane_rows(poses)
-        if not sane.all():
-            poses = np.where(sane[:, None], poses, 0.0)
-        places = self._embed(poses)
-        entries = np.asarray(self._near.tree.query(places)[1], dtype=np.int64)
-        slots = self._near.slots(entries)
-        offset = self._near.offset[slots]
-        offset -= (places - self._places[entries]).astype(np.float32)[:, None]
-        offset *= offset
-        across, turned = offset[..., 0] + offset[..., 1], offset[..., 2] + offset[..., 3]
-        supported = sane & ((across < self._reach[0]) & (turned < self._reach[1])).any(axis=1)
-        squared = across + turned
-        # Relative to the nearest one, lest all of them vanish: a factor on c changes nothing.
-        cross = np.exp(0.5 * (squared.min(axis=1, keepdims=True) - squared))
-        similarity = self._predict(descriptor, slots, cross)
-        return np.where(supported, np.clip(similarity, -1.0, 1.0), np.float32(0.0)), supported
-
-    def _predict(
-        self, descriptor: Float32Array, slots: IntArray, cross: Float32Array
-    ) -> Float32Array:
-        """Similarities (N,) of predictions with covariances `cross` (N, K)."""
-        near = self._near
-        own, which = np.unique(slots, return_inverse=True)
-        ids = near.ids[own]
-        used, at = np.unique(ids, return_inverse=True)
-        values = (self._descriptors[used] @ descriptor)[at.reshape(ids.shape)]
-        numerator = (_times(near.inverse[own], values)[which] * cross).sum(axis=1)
-        length2 = (_times(near.length[slots], cross) * cross).sum(axis=1)
-        return np.asarray(numerator / np.sqrt(np.maximum(length2, 1e-6)))
-
-    def _embed(self, poses: FloatArray) -> FloatArray:
-        """Poses in a Euclidean space where the kernel is round: heading on a circle."""
-        xy, yaw, radius = (
-            poses[:, :2] / self.kernel.sigma_m,
-            poses[:, 2],
-            1 / self.kernel.sigma_rad,
-        )
-        return np.column_stack([xy, radius * np.cos(yaw), radius * np.sin(yaw)])
+        rows = np.ascontiguousarray(poses, dtype=np.float64).reshape(-1, 3)
+        return self._near.predict(descriptor, rows, self._scale, self._reach)
 
 
 def sane_rows(values: FloatArray) -> Mask:
     """Rows of (N, M) that are finite and within 1000 km, (N,)."""
     # NaN compares as False
     return np.asarray((np.abs(values) < 1e6).all(axis=1), dtype=np.bool_)
-
-
-def _times(matrices: Float32Array, vectors: Float32Array) -> Float32Array:
-    """(N, K, K) by (N, K) -> (N, K)."""
-    return np.asarray(np.matmul(matrices, vectors[:, :, None])[:, :, 0])
-
-
-def _blocks(poses: FloatArray) -> IntArray:
-    """Number (E,) of the block of ground and heading each pose lies in."""
-    turn = (poses[:, 2:] + 0.5 * _BLOCK_YAW) % (2.0 * math.pi) / _BLOCK_YAW
-    cells = np.floor(np.concatenate([poses[:, :2] / _BLOCK_M, turn], axis=1)).astype(np.int64)
-    return np.asarray(np.unique(cells, axis=0, return_inverse=True)[1]).reshape(-1)

@@ -161,7 +161,8 @@ def _collect(
             if not known[0]:
                 continue
             try:
-                view = views.build(messages.image_rgb(message), heights.get(0))
+                rgb, reduction = messages.reduced_rgb(message, views.reduction)
+                view = views.build(rgb, heights.get(0), reduction=reduction)
             except ImageDecodeError:
                 continue
             descriptor = encoder.encode_query(view.image[None])[0]
