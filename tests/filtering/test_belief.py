@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import Candidates, GeoPrior, Motion, Reason, Status
 from geoloc_ros.encoders.package import Calibration
+from geoloc_ros.filtering import evidence
 from geoloc_ros.filtering.belief import Belief
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -235,3 +237,11 @@ def test_a_slip_beside_a_known_place_needs_less_evidence():
     where = np.round(belief._modes.means()[:, 0] - place[0], -1)
     need = dict(zip(where.tolist(), belief._modes.required.tolist(), strict=True))
     assert need == {0.0: CARD.confirm_evidence, 20.0: 0.2 * CARD.confirm_evidence}
+
+
+def test_more_entries_ask_for_more_evidence() -> None:
+    card = dataclasses.replace(CARD, confirm_evidence=40.0, confirm_scale=5.0)
+    assert evidence.needed(card, 10_000) == pytest.approx(40.0)
+    assert evidence.needed(card, 100_000) == pytest.approx(40.0 + 5.0 * np.log(10.0))
+    assert evidence.needed(card, 1) == pytest.approx(40.0 - 5.0 * np.log(10.0))
+    assert evidence.needed(CARD, 10**9) == CARD.confirm_evidence

@@ -76,7 +76,7 @@ class Belief:
         self._calibration = calibration
         self._model = MeasurementModel(calibration, config.outlier_share)
         self._seed = seed
-        self._confirm_evidence = _needed(calibration, entries)
+        self._confirm_evidence = evidence.needed(calibration, entries)
         self._log_places = float(np.log(max(entries / ENTRIES_PER_PLACE, 10.0)))
         self._area_m2 = max(entries, 1) * AREA_PER_ENTRY_M2
         self.distance_m = 0.0
@@ -391,9 +391,3 @@ class Belief:
         if len(modes) > most:
             rank = np.argsort(np.argsort(-modes.log_mass, kind="stable"), kind="stable")
             modes.keep(rank < most)
-
-
-def _needed(calibration: Calibration, entries: int) -> float:
-    """Evidence a strange place needs among so many entries; a tenth of them asks for no less."""
-    more = np.log(max(entries / calibration.confirm_entries, 0.1))
-    return max(calibration.confirm_evidence + calibration.confirm_scale * float(more), 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 from geoloc_ros.compiled import compiled
 from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import FloatArray, Mask
+from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.filtering.particles import Modes
 
 LOW_SIMILARITY = 0.35
@@ -18,6 +19,16 @@ SUPPORT_SIMILARITY = 0.5
 LEVEL_OVER_M = 15.0
 RECOVERY_RATE = 1.5
 BLOCKED_OVER_M = 20.0
+
+
+def needed(calibration: Calibration, entries: int) -> float:
+    """Evidence a strange place must collect among so many entries.
+
+    The largest of N exponential tails grows with the logarithm of N. Below a tenth of the entries
+    of the calibration no less is asked for.
+    """
+    more = calibration.confirm_scale * math.log(max(entries / calibration.confirm_entries, 0.1))
+    return max(calibration.confirm_evidence + more, 0.0)
 
 
 def record(
