@@ -31,4 +31,3 @@ def test_a_drive_compiles_nothing(place, small):
         localizer.localize(place.frame(stamp, pose, rng), step)
     assert signatures() == before
     assert len(before) > 15
-    assert max(before.values()) == 1
