@@ -6,9 +6,10 @@
 Drives a recording through the spine several times, on one thread, and measures CPU time, so that
 other work on the machine disturbs as little as possible. Printed per stage: milliseconds per
 weighed frame, mean and median over the frames of a repeat, and of those the median over the
-repeats. `encode` is without the session's run, which has its own line; `rest` is what lies between
-the stages. The ratio is everything but the session's run over the session's run. A frame that is
-not weighed, because the vehicle hardly moved, costs `not_weighed`.
+repeats. `encode` is without the session's run. Asking for the time costs time, too, so everything
+`around` the session's run, the `session` itself, their ratio, and what a frame costs that is
+`not_weighed` because the vehicle hardly moved come from drives of their own in which stages are
+not timed.
 
 Example:
   python bench/overhead.py out/demo/world/drive_00 --index out/demo/index --json overhead.json
@@ -45,7 +46,7 @@ from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
 from geoloc_ros.synchronizer import Synchronizer
 
-STAGES = ("decode", "view", "encode", "search", "filter", "rest")
+STAGES = ("decode", "view", "encode", "search", "filter")
 
 
 class CpuClock:
@@ -95,19 +96,19 @@ class TimedEncoder(OnnxEncoder):
 
 
 def drive(
-    bag: Path, index: ShardedIndex, package: ModelPackage, config: Config
-) -> dict[str, dict[str, float]]:
-    """Mean and median milliseconds per weighed frame by stage, and of frames not weighed."""
+    bag: Path, index: ShardedIndex, package: ModelPackage, config: Config, stages: bool
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Milliseconds of every weighed frame and of every other, with or without those of stages."""
     clock = CpuClock()
     weighed: list[dict[str, float]] = []
-    others: list[float] = []
+    others: list[dict[str, float]] = []
     with BagReader(bag) as reader:
         recording = Recording(reader, config.input)
         views = make_views(recording.camera, recording.T_base_camera, package)
         encoder = TimedEncoder(package, clock)
-        localizer = GeoLocalizer(config, package, encoder, index, views, clock)
+        timed = {"stage": clock} if stages else {}
+        localizer = GeoLocalizer(config, package, encoder, index, views, **timed)
         pairs: Synchronizer[Any] = Synchronizer(config)
-        clock.take()
         for record in recording.records():
             feed(pairs, recording, record)
             for pair in pairs.ready():
@@ -115,25 +116,29 @@ def drive(
                     localizer.belief.reset(Reason.CLOCK_JUMP)
                 start = time.thread_time()
                 localizer.localize(camera_frame(pair), pair.motion)
-                spent = clock.take() | {"total": (time.thread_time() - start) * 1e3}
-                if "session" in spent:
-                    weighed.append(spent)
-                else:
-                    others.append(spent["total"])
-    names = spent_in(weighed)
-    table = {name: np.array([spent.get(name, 0.0) for spent in weighed]) for name in names}
-    table["encode"] = table["encode"] - table["session"]
-    table["rest"] = table["total"] - table["session"] - sum(table[s] for s in STAGES[:-1])
-    table["around"] = table["total"] - table["session"]
-    found = {name: of(values) for name, values in table.items()}
-    return found | {"not_weighed": of(np.array(others or [0.0]))}
-
-
-def spent_in(weighed: list[dict[str, float]]) -> set[str]:
-    """The stages of the frames; exits where there are no frames."""
+                spent = {"total": (time.thread_time() - start) * 1e3} | clock.take()
+                (weighed if "session" in spent else others).append(spent)
     if not weighed:
         raise SystemExit("the recording gave no frame that was weighed")
-    return set().union(*weighed) | set(STAGES[:-1])
+    return weighed, others
+
+
+def repeat(
+    bag: Path, path: Path, package: ModelPackage, config: Config
+) -> dict[str, dict[str, float]]:
+    """Mean and median milliseconds of everything, from two drives on an index opened anew."""
+    timed, _ = drive(bag, ShardedIndex.open(path, package), package, config, stages=True)
+    bare, others = drive(bag, ShardedIndex.open(path, package), package, config, stages=False)
+
+    def column(frames: list[dict[str, float]], name: str) -> Any:  # noqa: ANN401
+        return np.array([spent.get(name, 0.0) for spent in frames])
+
+    table = {name: column(timed, name) for name in STAGES}
+    table["encode"] -= column(timed, "session")
+    table["around"] = column(bare, "total") - column(bare, "session")
+    table["session"] = column(bare, "session")
+    table["not_weighed"] = column(others or [{}], "total")
+    return {name: of(values) for name, values in table.items()}
 
 
 def of(values: Any) -> dict[str, float]:  # noqa: ANN401
@@ -172,10 +177,10 @@ def main() -> int:
     try:
         config = configuration.load(arguments.config)
         package = find_model_by_sha(load_manifest(arguments.index).encoder_sha256)
-        repeats = []
-        for _ in range(arguments.repeats):
-            index = ShardedIndex.open(arguments.index, package)  # anew: nothing is prepared
-            repeats.append(drive(arguments.bag, index, package, config))
+        repeats = [
+            repeat(arguments.bag, arguments.index, package, config)
+            for _ in range(arguments.repeats)
+        ]
     except GeolocError as error:
         print(error, file=sys.stderr)
         return 2

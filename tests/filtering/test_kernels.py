@@ -10,7 +10,7 @@ import pytest
 from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import Motion
 from geoloc_ros.encoders.package import Calibration
-from geoloc_ros.filtering import evidence, kernels, motion_model
+from geoloc_ros.filtering import evidence, kernels, motion_model, resampling
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
@@ -61,9 +61,10 @@ def test_weigh_image(cloud):
     ratio, similarity = rng.normal(size=(2, len(OWNER)))
     similarity[3] = np.nan
     supported = rng.uniform(size=len(OWNER)) < 0.7
-    factor, confirmed = np.array([1.0, 0.5, 0.2]), np.array([False, True, True])
+    born, confirmed = np.array([True, False, False]), np.array([False, True, True])
+    factor = np.where(born, 1.0, 0.2)
     after, got, gained, level, inside = kernels.weigh_image(
-        log_weights, COUNTS, ratio, similarity, supported, factor, confirmed, 0.1
+        log_weights, COUNTS, ratio, similarity, supported, 0.2, born, confirmed, 0.1
     )
     counted = np.where(supported | ~confirmed[OWNER], factor[OWNER] * ratio, 0.0)
     likelihood = per_mode(weights, np.exp(counted))
@@ -76,7 +77,7 @@ def test_weigh_image(cloud):
     np.testing.assert_allclose(inside, per_mode(expected, supported), atol=1e-12)
 
 
-def test_moments_and_spreads(cloud):
+def test_moments_and_roughness(cloud):
     poses, weights, _ = cloud
     moments = kernels.moments(poses, weights, COUNTS)
     parts = [poses[:, 0], poses[:, 1], np.cos(poses[:, 2]), np.sin(poses[:, 2])]
@@ -86,13 +87,15 @@ def test_moments_and_spreads(cloud):
     delta = poses - means[OWNER]
     delta[:, 2] = se2.wrap_angle(delta[:, 2])
     sigma = np.sqrt([per_mode(weights, delta[:, axis] ** 2) for axis in range(3)]).T
-    np.testing.assert_allclose(kernels.spreads(poses, weights, COUNTS, means), sigma, atol=1e-9)
+    least, most = np.array([0.1, 0.2, 0.01]), np.array([1.0, 9.0, 9.0])
+    rough = kernels.roughness(poses, weights, COUNTS, moments, (least, 0.3, most))
+    np.testing.assert_allclose(rough, least + 0.3 * np.minimum(sigma, most), atol=1e-9)
 
 
 def test_resample_is_systematic(cloud):
     poses, weights, log_weights = cloud
     wanted, offset = np.array([60, 0, 10]), np.array([0.3, 0.9, 0.6])
-    found, found_log, found_weights = kernels.resample(
+    found, found_log, found_weights = resampling.resample(
         poses, log_weights, weights, COUNTS, wanted, offset, np.zeros((3, 3)), np.zeros((70, 3))
     )
     expected = []
@@ -110,8 +113,8 @@ def test_to_draw(cloud):
     weights = cloud[1].copy()
     weights[:40] = 1e-6
     weights[7] = 1.0
-    np.testing.assert_array_equal(kernels.to_draw(weights, COUNTS, COUNTS), [40, 0, 0])
-    np.testing.assert_array_equal(kernels.to_draw(cloud[1], COUNTS, COUNTS + 1), COUNTS + 1)
+    np.testing.assert_array_equal(resampling.to_draw(weights, COUNTS, COUNTS), [40, 0, 0])
+    np.testing.assert_array_equal(resampling.to_draw(cloud[1], COUNTS, COUNTS + 1), COUNTS + 1)
 
 
 def test_near_and_absorb():
@@ -161,6 +164,9 @@ def test_survey(cloud):
 def test_log_sum():
     assert kernels.log_sum(np.log([0.2, 0.3]), np.log(0.5)) == pytest.approx(0.0)
     assert kernels.log_sum(np.zeros(0), -np.inf) == -np.inf
+    log_mass = np.log([1.0, 2.0])
+    assert np.exp(kernels.normalise(log_mass, np.log(2.0))) == pytest.approx(0.4)
+    np.testing.assert_allclose(np.exp(log_mass), [0.2, 0.4])
 
 
 def test_record_is_forward_algorithm_and_cumulative_sum():

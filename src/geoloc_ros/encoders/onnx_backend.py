@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geoloc_ros.compiled import compiled
 from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError, first_line
@@ -34,8 +35,9 @@ class OnnxEncoder:
         self._sessions: dict[str, Any] = {}
         # (x / 255 - mean) / std as one product and one sum
         std = np.array(package.std, dtype=np.float64)
-        self._gain = (1.0 / (255.0 * std)).astype(np.float32).reshape(3, 1, 1)
-        self._shift = (-np.array(package.mean) / std).astype(np.float32).reshape(3, 1, 1)
+        self._gain = (1.0 / (255.0 * std)).astype(np.float32)
+        self._shift = (-np.array(package.mean) / std).astype(np.float32)
+        self.normalise(np.zeros((1, 1, 1, 3), dtype=np.uint8))  # compiles
 
     def encode_query(self, views: Image) -> Float32Array:
         """Describe views.
@@ -69,10 +71,7 @@ class OnnxEncoder:
 
     def normalise(self, images: Image) -> Float32Array:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, (x / 255 - mean) / std."""
-        out = np.empty((len(images), 3, *images.shape[1:3]), dtype=np.float32)
-        np.multiply(images.transpose(0, 3, 1, 2), self._gain, out=out, casting="unsafe")
-        out += self._shift
-        return out
+        return _planes(np.ascontiguousarray(images), self._gain, self._shift)
 
     def _encode(self, name: str, images: Image, size: tuple[int, int]) -> Float32Array:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*size, 3):
@@ -116,6 +115,27 @@ class OnnxEncoder:
                 )
             self._sessions[name] = _open(self.package.root / name, self.threads)
         return self._sessions[name]
+
+
+@compiled
+def _planes(images: Image, gain: Float32Array, shift: Float32Array) -> Float32Array:
+    """Pixels (N, H, W, 3) times gain (3,) plus shift (3,) as planes (N, 3, H, W)."""
+    count, height, width, _ = images.shape
+    planes = np.empty((count, 3, height * width), dtype=np.float32)
+    for i in range(count):
+        _fill(images[i].reshape(height * width * 3), gain, shift, planes[i])
+    return planes.reshape(count, 3, height, width)
+
+
+@compiled
+def _fill(pixels: Image, gain: Float32Array, shift: Float32Array, planes: Float32Array) -> None:
+    """Planes (3, P) of pixels (3 P,), the channels written out so that they become vectors."""
+    red, green, blue = planes[0], planes[1], planes[2]
+    g0, g1, g2, s0, s1, s2 = gain[0], gain[1], gain[2], shift[0], shift[1], shift[2]
+    for i in range(len(red)):
+        red[i] = pixels[3 * i] * g0 + s0
+        green[i] = pixels[3 * i + 1] * g1 + s1
+        blue[i] = pixels[3 * i + 2] * g2 + s2
 
 
 def _open(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is untyped

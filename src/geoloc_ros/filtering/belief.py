@@ -353,7 +353,7 @@ class Belief:
             ratio,
             similarity,
             supported,
-            np.where(modes.born, 1.0, tempered),
+            tempered,
             self._calibration.background,
         )
         evidence.record(
@@ -371,9 +371,7 @@ class Belief:
         self._supported = float(inside[lead])
 
     def _normalise(self) -> None:
-        total = kernels.log_sum(self._modes.log_mass, self._log_null)
-        self._modes.log_mass = self._modes.log_mass - total
-        self._log_null -= total
+        self._log_null = kernels.normalise(self._modes.log_mass, self._log_null)
 
     def _tidy(self) -> None:
         """Resample inside modes, merge those that met, drop those without a chance."""

@@ -76,7 +76,8 @@ def weigh_image(
     ratio: FloatArray,
     similarity: FloatArray,
     supported: Mask,
-    factor: FloatArray,
+    tempered: float,
+    born: Mask,
     confirmed: Mask,
     background: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -90,7 +91,8 @@ def weigh_image(
         ratio: (N,) log-likelihood ratio of the image.
         similarity: (N,); where not finite or not supported the background stands for it.
         supported: (N,) whether the index says anything at the particle.
-        factor: (M,) by which ratios count.
+        tempered: by which ratios count, except for modes ...
+        born: ... (M,) that this image gave birth to.
         confirmed: (M,).
         background: similarity of wrong places.
 
@@ -98,14 +100,14 @@ def weigh_image(
         Log weights (N,), weights (N,), and of each mode (M,) its evidence, its mean similarity
         and its supported share.
     """
-    tempered = np.empty(len(ratio))
+    counted = np.empty(len(ratio))
     first = 0
     for mode in range(len(counts)):
         for i in range(first, first + counts[mode]):
-            counted = supported[i] or not confirmed[mode]
-            tempered[i] = factor[mode] * ratio[i] if counted else 0.0
+            usable = supported[i] or not confirmed[mode]
+            counted[i] = (1.0 if born[mode] else tempered) * ratio[i] if usable else 0.0
         first += counts[mode]
-    after, weights, evidence = weigh(log_weights, counts, tempered)
+    after, weights, evidence = weigh(log_weights, counts, counted)
     level, inside = np.zeros(len(counts)), np.zeros(len(counts))
     first = 0
     for mode in range(len(counts)):
@@ -149,10 +151,24 @@ def mean_poses(moments: FloatArray) -> FloatArray:
 
 
 @compiled
-def spreads(
-    poses: FloatArray, weights: FloatArray, counts: IntArray, means: FloatArray
+def roughness(
+    poses: FloatArray,
+    weights: FloatArray,
+    counts: IntArray,
+    moments: FloatArray,
+    jitter: tuple[FloatArray, float, FloatArray],
 ) -> FloatArray:
-    """Standard deviations (M, 3) of each mode about its mean pose (M, 3)."""
+    """How far drawn poses of each mode are moved at random, standard deviations (M, 3).
+
+    Args:
+        poses: (N, 3).
+        weights: (N,).
+        counts: (M,).
+        moments: (M, 4) of the modes.
+        jitter: least (3,), share of the mode's own spread, and that spread at most (3,).
+    """
+    least, share, most = jitter
+    means = mean_poses(moments)
     sigma = np.zeros((len(counts), 3))
     first = 0
     for mode in range(len(counts)):
@@ -163,84 +179,11 @@ def spreads(
             sigma[mode, 1] += weights[i] * dy * dy
             sigma[mode, 2] += weights[i] * turn * turn
         first += counts[mode]
-    return np.sqrt(sigma)
-
-
-@compiled
-def to_draw(weights: FloatArray, counts: IntArray, wanted: IntArray) -> IntArray:
-    """How many particles to draw for each mode, (M,); 0 for those that stay as they are.
-
-    Args:
-        weights: (N,).
-        counts: (M,).
-        wanted: (M,) particles each mode should have; those that have them are drawn anew only
-            where the effective sample size is below half.
-    """
-    found = np.zeros_like(wanted)
-    first = 0
     for mode in range(len(counts)):
-        total = 0.0
-        for i in range(first, first + counts[mode]):
-            total += weights[i] * weights[i]
-        if 1.0 / total < 0.5 * counts[mode] or counts[mode] != wanted[mode]:
-            found[mode] = wanted[mode]
-        first += counts[mode]
-    return found
-
-
-@compiled
-def resample(
-    poses: FloatArray,
-    log_weights: FloatArray,
-    weights: FloatArray,
-    counts: IntArray,
-    wanted: IntArray,
-    offset: FloatArray,
-    roughness: FloatArray,
-    noise: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Systematic resampling within modes, with roughening.
-
-    Args:
-        poses: (N, 3).
-        log_weights: (N,).
-        weights: (N,).
-        counts: (M,).
-        wanted: (M,) particles each mode shall have; its own stay as they are where it is 0.
-        offset: (M,) draws in [0, 1).
-        roughness: (M, 3) standard deviation of what is added to a drawn pose.
-        noise: (sum of wanted, 3) standard normal draws.
-
-    Returns:
-        Poses, log weights and weights of all particles, mode by mode.
-    """
-    total = np.sum(np.where(wanted > 0, wanted, counts))
-    out, out_log, out_weights = np.empty((total, 3)), np.empty(total), np.empty(total)
-    first = at = drawn = 0
-    for mode in range(len(counts)):
-        last = first + counts[mode]
-        if wanted[mode] == 0:
-            out[at : at + counts[mode]] = poses[first:last]
-            out_log[at : at + counts[mode]] = log_weights[first:last]
-            out_weights[at : at + counts[mode]] = weights[first:last]
-            at += counts[mode]
-        else:
-            mass = np.sum(weights[first:last])
-            chosen, reached = first, weights[first]
-            for rank in range(wanted[mode]):
-                target = mass * (rank + offset[mode]) / wanted[mode]
-                while reached < target and chosen < last - 1:
-                    chosen += 1
-                    reached += weights[chosen]
-                for axis in range(3):
-                    shift = roughness[mode, axis] * noise[drawn, axis]
-                    out[at, axis] = poses[chosen, axis] + shift
-                out_log[at] = -math.log(wanted[mode])
-                out_weights[at] = 1.0 / wanted[mode]
-                at += 1
-                drawn += 1
-        first = last
-    return out, out_log, out_weights
+        for axis in range(3):
+            own = min(math.sqrt(sigma[mode, axis]), most[axis])
+            sigma[mode, axis] = least[axis] + share * own
+    return sigma
 
 
 @compiled
@@ -394,3 +337,11 @@ def log_sum(log_mass: FloatArray, log_null: float) -> float:
     for value in log_mass:
         total = log_add(total, value)
     return total
+
+
+@compiled
+def normalise(log_mass: FloatArray, log_null: float) -> float:
+    """Let masses (M,), in place, and the null's sum to one; answers the null's."""
+    total = log_sum(log_mass, log_null)
+    log_mass -= total
+    return log_null - total

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Motion
-from geoloc_ros.filtering import kernels, motion_model
+from geoloc_ros.filtering import kernels, motion_model, resampling
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-JITTER_FLOOR = np.array([0.1, 0.1, np.deg2rad(0.2)])  # m, m, rad
-JITTER_SHARE = 0.1  # of the spread ...
-JITTER_MOST = np.array([3.0, 3.0, 0.15])  # ... as far as it counts
+#: least, m, m, rad; share of the spread; spread that counts at most
+JITTER = np.array([0.1, 0.1, np.deg2rad(0.2)]), 0.1, np.array([3.0, 3.0, 0.15])
 PER_MODE = (
     "counts",
     "log_mass",
@@ -141,7 +140,7 @@ class Modes:
         ratio: FloatArray,
         similarity: FloatArray,
         supported: BoolArray,
-        factor: FloatArray,
+        tempered: float,
         background: float,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weigh by an image, see `kernels.weigh_image`.
@@ -155,7 +154,8 @@ class Modes:
             ratio,
             similarity,
             supported,
-            factor,
+            tempered,
+            self.born,
             self.confirmed,
             background,
         )
@@ -182,15 +182,14 @@ class Modes:
         Source: systematic resampling, Kitagawa 1996; effective sample size below half, Liu and
         Chen 1998; roughening by a share of the spread, Gordon, Salmond, Smith 1993.
         """
-        drawn = kernels.to_draw(self.weights, self.counts, wanted)
+        drawn = resampling.to_draw(self.weights, self.counts, wanted)
         total = int(drawn.sum())
         if not total:
             return
         offset = rng.random(len(drawn))
         noise = rng.standard_normal((total, 3))
-        sigma = kernels.spreads(self.poses, self.weights, self.counts, self.means())
-        rough = JITTER_FLOOR + JITTER_SHARE * np.minimum(sigma, JITTER_MOST)
-        self.poses, self.log_weights, self.weights = kernels.resample(
+        rough = kernels.roughness(self.poses, self.weights, self.counts, self.moments(), JITTER)
+        self.poses, self.log_weights, self.weights = resampling.resample(
             self.poses, self.log_weights, self.weights, self.counts, drawn, offset, rough, noise
         )
         self.counts = np.where(drawn > 0, drawn, self.counts)

@@ -7,6 +7,7 @@ The rest of the package knows `PlaceIndex` only.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -166,7 +167,8 @@ class ShardedIndex:
 
     def _checked(self, descriptor: Float32Array) -> Float32Array:
         query = np.ascontiguousarray(descriptor, dtype=np.float32)
-        if query.shape != (self.manifest.dim,) or not np.isfinite(query).all():
+        # a sum that is finite has finite parts
+        if query.shape != (self.manifest.dim,) or not math.isfinite(query @ query):
             raise IndexMismatchError(
                 f"query descriptor of shape {query.shape} (finite: {np.isfinite(query).all()}); "
                 f"this index needs a finite vector of length {self.manifest.dim}"
