@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the package does on made flights that nothing was trained, tuned or calibrated on.
 
-Per seed: a town of 800 m x 800 m with domain gap, indexed on a grid; one flight of 1200 m over it,
+Per seed: a town of 700 m x 700 m with domain gap, indexed on a grid; one flight of 1000 m over it,
 40 to 150 m up, with a camera tilted 45 degrees whose true tilt is up to 1.5 degrees off, a
 barometer and drifting odometry, started cold. Right retrievals lie within 20 m and 22.5 degrees.
 
@@ -136,8 +136,8 @@ def main() -> int:
     parser.add_argument(
         "--work", type=Path, default=Path("out/heldout_flights"), help="worlds and replays"
     )
-    parser.add_argument("--size", type=float, default=800.0, help="side of a town, m")
-    parser.add_argument("--length", type=float, default=1200.0, help="of a flight, m")
+    parser.add_argument("--size", type=float, default=700.0, help="side of a town, m")
+    parser.add_argument("--length", type=float, default=1000.0, help="of a flight, m")
     parser.add_argument("--width", type=int, default=480, help="camera image width, px")
     parser.add_argument("--pitch", type=float, default=15.0, help="of the grid, m")
     parser.add_argument("--headings", type=int, default=12, help="per grid point")

@@ -68,7 +68,11 @@ class GeoLocalizer:
         stage: StageTimer = _untimed,
     ) -> None:
         self.belief = Belief(
-            config.filter, package.calibration, config.random_seed, index.manifest.count
+            config.filter,
+            package.calibration,
+            config.random_seed,
+            index.manifest.count,
+            index.manifest.policy.miss_sigma,
         )
         self.last_candidates: Candidates | None = None
         self.last_anchor_offset_m = (0.0, 0.0)
