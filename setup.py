@@ -24,7 +24,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
         ("share/" + NAME, ["package.xml"]),
-        ("share/" + NAME + "/config", ["config/geoloc.yaml"]),
+        ("share/" + NAME + "/config", ["config/geoloc.yaml", "config/flight.yaml"]),
     ],
     install_requires=[
         "numpy>=1.24",

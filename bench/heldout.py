@@ -25,19 +25,26 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from scoring import (
+    Figures,
+    indexed,
+    may_be_scored,
+    print_table,
+    rate_within,
+    replayed,
+    summary,
+    write_json,
+)
 
 from geoloc_ros import config as configuration
-from geoloc_ros.bags.replay import Replay, ReplayInputs
 from geoloc_ros.config import Config
-from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.columns import Estimates, Truth
-from geoloc_ros.evaluation.result import result_from, write_result
+from geoloc_ros.evaluation.result import result_from
 from geoloc_ros.evaluation.score import recall_at
 from geoloc_ros.evaluation.trajectory import (
     distance_between_m,
@@ -47,15 +54,12 @@ from geoloc_ros.evaluation.trajectory import (
     truth_jumps,
 )
 from geoloc_ros.imagery.ortho import OrthoImage
-from geoloc_ros.index.build import build_index, is_current
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.roads import read_roads
-from geoloc_ros.synthetic.make import HELD_OUT_FROM, WorldSpec, make_world
+from geoloc_ros.synthetic.make import WorldSpec, make_world
 from geoloc_ros.synthetic.sensor_rig import CameraSpec
 
-TRUTH = "/ground_truth/pose"
-WITHIN_M = 150.0
 WITHDRAWN_WITHIN_M = 60.0
 GRID_SIDE_M = 600.0
 
@@ -78,8 +82,6 @@ WANTED: dict[str, str] = {
     "r1_gap_off": "",
     "r10_gap_off": "",
 }
-
-Figures = dict[str, float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,27 +167,10 @@ class Bench:
         roads: list[Road] | None,
         policy: SamplingPolicy | None = None,
     ) -> Path:
-        policy = policy or SamplingPolicy()
-        if not is_current(out, ortho, self.package, policy, roads):
-            encoder = OnnxEncoder(self.package, threads=2)
-            build_index(ortho, self.package, encoder, out, policy, roads=roads)
-        return out
+        return indexed(out, ortho, self.package, policy or SamplingPolicy(), roads)
 
     def _replay(self, drive: Path, index: Path, out: Path) -> tuple[Estimates, Truth]:
-        inputs = ReplayInputs(
-            bag=drive,
-            index=index,
-            out=out,
-            model=str(self.package.root),
-            truth_topic=TRUTH,
-            force=True,
-        )
-        Replay(inputs, self.config).run()
-        write_result(out)
-        truth = tables.read_truth(out)
-        if truth is None:
-            raise SystemExit(f"{drive} has no {TRUTH}")
-        return tables.read_estimates(out), truth
+        return replayed(drive, index, out, self.package, self.config)
 
     def _main_drive(self, seed: int) -> Figures:
         here, world = self.work / str(seed), self.world(seed)
@@ -204,8 +189,8 @@ class Bench:
             "p95_m": result["position_error_m"]["p95"],
             "yaw_median_deg": result["yaw_error_deg"]["median"],
             "availability": result["availability"],
-            "cold_start_rate": _within(cold),
-            "kidnap_rate": _within(kidnapped),
+            "cold_start_rate": rate_within(cold),
+            "kidnap_rate": rate_within(kidnapped),
             "confidently_wrong": result["confidently_wrong"],
             "coverage_95": result["coverage_95"],
             "nees_mean": result["nees_mean"],
@@ -269,12 +254,6 @@ class Bench:
         self._replay(world / "drive_00", index, here / "gap_off")
         recall = result_from(here / "gap_off")["recall"]
         return {"r1_gap_off": recall["1"], "r10_gap_off": recall["10"]}
-
-
-def _within(distances: list[float | None]) -> float | None:
-    if not distances:
-        return None
-    return float(np.mean([d is not None and d <= WITHIN_M for d in distances]))
 
 
 def _overhead(out: Path) -> float | None:
@@ -345,25 +324,6 @@ def _busiest_square(truth: Truth) -> tuple[float, float]:
     return corner
 
 
-def _summary(per_seed: dict[int, Figures]) -> dict[str, Any]:
-    def values(key: str) -> list[float | None]:
-        return [figures.get(key) for figures in per_seed.values()]
-
-    def mean(found: list[float | None]) -> float | None:
-        known = [value for value in found if value is not None]
-        return float(np.mean(known)) if known else None
-
-    return {key: {"mean": mean(values(key)), "per_seed": values(key)} for key in WANTED}
-
-
-def _print_table(figures: dict[str, Any], seeds: list[int]) -> None:
-    show: Callable[[float | None], str] = lambda v: f"{'-' if v is None else f'{v:.3f}':>9}"  # noqa: E731
-    print(f"{'figure':24}{'wanted':>16}{'mean':>9}" + "".join(f"{seed:>9}" for seed in seeds))
-    for key, row in figures.items():
-        cells = "".join(show(value) for value in row["per_seed"])
-        print(f"{key:24}{WANTED[key]:>16}{show(row['mean'])}{cells}")
-
-
 def main() -> int:
     """Run the bench; exit status 2 for seeds that are not reserved for evaluation."""
     parser = argparse.ArgumentParser(
@@ -387,11 +347,7 @@ def main() -> int:
     )
     parser.add_argument("--worlds-only", action="store_true", help="make the worlds and stop")
     arguments = parser.parse_args()
-    if min(arguments.seeds) < HELD_OUT_FROM and not arguments.development:
-        print(
-            f"seeds below {HELD_OUT_FROM} may have been trained on; add --development",
-            file=sys.stderr,
-        )
+    if not may_be_scored(arguments.seeds, arguments.development):
         return 2
     camera = dataclasses.replace(
         CameraSpec(), width_px=arguments.width, height_px=arguments.width * 9 // 16
@@ -410,8 +366,8 @@ def main() -> int:
             bench.worlds(seed, number)
         return 0
     per_seed = {seed: bench.town(seed, i) for i, seed in enumerate(arguments.seeds)}
-    figures = _summary(per_seed)
-    _print_table(figures, arguments.seeds)
+    figures = summary(per_seed, WANTED)
+    print_table(figures, WANTED, arguments.seeds)
     if arguments.json:
         content = {
             "seeds": arguments.seeds,
@@ -419,8 +375,7 @@ def main() -> int:
             "wanted": WANTED,
             "figures": figures,
         }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(arguments.json, content)
     return 0
 
 

@@ -48,6 +48,7 @@ from geoloc_ros.imagery.tiles import mosaic_tiles
 from geoloc_ros.index.build import build_index
 from geoloc_ros.index.policy import SamplingPolicy
 
+FLIGHT_CONFIG = Path(__file__).resolve().parents[1] / "config/flight.yaml"
 TRUTH_TOPIC = "/ground_truth/fix"
 ATTRIBUTION = "imagery of the tile server; measured with, not redistributed"
 #: pictures are looked at in this width for the calibration
@@ -57,17 +58,6 @@ REPORTED = (
     *("seed", "frames", "availability", "time_to_first_fix_s", "position_error_m"),
     *("confidently_wrong", "nees_mean", "coverage_95", "recall"),
 )
-#: What differs from the defaults, which suit a car: overhead patches overlap over tens of metres,
-#: one second of flight is 10 m, and public tiles lie some 5 to 10 m beside GNSS.
-FLIGHT = {
-    "filter.update_every_m": 2.0,
-    "filter.decorrelation_m": 20.0,
-    "filter.confirm_m": 40.0,
-    "filter.localised_sigma_m": 15.0,
-    "filter.floor_sigma_m": 6.0,
-    "filter.floor_sigma_yaw_deg": 1.5,
-    "score.recall_radius_m": 25.0,
-}
 
 
 def parse() -> argparse.Namespace:
@@ -132,10 +122,8 @@ def main() -> int:
 
 
 def flight_config(seed: int) -> Config:
-    """The defaults, changed by `FLIGHT`."""
-    overrides = [f"{key}={value}" for key, value in FLIGHT.items()]
-    config: Config = configuration.load(None, (*overrides, f"random_seed={seed}"))
-    return config
+    """The settings of flights, with one seed."""
+    return configuration.load(FLIGHT_CONFIG, (f"random_seed={seed}",))
 
 
 def columns(table: Path) -> FramesTable:

@@ -5,7 +5,8 @@
 
 docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
-README.md, docs/real_flight.md    the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
+README.md, docs/flights.md, docs/real_flight.md
+                       the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
 from __future__ import annotations
@@ -71,6 +72,23 @@ def _heldout_block() -> str:
     return "\n".join(lines)
 
 
+def _heldout_flights_block() -> str:
+    path = ROOT / "docs/results/heldout_flights.json"
+    if not path.exists():
+        return "No held-out run is recorded yet: `bench/heldout_flights.py` writes it."
+    content = json.loads(path.read_text())
+    seeds = " | ".join(map(str, content["seeds"]))
+    lines = [
+        f"| figure | wanted | mean | {seeds} |",
+        "|---|---|---|" + "---|" * len(content["seeds"]),
+    ]
+    for key, wanted in content["wanted"].items():
+        row = content["figures"][key]
+        cells = " | ".join(_figure(value) for value in (row["mean"], *row["per_seed"]))
+        lines.append(f"| `{key}` | {wanted} | {cells} |")
+    return "\n".join(lines)
+
+
 def _flight_block() -> str:
     path = ROOT / "docs/results/real_flight.json"
     if not path.exists():
@@ -88,7 +106,12 @@ def _flight_block() -> str:
     return "\n".join(lines)
 
 
-BLOCKS = {"commands": _commands_block, "heldout": _heldout_block, "flight": _flight_block}
+BLOCKS = {
+    "commands": _commands_block,
+    "heldout": _heldout_block,
+    "heldout_flights": _heldout_flights_block,
+    "flight": _flight_block,
+}
 
 
 def _blocks(name: str) -> str:
@@ -111,6 +134,7 @@ def main() -> int:
         "docs/cli.md": _cli_page,
         "config/geoloc.yaml": _config_page,
         "README.md": lambda: _blocks("README.md"),
+        "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
     }
     stale = []

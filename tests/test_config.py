@@ -15,6 +15,11 @@ def test_checked_in_yaml_is_the_dump() -> None:
     assert (ROOT / "config/geoloc.yaml").read_text() == config.dump()
 
 
+def test_the_settings_of_flights_load() -> None:
+    flight = config.load(ROOT / "config/flight.yaml")
+    assert flight.filter.floor_sigma_m > config.Config().filter.floor_sigma_m
+
+
 def test_dump_loads_to_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(config.dump())

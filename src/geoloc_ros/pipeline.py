@@ -71,7 +71,11 @@ class GeoLocalizer:
         stage: StageTimer = _untimed,
     ) -> None:
         self.belief = Belief(
-            config.filter, package.calibration, config.random_seed, index.manifest.count
+            config.filter,
+            package.calibration,
+            config.random_seed,
+            index.manifest.count,
+            index.manifest.policy.miss_sigma,
         )
         warm_up()
         self.last_candidates: Candidates | None = None

@@ -135,6 +135,20 @@ def test_temperature_is_recovered_from_softmax_data():
     assert fitted.fitted_on == "t"
 
 
+def test_temperature_keeps_off_zero_where_the_right_pose_always_wins():
+    rng = np.random.default_rng(5)
+    right, wrong = rng.normal(0.8, 0.05, 200), rng.normal(0.2, 0.1, (200, 40))
+    assert (right > wrong.max(axis=1)).all()
+    fitted = calibration.fit_similarity(right, wrong)
+
+    def log_ratio(s: float) -> float:
+        return 0.5 * ((s - 0.2) / 0.1) ** 2 - 0.5 * ((s - 0.8) / 0.05) ** 2
+
+    # 0.6 is four deviations from both levels.
+    slope = (log_ratio(0.6 + 1e-4) - log_ratio(0.6 - 1e-4)) / 2e-4
+    assert fitted.temperature == pytest.approx(1.0 / slope, rel=0.1)
+
+
 def test_covariance_scale_gives_the_wanted_coverage():
     rng = np.random.default_rng(9)
     cov = np.diag([1.0, 2.0, 0.01])

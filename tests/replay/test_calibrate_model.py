@@ -38,14 +38,20 @@ def calibrate(model: Path, worlds: list[Path], work: Path) -> int:
 
 def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
     before = write_model(tmp_path / "model").calibration
+    readme = tmp_path / "model/README.md"
+    readme.write_text("# toy\n\n## Calibration\n\nNone yet.\n\n## Limits\n\nMany.\n")
     assert calibrate(tmp_path / "model", worlds, tmp_path / "work") == 0
     fitted = load_package(tmp_path / "model").calibration
+    text = readme.read_text()
+    assert f"Fitted on: {fitted.fitted_on}." in text
+    assert "None yet" not in text
+    assert text.endswith(" |\n\n## Limits\n\nMany.\n")
     assert fitted.matched - fitted.background > 3.0 * fitted.background_sigma
     assert LEAST_EVIDENCE <= fitted.confirm_evidence < before.confirm_evidence
     assert fitted.confirm_scale >= 1.0
     assert fitted.confirm_entries > 100
     assert fitted.covariance_scale >= 0.25
-    assert "worlds 11 12" in fitted.fitted_on
+    assert "--grid --pitch 6 --headings 16: worlds 11 12" in fitted.fitted_on
     at_home = tables.read_estimates(tmp_path / "work/11_drive_00")
     assert at_home.localised.mean() > 0.5
     for name in ("11_drive_00_on_12", "12_drive_00_on_11"):

@@ -17,7 +17,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "calibrate",
         help="fit what a model's similarity and the covariance are worth",
         description="Turn similarity into likelihood and scale the published covariance, on "
-        "drives that were not used in training. The result goes into the model card (model.json).",
+        "drives that were not used in training. The result goes into the model card: model.json, "
+        "and README.md if there is one.",
         epilog="example: geoloc synth make --seed 3001 --scenario kidnap --out cal/3001; "
         "geoloc calibrate perspective cal/3001 --work cal/work",
     )
@@ -35,6 +36,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.registry import find_model
     from geoloc_ros.index.policy import SamplingPolicy
     from geoloc_ros.training.calibrate import calibrate
+    from geoloc_ros.training.card import update_calibration
 
     policy = SamplingPolicy(
         kind="grid" if arguments.grid else "roads",
@@ -42,14 +44,17 @@ def _run(arguments: argparse.Namespace) -> int:
         headings=arguments.headings,
     )
     names = " ".join(path.name for path in arguments.worlds)
+    grid = f" --grid --pitch {policy.pitch_m:g} --headings {policy.headings}"
+    how = grid if arguments.grid else ""
     fitted = calibrate(
         find_model(arguments.model),
         arguments.worlds,
         arguments.work,
         config.load(arguments.config),
         policy,
-        command=f"geoloc calibrate {Path(arguments.model).name}: worlds {names}",
+        command=f"geoloc calibrate {Path(arguments.model).name}{how}: worlds {names}",
     )
+    update_calibration(fitted)
     for name, value in dataclasses.asdict(fitted.calibration).items():
         print(f"{name:>18}  {value}")
     return 0

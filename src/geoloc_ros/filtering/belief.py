@@ -36,6 +36,7 @@ from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
+from geoloc_ros.index.policy import SamplingPolicy
 
 SimilarityAt = Callable[[FloatArray], tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]]
 
@@ -67,16 +68,23 @@ class Belief:
         calibration: how similarity becomes likelihood, and the covariance factor.
         seed: of every draw.
         entries: how many poses the index holds; more places need more evidence.
+        miss: how far a vehicle lies from the entry that stands for its place, sigma in m and rad.
     """
 
     def __init__(
-        self, config: FilterConfig, calibration: Calibration, seed: int, entries: int = 10_000
+        self,
+        config: FilterConfig,
+        calibration: Calibration,
+        seed: int,
+        entries: int = 10_000,
+        miss: tuple[float, float] = SamplingPolicy().miss_sigma,
     ) -> None:
         self._config = config
         self._calibration = calibration
         self._model = MeasurementModel(calibration, config.outlier_share)
         self._seed = seed
         self._confirm_evidence = evidence.needed(calibration, entries)
+        self._miss = miss
         self._log_places = float(np.log(max(entries / ENTRIES_PER_PLACE, 10.0)))
         self._area_m2 = max(entries, 1) * AREA_PER_ENTRY_M2
         self.distance_m = 0.0
@@ -299,7 +307,7 @@ class Belief:
         modes, config = self._modes, self._config
         means = modes.means() if len(modes) else np.zeros((0, 3))
         similarity = np.asarray(candidates.similarity, dtype=np.float64)
-        chosen = proposal.pick(candidates.poses, similarity, means)
+        chosen = proposal.pick(candidates.poses, similarity, means, self._miss[0])
         poses = np.asarray(candidates.poses, dtype=np.float64)[chosen]
         slips = self._slips(poses, means)
         log_mass = self._birth_log_mass(poses, slips)
@@ -313,7 +321,7 @@ class Belief:
         slots = (config.particles - config.lead_particles) // config.mode_particles
         self._keep_best(max(slots - min(len(likely), BIRTHS), 1))
         born = likely[: max(slots - len(modes), 1)]
-        particles = proposal.scatter(poses[born], config.mode_particles, self._rng)
+        particles = proposal.scatter(poses[born], config.mode_particles, self._rng, self._miss)
         modes.append(particles, log_mass[born], required[born])
 
     def _slips(self, poses: FloatArray, means: FloatArray) -> npt.NDArray[np.bool_]:

@@ -31,7 +31,10 @@ def fit_similarity(
     ones of the same image: a softmax over similarity / temperature, as in training with InfoNCE
     (van den Oord, Li, Vinyals, Representation learning with contrastive predictive coding, 2018,
     equation 4), here fitted after the fact (temperature scaling: Guo et al., On calibration of
-    modern neural networks, ICML 2017).
+    modern neural networks, ICML 2017). Where the true pose wins in nearly every image that
+    likelihood has no maximum short of zero; the temperature is therefore never below the one at
+    which exp(similarity / temperature) grows as the ratio of two Gaussians, fitted to right and
+    wrong poses, does where it is equally many deviations from both.
 
     Args:
         matched: (I,) similarity of each image at its true pose.
@@ -55,8 +58,10 @@ def fit_similarity(
         raise TrainingError(f"{len(right)} images are too few to calibrate; drive {MIN_SAMPLES}")
     if not (np.all(np.isfinite(right)) and np.all(np.isfinite(wrong))):
         raise TrainingError("similarities to calibrate on are not finite; drop those images")
+    gap = max(float(right.mean() - wrong.mean()), 1e-3)
+    steepest = float(right.std() * wrong.std()) / gap
     return Calibration(
-        temperature=_fit_temperature(right, wrong),
+        temperature=max(_fit_temperature(right, wrong), steepest),
         background=float(wrong.mean()),
         background_sigma=float(wrong.std()),
         matched=float(right.mean()),

@@ -11,10 +11,8 @@ from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.filtering import kernels
 from geoloc_ros.geo.se2 import wrap_angle
 
-COVER_M = 5.0
+COVER_SIGMA = 2.0
 COVER_RAD = np.deg2rad(25.0)
-SPREAD_M = 2.5
-SPREAD_RAD = np.deg2rad(6.0)
 
 
 def near(a: FloatArray, b: FloatArray, radius_m: float, yaw_rad: float) -> npt.NDArray[np.bool_]:
@@ -32,21 +30,25 @@ def near(a: FloatArray, b: FloatArray, radius_m: float, yaw_rad: float) -> npt.N
     return kernels.near(a, b, radius_m, yaw_rad)
 
 
-def pick(poses: FloatArray, similarity: FloatArray, occupied: FloatArray) -> npt.NDArray[np.int64]:
+def pick(
+    poses: FloatArray, similarity: FloatArray, occupied: FloatArray, miss_m: float
+) -> npt.NDArray[np.int64]:
     """Best candidate of each place that no mode covers yet.
 
     Args:
         poses: (K, 3) candidate vehicle poses.
         similarity: (K,).
         occupied: (M, 3) means of the modes there are.
+        miss_m: how far a retrieved entry may miss the vehicle, one sigma.
 
     Returns:
         Indices into the candidates, best first.
     """
+    cover_m = COVER_SIGMA * miss_m
     taken = ~(np.all(np.isfinite(poses), axis=1) & np.isfinite(similarity))
     if len(occupied):
-        taken |= np.any(near(poses, occupied, COVER_M, COVER_RAD), axis=1)
-    neighbours = near(poses, poses, COVER_M, COVER_RAD)
+        taken |= np.any(near(poses, occupied, cover_m, COVER_RAD), axis=1)
+    neighbours = near(poses, poses, cover_m, COVER_RAD)
     chosen = []
     for index in np.argsort(-similarity, kind="stable"):
         if not taken[index]:
@@ -55,18 +57,21 @@ def pick(poses: FloatArray, similarity: FloatArray, occupied: FloatArray) -> npt
     return np.array(chosen, dtype=np.int64)
 
 
-def scatter(seeds: FloatArray, each: int, rng: np.random.Generator) -> FloatArray:
+def scatter(
+    seeds: FloatArray, each: int, rng: np.random.Generator, miss: tuple[float, float]
+) -> FloatArray:
     """Particles around seeds, as wide as a retrieved entry may miss the vehicle.
 
     Args:
         seeds: (B, 3).
         each: particles per seed.
         rng: source of the draws.
+        miss: how far an entry may miss the vehicle, one sigma: m, rad.
 
     Returns:
         (B, each, 3).
     """
-    sigma = np.array([SPREAD_M, SPREAD_M, SPREAD_RAD])
+    sigma = np.array([miss[0], miss[0], miss[1]])
     particles = seeds[:, None, :] + sigma * rng.standard_normal((len(seeds), each, 3))
     particles[..., 2] = wrap_angle(particles[..., 2])
     return particles

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -63,6 +64,17 @@ class SamplingPolicy:
                 raise IndexBuildError(
                     f"sampling {name} is {value}; it must lie in [{low}, {high}]"
                 )
+
+    @property
+    def miss_sigma(self) -> tuple[float, float]:
+        """How far a pose lies from the entry that stands for it, one sigma: m per axis, rad."""
+        if self.kind == "roads":
+            return 2.5, math.radians(6.0)
+        step = 2.0 * math.pi / self.headings
+        # of a uniform distribution; never less than what scattered entries leave
+        return max(2.5, self.pitch_m / math.sqrt(12.0)), max(
+            math.radians(6.0), step / math.sqrt(12)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from geoloc_ros.encoders.package import ModelPackage
 
 _WHAT = {
@@ -88,7 +90,48 @@ epochs, seed {settings.get("seed", 0)}.
 {training.get("validation", "")}. `photo_*`: held-out aerial photos against overlapping neighbours;
 `matched` and `background`: mean similarity of right and of wrong pairs.
 
+{calibration_section(package)}
 ## Limits
 
 {_LIMITS[package.query.view]}
 """
+
+
+def calibration_section(package: ModelPackage) -> str:
+    """What similarity is worth and what it was fitted on, as a section of the README."""
+    fitted = package.calibration
+    if not fitted.fitted_on:
+        return "## Calibration\n\nNone yet; `geoloc calibrate` fits it.\n"
+    return f"""## Calibration
+
+Fitted on: {fitted.fitted_on}.
+
+| figure | value |
+|---|---|
+| similarity at the right pose | {fitted.matched:.3f} ± {fitted.matched_sigma:.3f} |
+| at wrong poses | {fitted.background:.3f} ± {fitted.background_sigma:.3f} |
+| temperature | {fitted.temperature:.4f} |
+| evidence a strange place needs | {fitted.confirm_evidence:.1f} |
+| factor on the covariance | {fitted.covariance_scale:.2f} |
+"""
+
+
+def update_calibration(package: ModelPackage) -> None:
+    """Bring the calibration in the package's README up to date; without a README nothing is done.
+
+    Raises:
+        OSError: the README cannot be read or written.
+    """
+    path = package.root / "README.md"
+    if not path.exists():
+        return
+    section = calibration_section(package)
+    text = path.read_text(encoding="utf-8")
+    old = re.compile(r"## Calibration\n.*?(?=\n## |\Z)", re.DOTALL)
+    if old.search(text):
+        text = old.sub(lambda _: section, text)
+    elif "## Limits\n" in text:
+        text = text.replace("## Limits\n", f"{section}\n## Limits\n", 1)
+    else:
+        text = f"{text.rstrip()}\n\n{section}"
+    path.write_text(text, encoding="utf-8")
