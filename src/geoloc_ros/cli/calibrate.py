@@ -10,17 +10,31 @@ from pathlib import Path
 
 from geoloc_ros import config
 
+_DESCRIPTION = """\
+Turn similarity into likelihood, find out how much evidence a place needs and scale the published
+covariance, on drives that were not used in training. The result goes into the model card:
+model.json, and README.md if there is one.
+
+What the drives of one world share (its weather, how well its imagery lies) is one draw: many small
+worlds tell more than one large one.
+"""
+_EPILOG = """\
+how the shipped perspective pair was calibrated:
+  for s in 3011 3012 3013 3014 3015 3016 3017 3018; do
+    geoloc synth make --seed $s --size 600 --length 600 --width 480 --height-px 270 --out cal/$s
+  done
+  geoloc calibrate perspective cal/301? --work cal/work
+"""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "calibrate",
         help="fit what a model's similarity and the covariance are worth",
-        description="Turn similarity into likelihood and scale the published covariance, on "
-        "drives that were not used in training. The result goes into the model card: model.json, "
-        "and README.md if there is one.",
-        epilog="example: geoloc synth make --seed 3001 --scenario kidnap --out cal/3001; "
-        "geoloc calibrate perspective cal/3001 --work cal/work",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="model package: a name or a directory")
     parser.add_argument("worlds", type=Path, nargs="+", help="made worlds with drives")

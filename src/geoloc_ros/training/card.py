@@ -111,7 +111,8 @@ Fitted on: {fitted.fitted_on}.
 | similarity at the right pose | {fitted.matched:.3f} ± {fitted.matched_sigma:.3f} |
 | at wrong poses | {fitted.background:.3f} ± {fitted.background_sigma:.3f} |
 | temperature | {fitted.temperature:.4f} |
-| evidence a strange place needs | {fitted.confirm_evidence:.1f} |
+| evidence a strange place needs | {fitted.confirm_evidence:.1f} among \
+{fitted.confirm_entries:.0f} entries, {fitted.confirm_scale:.1f} more among e times as many |
 | factor on the covariance | {fitted.covariance_scale:.2f} |
 """
 
