@@ -213,11 +213,11 @@ def test_needed_evidence_follows_the_exponential_tail() -> None:
     most = 12.0 + rng.exponential(6.0, 400)
     needed, scale = calibration.fit_evidence(most, 800.0)
     # above u the rate is 0.5 per km exp(-(e - 12) / 6): one in 1000 km at 12 + 6 ln 500
-    assert scale == pytest.approx(6.0, rel=0.2)
+    assert scale == pytest.approx(6.0, rel=0.25)
     assert needed == pytest.approx(12.0 + 6.0 * np.log(500.0), rel=0.12)
 
 
 def test_needed_evidence_is_never_below_what_was_seen() -> None:
-    most = np.array([0.0, 0.0, 0.0, 0.0, 41.0])
+    most = np.array([0.0, 0.0, 0.0, 24.0, 41.0])
     assert calibration.fit_evidence(most, 1e6)[0] == 41.0
     assert calibration.fit_evidence(np.zeros(6), 10.0) == (calibration.LEAST_EVIDENCE, 1.0)

@@ -15,15 +15,16 @@ Turn similarity into likelihood, find out how much evidence a place needs and sc
 covariance, on drives that were not used in training. The result goes into the model card:
 model.json, and README.md if there is one.
 
-What the drives of one world share (its weather, how well its imagery lies) is one draw: many small
+What the drives of one world share (its weather, how well its imagery lies) is one draw: several
 worlds tell more than one large one.
 """
 _EPILOG = """\
 how the shipped perspective pair was calibrated:
-  for s in 3011 3012 3013 3014 3015 3016 3017 3018; do
-    geoloc synth make --seed $s --size 600 --length 600 --width 480 --height-px 270 --out cal/$s
-  done
-  geoloc calibrate perspective cal/301? --work cal/work
+  for s in 3001 3002 3003 3004; do geoloc synth make --seed $s --size 800 --length 1500 \\
+      --scenario kidnap --width 480 --height-px 270 --out cal/$s; done
+  for s in 3011 3012 3013 3014; do geoloc synth make --seed $s --size 600 --length 600 \\
+      --width 480 --height-px 270 --out cal/$s; done
+  geoloc calibrate perspective cal/30?? --work cal/work
 """
 
 

@@ -95,17 +95,19 @@ def fit_evidence(most: FloatArray, driven_km: float) -> tuple[float, float]:
 
     Peaks over a threshold (Pickands, Statistical inference using extreme order statistics, 1975,
     with an exponential tail, which the likelihood ratios of a sequential test have): above the
-    threshold u, here the median of the maxima but at least `LEAST_EVIDENCE`, they are
-    u + Exp(scale), met at a rate of so many per kilometre.
+    threshold u they are u + Exp(scale), met at a rate of so many per kilometre. The threshold is
+    the median of those drives in which a wrong place passed every other test at all, but at least
+    `LEAST_EVIDENCE`.
 
     Args:
-        most: (N,) largest evidence of any wrong place in each of N drives.
+        most: (N,) largest evidence of any wrong place in each of N drives, 0 where none passed.
         driven_km: length of the drives together.
 
     Returns:
         The evidence, never less than the largest seen, and the scale of its tail.
     """
-    threshold = max(float(np.median(most)), LEAST_EVIDENCE)
+    passed = most[most > 0.0]
+    threshold = max(float(np.median(passed)), LEAST_EVIDENCE) if len(passed) else LEAST_EVIDENCE
     above = most[most > threshold]
     if not len(above):
         return threshold, 1.0

@@ -257,19 +257,18 @@ def _fit_evidence(
 def _fit_scale(
     package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
 ) -> float:
-    """Covariance factor from replays of every drive with factor one, all worlds together.
+    """Covariance factor from replays of every drive with factor one: the largest any world needs.
 
-    What the drives of one world share, above all the registration of its imagery, is one draw:
-    some worlds want more and some less, which the log tells. The factor holds over all of them.
+    What the drives of one world share, above all the registration of its imagery, is one draw; a
+    factor fitted to all drives together would hold on average and fail in every other town.
     """
-    found = []
+    scales: list[float] = []
     for world, index in indexes.items():
-        mine = [_errors(package, drive, index, work, config) for drive in _drives(world)]
-        errors, covs = (np.concatenate(parts) for parts in zip(*mine, strict=True))
-        logger.info("%s wants a covariance scale of %.3f", world, fit_covariance(errors, covs))
-        found.append((errors, covs))
-    errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return fit_covariance(errors, covs)
+        found = [_errors(package, drive, index, work, config) for drive in _drives(world)]
+        errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        scales.append(fit_covariance(errors, covs))
+        logger.info("%s wants a covariance scale of %.3f", world, scales[-1])
+    return max(scales)
 
 
 def _errors(
