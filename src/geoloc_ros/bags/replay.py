@@ -331,7 +331,15 @@ def camera_frame(pair: Paired[Any]) -> CameraFrame:
 
 
 def _versions() -> dict[str, str]:
-    names = ("geoloc_ros", "numpy", "scipy", "opencv-python-headless", "onnxruntime", "hnswlib")
+    names = (
+        "geoloc_ros",
+        "numpy",
+        "scipy",
+        "opencv-python-headless",
+        "onnxruntime",
+        "hnswlib",
+        "numba",
+    )
     found = {"python": platform.python_version()}
     for name in (*names, "rosbags"):
         try:
