@@ -47,7 +47,7 @@ LEADING_LOG_MASS = math.log(0.5)
 LOCAL_REACH_M = 30.0
 LOCAL_LOG_MASS = float(np.log(0.01 / 50.0))
 LOCAL_EVIDENCE = 0.2
-SAME_PLACE_M = 12.0
+SAME_PLACE_SIGMA = 4.8
 SAME_PLACE_RAD = math.radians(30.0)
 MERGE_M = 3.0
 MERGE_RAD = math.radians(12.0)
@@ -220,7 +220,7 @@ class Belief:
             modes.evidence,
             modes.support_m,
             modes.confirmed,
-            SAME_PLACE_M,
+            SAME_PLACE_SIGMA * self._miss[0],
             SAME_PLACE_RAD,
         )
         facts = status.Facts(
