@@ -89,6 +89,13 @@ class ViewConfig(_Checked):
     min_valid_share: float = param(
         0.15, "views with a smaller share of seen pixels are not used", ge=0.0, le=1.0
     )
+    relief_m: float = param(
+        0.0,
+        "roofs and trees lie on average this far above the ground that heights are measured from: "
+        "overhead views are laid out on a plane as much higher, m",
+        ge=0.0,
+        le=50.0,
+    )
     frozen_similarity: float = param(
         0.98, "two views more similar than this are the same picture", ge=0.5, le=1.0
     )

@@ -145,6 +145,7 @@ class GeoLocalizer:
     ) -> tuple[View | None, Reason | None]:
         if rgb is None:
             return None, Reason.BAD_IMAGE
+        height_m = None if height_m is None else height_m - self._config.view.relief_m
         if self._views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:

@@ -3,14 +3,16 @@
 """The spine end to end on a place without networks: it finds itself, and says when it cannot."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from made_ground import STEP_NS, circle, motion, seen
+from made_ground import STEP_NS, StraightDown, circle, motion, seen
 
 from geoloc_ros.datatypes import CameraFrame, Image, PoseEstimate, Reason, Status
 from geoloc_ros.errors import ImageDecodeError
 from geoloc_ros.geo import se2
+from geoloc_ros.pipeline import GeoLocalizer
 
 
 def drive(place, poses, config=None, spoil=None, seed=1) -> list[PoseEstimate]:
@@ -155,3 +157,24 @@ def test_a_frame_is_decoded_once_and_whole_if_somebody_looked_at_it(place):
         0, lambda: rgb, decode_reduced=lambda by: _undecodable(by, frame()).decode()
     )
     assert broken.reduced(2) == (None, 1)
+
+
+def test_views_are_laid_out_on_what_stands_on_the_ground(place, small) -> None:
+    class Airborne(StraightDown):
+        needs_height = True
+        heights: ClassVar[list[float]] = []
+
+        def build(self, rgb, height_m=None, attitude=None, reduction=1):
+            self.heights.append(height_m)
+            return super().build(rgb, height_m, attitude, reduction)
+
+    relief = dataclasses.replace(small, view=dataclasses.replace(small.view, relief_m=4.0))
+    poses, rng = circle(3), np.random.default_rng(1)
+    reasons = []
+    for pose, height_m in zip(poses, (50.0, 5.9, None), strict=True):
+        localizer = GeoLocalizer(relief, place.package, place.encoder, place.index, Airborne())
+        frame = dataclasses.replace(place.frame(STEP_NS, pose, rng), height_m=height_m)
+        still = motion(pose, pose, STEP_NS, rng)
+        reasons.append(Reason.NO_HEIGHT in localizer.localize(frame, still).reasons)
+    assert Airborne.heights == [46.0]
+    assert reasons == [False, True, True]

@@ -154,7 +154,7 @@ def _collect(
             recording.records(), desc=drive.parent.name, unit="msg"
         ):
             if topic == recording.topics.height:
-                heights[0] = messages.height_m(message)
+                heights[0] = messages.height_m(message) - config.view.relief_m
             if topic != recording.topics.image or not wanted(stamp_ns):
                 continue
             pose, known = interpolate_truth(truth, [stamp_ns])
