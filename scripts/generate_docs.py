@@ -106,7 +106,21 @@ def _flight_block() -> str:
     return "\n".join(lines)
 
 
+def _overhead_block() -> str:
+    path = ROOT / "docs/results/overhead.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/overhead.py` makes one."
+    found = json.loads(path.read_text())
+    lines = ["| CPU ms per weighed frame | mean | median |", "|---|---|---|"]
+    for name, row in found["ms_per_weighed_frame"].items():
+        lines.append(f"| {name} | {row['mean']:.2f} | {row['median']:.2f} |")
+    ratio = found["ratio"]
+    lines.append(f"| **around / session** | {ratio['mean']:.2f} | {ratio['median']:.2f} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "overhead": _overhead_block,
     "commands": _commands_block,
     "heldout": _heldout_block,
     "heldout_flights": _heldout_flights_block,
