@@ -5,10 +5,10 @@
 import numpy as np
 from made_ground import STEP_NS, circle, motion
 
-from geoloc_ros.filtering import evidence, kernels, measurement_model, motion_model, resampling
+from geoloc_ros.filtering import estimate, kernels, measurement_model, motion_model, resampling
 from geoloc_ros.index import cells, kriging
 
-ROOMS = (kernels, resampling, evidence, measurement_model, motion_model, cells, kriging)
+ROOMS = (kernels, resampling, estimate, measurement_model, motion_model, cells, kriging)
 
 
 def signatures():

@@ -53,7 +53,6 @@ MERGE_M = 3.0
 MERGE_RAD = math.radians(12.0)
 BIRTHS = 20
 TIGHT_PRIOR_M = 30.0
-MAX_IMAGE_EVIDENCE = 8.0
 
 
 class Belief:
@@ -167,7 +166,6 @@ class Belief:
         self._reset_reason = None
         if len(self._modes):
             self._weigh(similarity_at, moved)
-            self._normalise()
             self._tidy()
         self._seen_at_m = self.distance_m
         return True
@@ -211,11 +209,10 @@ class Belief:
         if not len(self._modes):
             return self._nothing(stamp_ns)
         modes = self._modes
-        lead, pose, cov, whole, share, second, most, support, confirmed = kernels.survey(
+        lead, pose, cov, whole, share, second, most, support, confirmed = estimate.survey(
             modes.poses,
             modes.weights,
             modes.counts,
-            modes.moments(),
             modes.log_mass,
             modes.evidence,
             modes.support_m,
@@ -260,7 +257,7 @@ class Belief:
             cov,
             self._calibration.covariance_scale,
             self._config.floor_sigma_m,
-            float(np.deg2rad(self._config.floor_sigma_yaw_deg)),
+            math.radians(self._config.floor_sigma_yaw_deg),
         )
 
     def _nothing(self, stamp_ns: int) -> PoseEstimate:
@@ -290,8 +287,8 @@ class Belief:
         """Let the vehicle be carried away now and then."""
         share = -math.expm1(-self._config.kidnap_per_km * 1e-3 * moved_m)
         if len(self._modes) and share > 0.0:
-            known = kernels.log_sum(self._modes.log_mass, -math.inf)
-            self._log_null = kernels.log_add(self._log_null, known + math.log(share))
+            null = math.exp(self._log_null)
+            self._log_null = math.log(null + (1.0 - null) * share)
             self._modes.log_mass += math.log1p(-share)
 
     def miss(self) -> None:
@@ -354,43 +351,30 @@ class Belief:
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:
         modes, config = self._modes, self._config
         found, supported = similarity_at(modes.poses)
-        similarity = np.asarray(found, dtype=np.float64)
-        ratio = self._model.log_ratio(similarity, supported)
-        tempered = min(1.0, moved_m / config.decorrelation_m)
-        image, level, inside = modes.weigh_image(
-            ratio,
-            similarity,
-            supported,
-            tempered,
-            self._calibration.background,
-        )
-        evidence.record(
+        self._log_null, lead, self._similarity, self._supported = evidence.weigh_image(
             modes,
-            image,
-            self._model.normalised(level),
-            inside,
+            np.asarray(found, dtype=np.float64),
+            supported,
+            self._model,
             (moved_m, self.distance_m - self._seen_at_m),
-            min(self._model.best, MAX_IMAGE_EVIDENCE),
+            self._log_null,
             config,
         )
-        lead = int(np.argmax(modes.log_mass))
-        self._similarity = float(level[lead])
         self._contradicted = bool(modes.low_m[lead] > 1.0)
-        self._supported = float(inside[lead])
 
     def _normalise(self) -> None:
         self._log_null = kernels.normalise(self._modes.log_mass, self._log_null)
 
     def _tidy(self) -> None:
         """Resample inside modes, merge those that met, drop those without a chance."""
-        modes, config = self._modes, self._config
-        modes.keep(modes.log_mass > PRUNE_LOG_MASS)
-        if not len(modes):
+        config = self._config
+        self._modes.tidy(
+            (PRUNE_LOG_MASS, MERGE_M, MERGE_RAD, LEADING_LOG_MASS),
+            (config.lead_particles, config.mode_particles),
+            self._rng,
+        )
+        if not len(self._modes):
             self._log_null = 0.0
-            return
-        modes.merge(MERGE_M, MERGE_RAD)
-        leading = modes.log_mass > LEADING_LOG_MASS
-        modes.resample(np.where(leading, config.lead_particles, config.mode_particles), self._rng)
 
     def _keep_best(self, most: int) -> None:
         modes = self._modes

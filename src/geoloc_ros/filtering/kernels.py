@@ -70,20 +70,31 @@ def weigh(
 
 
 @compiled
+def normalise(log_mass: FloatArray, log_null: float) -> float:
+    """Let masses (M,), in place, and the null's sum to one; answers the null's."""
+    total = log_null
+    for value in log_mass:
+        total = log_add(total, value)
+    log_mass -= total
+    return log_null - total
+
+
+@compiled
 def weigh_image(
     log_weights: FloatArray,
     counts: IntArray,
     ratio: FloatArray,
     similarity: FloatArray,
     supported: Mask,
-    tempered: float,
+    image: tuple[float, float, float, float, float],
+    settings: tuple[float, float, float, float, float, float, float, float],
+    log_null: float,
+    required: FloatArray,
+    sums: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
     born: Mask,
     confirmed: Mask,
-    background: float,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Bayes' rule for one image within each mode.
-
-    A place once confirmed that has left the index explains any image as well as the null.
+) -> tuple[FloatArray, FloatArray, float, int, float, float]:
+    """Bayes' rule for one image within each mode and among them, see `evidence`.
 
     Args:
         log_weights: (N,).
@@ -91,119 +102,131 @@ def weigh_image(
         ratio: (N,) log-likelihood ratio of the image.
         similarity: (N,); where not finite or not supported the background stands for it.
         supported: (N,) whether the index says anything at the particle.
-        tempered: by which ratios count, except for modes ...
-        born: ... (M,) that this image gave birth to.
-        confirmed: (M,).
-        background: similarity of wrong places.
+        image: similarity of wrong places and how far right ones lie above; share by which the
+            image counts as independent of the last; evidence an independent one may give; driving
+            since the last.
+        settings: how likely a view stays blocked, share of blocked views, and thresholds.
+        log_null: log mass of the null.
+        required: (M,).
+        sums: log mass, evidence, support_m, low_m, level and blocked, (M,) each, in place.
+        born: (M,) modes this image gave birth to; none afterwards.
+        confirmed: (M,) in place.
 
     Returns:
-        Log weights (N,), weights (N,), and of each mode (M,) its evidence, its mean similarity
-        and its supported share.
+        Log weights (N,), weights (N,), log mass of the null; the heaviest mode, its mean
+        similarity and its supported share.
     """
+    background, gap, tempered, most, driven_m = image
+    log_mass = sums[0]
     counted = np.empty(len(ratio))
     first = 0
     for mode in range(len(counts)):
         for i in range(first, first + counts[mode]):
+            # a known place that has left the index explains any image as well as the null
             usable = supported[i] or not confirmed[mode]
             counted[i] = (1.0 if born[mode] else tempered) * ratio[i] if usable else 0.0
         first += counts[mode]
-    after, weights, evidence = weigh(log_weights, counts, counted)
+    after, weights, gained = weigh(log_weights, counts, counted)
     level, inside = np.zeros(len(counts)), np.zeros(len(counts))
     first = 0
     for mode in range(len(counts)):
         for i in range(first, first + counts[mode]):
-            usable = supported[i] and math.isfinite(similarity[i])
-            level[mode] += weights[i] * (similarity[i] if usable else background)
+            seen = supported[i] and math.isfinite(similarity[i])
+            level[mode] += weights[i] * (similarity[i] if seen else background)
             inside[mode] += weights[i] * (1.0 if supported[i] else 0.0)
         first += counts[mode]
-    return after, weights, evidence, level, inside
+        limit = most * (1.0 if born[mode] else tempered)
+        driven = driven_m if inside[mode] >= 0.5 or not confirmed[mode] else 0.0
+        scaled = (level[mode] - background) / gap
+        _book(mode, gained[mode], limit, scaled, driven, settings, required, sums, born, confirmed)
+    lead = int(np.argmax(log_mass))
+    return after, weights, normalise(log_mass, log_null), lead, level[lead], inside[lead]
 
 
 @compiled
-def moments(poses: FloatArray, weights: FloatArray, counts: IntArray) -> FloatArray:
-    """Weighted means (M, 4) of x, y, cos yaw and sin yaw of each mode.
+def _book(
+    mode: int,
+    log_ratio: float,
+    most: float,
+    level: float,
+    driven: float,
+    settings: tuple[float, float, float, float, float, float, float, float],
+    required: FloatArray,
+    sums: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
+    born: Mask,
+    confirmed: Mask,
+) -> None:
+    """Book one image for a mode: its ratio, what it may give, its level, driving since."""
+    stays, outlier, along_m, lost_after_m, low_level, good_level, recovery, over_m = settings
+    log_mass, evidence, support_m, low_m, usual, blocked = sums
+    before = outlier
+    if not born[mode]:
+        before += (blocked[mode] - outlier) * stays
+    free, hidden = math.log1p(-before) + log_ratio, math.log(before)
+    total = log_add(free, hidden)
+    blocked[mode] = min(max(math.exp(hidden - total), 1e-9), 1.0 - 1e-9)
+    gained = min(total, most)
+    log_mass[mode] += gained
+    clipped = min(max(level, -0.5), 1.5)
+    if born[mode]:
+        born[mode] = False
+        evidence[mode] = low_m[mode] = support_m[mode] = 0.0
+        usual[mode] = clipped
+        return
+    evidence[mode] = min(max(evidence[mode] + gained, 0.0), 2.0 * required[mode])
+    against = (low_level - level) / low_level
+    against *= 1.0 if against > 0.0 else recovery
+    low_m[mode] = min(max(low_m[mode] + driven * against, 0.0), lost_after_m)
+    if level >= good_level:
+        support_m[mode] += min(driven, along_m)
+    usual[mode] -= math.expm1(-driven / over_m) * (clipped - usual[mode])
+    if low_m[mode] >= lost_after_m:
+        support_m[mode] = evidence[mode] = 0.0
+        confirmed[mode] = False
+
+
+@compiled
+def mean_poses(poses: FloatArray, weights: FloatArray, counts: IntArray) -> FloatArray:
+    """Mean pose of each mode (M, 3), circular in yaw.
 
     Args:
         poses: (N, 3).
         weights: (N,).
         counts: (M,).
     """
-    means = np.zeros((len(counts), 4))
+    means = np.zeros((len(counts), 3))
     first = 0
     for mode in range(len(counts)):
+        cos = sin = 0.0
         for i in range(first, first + counts[mode]):
             means[mode, 0] += weights[i] * poses[i, 0]
             means[mode, 1] += weights[i] * poses[i, 1]
-            means[mode, 2] += weights[i] * math.cos(poses[i, 2])
-            means[mode, 3] += weights[i] * math.sin(poses[i, 2])
+            cos += weights[i] * math.cos(poses[i, 2])
+            sin += weights[i] * math.sin(poses[i, 2])
+        means[mode, 2] = math.atan2(sin, cos)
         first += counts[mode]
     return means
-
-
-@compiled
-def mean_poses(moments: FloatArray) -> FloatArray:
-    """Mean poses (M, 3), circular in yaw, of `moments` (M, 4)."""
-    means = np.empty((len(moments), 3))
-    for mode in range(len(moments)):
-        means[mode, 0], means[mode, 1] = moments[mode, 0], moments[mode, 1]
-        means[mode, 2] = math.atan2(moments[mode, 3], moments[mode, 2])
-    return means
-
-
-@compiled
-def roughness(
-    poses: FloatArray,
-    weights: FloatArray,
-    counts: IntArray,
-    moments: FloatArray,
-    jitter: tuple[FloatArray, float, FloatArray],
-) -> FloatArray:
-    """How far drawn poses of each mode are moved at random, standard deviations (M, 3).
-
-    Args:
-        poses: (N, 3).
-        weights: (N,).
-        counts: (M,).
-        moments: (M, 4) of the modes.
-        jitter: least (3,), share of the mode's own spread, and that spread at most (3,).
-    """
-    least, share, most = jitter
-    means = mean_poses(moments)
-    sigma = np.zeros((len(counts), 3))
-    first = 0
-    for mode in range(len(counts)):
-        for i in range(first, first + counts[mode]):
-            dx, dy = poses[i, 0] - means[mode, 0], poses[i, 1] - means[mode, 1]
-            turn = wrapped(poses[i, 2] - means[mode, 2])
-            sigma[mode, 0] += weights[i] * dx * dx
-            sigma[mode, 1] += weights[i] * dy * dy
-            sigma[mode, 2] += weights[i] * turn * turn
-        first += counts[mode]
-    for mode in range(len(counts)):
-        for axis in range(3):
-            own = min(math.sqrt(sigma[mode, axis]), most[axis])
-            sigma[mode, axis] = least[axis] + share * own
-    return sigma
 
 
 @compiled
 def absorb(
     means: FloatArray,
+    left: Mask,
     log_mass: FloatArray,
     confirmed: Mask,
     radius_m: float,
     yaw_rad: float,
-) -> Mask:
-    """Let modes near a heavier one give it their mass; answers which are left, (M,).
+) -> None:
+    """Let modes near a heavier one give it their mass.
 
     Args:
         means: (M, 3) poses.
-        log_mass: (M,) brought up to date.
-        confirmed: (M,) brought up to date.
+        left: (M,) modes there are, in place.
+        log_mass: (M,) in place.
+        confirmed: (M,) in place.
         radius_m: how near two means are that are the same place.
         yaw_rad: the same for heading.
     """
-    left = np.ones(len(means), dtype=np.bool_)
     order = np.argsort(-log_mass, kind="mergesort")
     for heavy in order:
         if not left[heavy]:
@@ -217,7 +240,47 @@ def absorb(
                 left[other] = False
                 log_mass[heavy] = log_add(log_mass[heavy], log_mass[other])
                 confirmed[heavy] |= confirmed[other]
-    return left
+
+
+@compiled
+def tidy(
+    poses: FloatArray,
+    weights: FloatArray,
+    counts: IntArray,
+    log_mass: FloatArray,
+    confirmed: Mask,
+    limits: tuple[float, float, float, float],
+    sizes: tuple[int, int],
+) -> tuple[Mask, IntArray]:
+    """Which modes are left after pruning and merging, and which of those need new particles.
+
+    Args:
+        poses: (N, 3).
+        weights: (N,).
+        counts: (M,).
+        log_mass: (M,) in place.
+        confirmed: (M,) in place.
+        limits: least log mass; how near in m and rad modes are one; log mass of a leading mode.
+        sizes: particles of a leading mode and of any other.
+
+    Returns:
+        Modes left (M,), and how many particles to draw for each, (M,): 0 where there are as many
+        as there should be and their effective sample size is at least half.
+    """
+    least, radius_m, yaw_rad, leading = limits
+    left = log_mass > least
+    absorb(mean_poses(poses, weights, counts), left, log_mass, confirmed, radius_m, yaw_rad)
+    drawn = np.zeros(len(counts), dtype=np.int64)
+    first = 0
+    for mode in range(len(counts)):
+        wanted = sizes[0] if log_mass[mode] > leading else sizes[1]
+        total = 0.0
+        for i in range(first, first + counts[mode]):
+            total += weights[i] * weights[i]
+        if 1.0 / total < 0.5 * counts[mode] or counts[mode] != wanted:
+            drawn[mode] = wanted
+        first += counts[mode]
+    return left, drawn
 
 
 @compiled
@@ -230,118 +293,3 @@ def near(a: FloatArray, b: FloatArray, radius_m: float, yaw_rad: float) -> Mask:
             if dx * dx + dy * dy <= radius_m * radius_m:
                 close[i, j] = abs(wrapped(a[i, 2] - b[j, 2])) <= yaw_rad
     return close
-
-
-@compiled
-def dominant_and_whole(
-    poses: FloatArray,
-    weights: FloatArray,
-    counts: IntArray,
-    mass: FloatArray,
-    same: Mask,
-    moments: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean and covariance of some modes, and the spread of all about that mean.
-
-    Args:
-        poses: (N, 3).
-        weights: (N,).
-        counts: (M,).
-        mass: (M,) of the modes, of any sum.
-        same: (M,) the modes the mean is of, at least one.
-        moments: (M, 4) of the modes.
-
-    Returns:
-        Mean (3,), covariance (3, 3), second moment (3, 3) of all particles about the mean.
-    """
-    means = np.zeros(4)
-    for mode in range(len(counts)):
-        if same[mode]:
-            means += mass[mode] * moments[mode]
-    inside = np.sum(mass[same])
-    pose = np.array([means[0] / inside, means[1] / inside, math.atan2(means[3], means[2])])
-    cov, whole = np.zeros((3, 3)), np.zeros((3, 3))
-    moment, delta = np.empty((3, 3)), np.empty(3)
-    first = 0
-    for mode in range(len(counts)):
-        moment[:] = 0.0
-        for i in range(first, first + counts[mode]):
-            delta[0], delta[1] = poses[i, 0] - pose[0], poses[i, 1] - pose[1]
-            delta[2] = wrapped(poses[i, 2] - pose[2])
-            for row in range(3):
-                for column in range(row + 1):
-                    moment[row, column] += weights[i] * delta[row] * delta[column]
-        first += counts[mode]
-        for row in range(3):
-            for column in range(row):
-                moment[column, row] = moment[row, column]
-        whole += mass[mode] / np.sum(mass) * moment
-        if same[mode]:
-            cov += mass[mode] / inside * moment
-    return pose, cov, whole
-
-
-@compiled
-def survey(
-    poses: FloatArray,
-    weights: FloatArray,
-    counts: IntArray,
-    moments: FloatArray,
-    log_mass: FloatArray,
-    evidence: FloatArray,
-    support_m: FloatArray,
-    confirmed: Mask,
-    radius_m: float,
-    yaw_rad: float,
-) -> tuple[int, FloatArray, FloatArray, FloatArray, float, float, float, float, bool]:
-    """The dominant place, made of the heaviest mode and those near it.
-
-    Args:
-        poses: (N, 3).
-        weights: (N,).
-        counts: (M,), M at least 1.
-        moments: (M, 4) of the modes.
-        log_mass: (M,).
-        evidence: (M,).
-        support_m: (M,).
-        confirmed: (M,).
-        radius_m: how near two means are that are the same place.
-        yaw_rad: the same for heading.
-
-    Returns:
-        The heaviest mode; mean (3,), covariance (3, 3), spread of the whole belief about that
-        mean (3, 3); mass of the place and of the heaviest other mode; the place's most evidence
-        and support, and whether one of its modes is confirmed.
-    """
-    lead = int(np.argmax(log_mass))
-    means = mean_poses(moments)
-    same = near(means[lead : lead + 1], means, radius_m, yaw_rad)[0]
-    mass = np.exp(log_mass)
-    pose, cov, whole = dominant_and_whole(poses, weights, counts, mass, same, moments)
-    share = second = 0.0
-    most, support, known = evidence[lead], support_m[lead], False
-    for mode in range(len(counts)):
-        if same[mode]:
-            share += mass[mode]
-            most, support = max(most, evidence[mode]), max(support, support_m[mode])
-            known = known or confirmed[mode]
-        else:
-            second = max(second, mass[mode])
-    return lead, pose, cov, whole, share, second, most, support, known
-
-
-@compiled
-def log_sum(log_mass: FloatArray, log_null: float) -> float:
-    """Log of the sum of all masses (M,) and the null's."""
-    total = log_null
-    for value in log_mass:
-        total = log_add(total, value)
-    return total
-
-
-@compiled
-def normalise(log_mass: FloatArray, log_null: float) -> float:
-    """Let masses (M,), in place, and the null's sum to one; answers the null's."""
-    total = log_sum(log_mass, log_null)
-    log_mass -= total
-    return log_null - total

@@ -25,6 +25,8 @@ class MeasurementModel:
     whatever was fitted.
 
     Attributes:
+        background: similarity of wrong places.
+        gap: how far the similarity of right ones lies above it.
         best: log-likelihood ratio of an image a deviation better than right ones are on average.
         usual_level: normalised similarity that right places stay above on average.
 
@@ -34,14 +36,14 @@ class MeasurementModel:
     """
 
     def __init__(self, calibration: Calibration, outlier_share: float) -> None:
-        self._background = calibration.background
-        self._gap = max(calibration.matched - calibration.background, 1e-3)
+        self.background = calibration.background
+        self.gap = max(calibration.matched - calibration.background, 1e-3)
         self._temperature = max(calibration.temperature, 1e-4)
         pivot = calibration.background_sigma**2 / (2.0 * self._temperature)
-        self._pivot = self._background + float(np.clip(pivot, 0.3 * self._gap, 0.6 * self._gap))
+        self._pivot = self.background + float(np.clip(pivot, 0.3 * self.gap, 0.6 * self.gap))
         self._outlier = outlier_share
         # One deviation of a right image below the mean of right images.
-        self.usual_level = float(np.clip(1.0 - calibration.matched_sigma / self._gap, 0.5, 0.9))
+        self.usual_level = float(np.clip(1.0 - calibration.matched_sigma / self.gap, 0.5, 0.9))
         self.best = (
             calibration.matched + calibration.matched_sigma - self._pivot
         ) / self._temperature
@@ -60,7 +62,7 @@ class MeasurementModel:
 
     def normalised(self, similarity: FloatArray) -> FloatArray:
         """Similarities on the scale where wrong places average 0 and right ones 1."""
-        return (similarity - self._background) / self._gap
+        return (similarity - self.background) / self.gap
 
 
 @compiled

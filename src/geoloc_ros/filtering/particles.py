@@ -68,7 +68,6 @@ class Modes:
         self.blocked = np.zeros(0)
         self.confirmed: BoolArray = np.zeros(0, dtype=bool)
         self.born: BoolArray = np.zeros(0, dtype=bool)
-        self._moments: FloatArray | None = None
 
     def __len__(self) -> int:
         """How many modes."""
@@ -101,24 +100,18 @@ class Modes:
         self.blocked = np.concatenate([self.blocked, np.zeros(born)])
         self.confirmed = np.concatenate([self.confirmed, np.zeros(born, dtype=bool)])
         self.born = np.concatenate([self.born, np.ones(born, dtype=bool)])
-        self._moments = None
 
     def keep(self, wanted: BoolArray) -> None:
         """Drop the modes that are not wanted, (M,) bool."""
-        if wanted.all():
-            return
         mine = np.repeat(wanted, self.counts)
         self.poses, self.log_weights = self.poses[mine], self.log_weights[mine]
         self.weights = self.weights[mine]
         for name in PER_MODE:
             setattr(self, name, getattr(self, name)[wanted])
-        if self._moments is not None:
-            self._moments = self._moments[wanted]
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
         """Move every particle by a motion, each with its own draw of the noise."""
         self.poses = motion_model.move(self.poses, motion, rng)
-        self._moments = None
 
     def weigh(self, log_likelihood: FloatArray) -> FloatArray:
         """Multiply weights by likelihoods and normalise within each mode.
@@ -132,76 +125,53 @@ class Modes:
         self.log_weights, self.weights, evidence = kernels.weigh(
             self.log_weights, self.counts, log_likelihood
         )
-        self._moments = None
         return evidence
-
-    def weigh_image(
-        self,
-        ratio: FloatArray,
-        similarity: FloatArray,
-        supported: BoolArray,
-        tempered: float,
-        background: float,
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weigh by an image, see `kernels.weigh_image`.
-
-        Returns:
-            (M,) each: evidence, mean similarity, supported share.
-        """
-        self.log_weights, self.weights, evidence, level, inside = kernels.weigh_image(
-            self.log_weights,
-            self.counts,
-            ratio,
-            similarity,
-            supported,
-            tempered,
-            self.born,
-            self.confirmed,
-            background,
-        )
-        self._moments = None
-        return evidence, level, inside
-
-    def moments(self) -> FloatArray:
-        """Means of x, y, cos yaw and sin yaw of each mode, (M, 4)."""
-        if self._moments is None:
-            self._moments = kernels.moments(self.poses, self.weights, self.counts)
-        return self._moments
 
     def means(self) -> FloatArray:
         """Mean pose of each mode, (M, 3), circular in yaw."""
-        return kernels.mean_poses(self.moments())
+        return kernels.mean_poses(self.poses, self.weights, self.counts)
+
+    def tidy(
+        self,
+        limits: tuple[float, float, float, float],
+        sizes: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> None:
+        """Drop modes without a chance, merge those that met, resample inside modes.
+
+        Args:
+            limits: least log mass; how near in m and rad modes are one; log mass of a leading
+                mode.
+            sizes: particles of a leading mode and of any other.
+            rng: source of the draws.
+        """
+        left, drawn = kernels.tidy(
+            self.poses,
+            self.weights,
+            self.counts,
+            self.log_mass,
+            self.confirmed,
+            limits,
+            sizes,
+        )
+        if not left.all():
+            self.keep(left)
+            drawn = drawn[left]
+        if drawn.any():
+            self.resample(drawn, rng)
 
     def resample(self, wanted: IntArray, rng: np.random.Generator) -> None:
         """Systematic resampling of modes whose weights degenerated or whose size should change.
 
         Args:
-            wanted: (M,) particles each mode should have.
+            wanted: (M,) particles each mode shall have; its own stay as they are where it is 0.
             rng: source of the draws.
 
         Source: systematic resampling, Kitagawa 1996; effective sample size below half, Liu and
         Chen 1998; roughening by a share of the spread, Gordon, Salmond, Smith 1993.
         """
-        drawn = resampling.to_draw(self.weights, self.counts, wanted)
-        total = int(drawn.sum())
-        if not total:
-            return
-        offset = rng.random(len(drawn))
-        noise = rng.standard_normal((total, 3))
-        rough = kernels.roughness(self.poses, self.weights, self.counts, self.moments(), JITTER)
-        self.poses, self.log_weights, self.weights = resampling.resample(
-            self.poses, self.log_weights, self.weights, self.counts, drawn, offset, rough, noise
+        offset = rng.random(len(wanted))
+        noise = rng.standard_normal((int(wanted.sum()), 3))
+        self.poses, self.log_weights, self.weights, self.counts = resampling.resample(
+            self.poses, self.log_weights, self.weights, self.counts, wanted, offset, noise, JITTER
         )
-        self.counts = np.where(drawn > 0, drawn, self.counts)
-        self._moments = None
-
-    def merge(self, radius_m: float, yaw_rad: float) -> None:
-        """Let modes that came to lie on a heavier one give it their mass.
-
-        Args:
-            radius_m: how near two means are that are the same place.
-            yaw_rad: the same for heading.
-        """
-        if len(self) < 2:
-            return
-        self.keep(kernels.absorb(self.means(), self.log_mass, self.confirmed, radius_m, yaw_rad))

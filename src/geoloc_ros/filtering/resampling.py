@@ -16,28 +16,6 @@ IntArray = npt.NDArray[np.int64]
 
 
 @compiled
-def to_draw(weights: FloatArray, counts: IntArray, wanted: IntArray) -> IntArray:
-    """How many particles to draw for each mode, (M,); 0 for those that stay as they are.
-
-    Args:
-        weights: (N,).
-        counts: (M,).
-        wanted: (M,) particles each mode should have; those that have them are drawn anew only
-            where the effective sample size is below half.
-    """
-    found = np.zeros_like(wanted)
-    first = 0
-    for mode in range(len(counts)):
-        total = 0.0
-        for i in range(first, first + counts[mode]):
-            total += weights[i] * weights[i]
-        if 1.0 / total < 0.5 * counts[mode] or counts[mode] != wanted[mode]:
-            found[mode] = wanted[mode]
-        first += counts[mode]
-    return found
-
-
-@compiled
 def resample(
     poses: FloatArray,
     log_weights: FloatArray,
@@ -45,9 +23,9 @@ def resample(
     counts: IntArray,
     wanted: IntArray,
     offset: FloatArray,
-    roughness: FloatArray,
     noise: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    jitter: tuple[FloatArray, float, FloatArray],
+) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """Systematic resampling within modes, with roughening.
 
     Args:
@@ -57,11 +35,12 @@ def resample(
         counts: (M,).
         wanted: (M,) particles each mode shall have; its own stay as they are where it is 0.
         offset: (M,) draws in [0, 1).
-        roughness: (M, 3) standard deviation of what is added to a drawn pose.
-        noise: (sum of wanted, 3) standard normal draws.
+        noise: (sum of wanted, 3) standard normal draws, scaled and added to the poses.
+        jitter: their least standard deviations (3,), share of the mode's own spread, and that
+            spread at most (3,).
 
     Returns:
-        Poses, log weights and weights of all particles, mode by mode.
+        Poses, log weights and weights of all particles, mode by mode, and counts (M,).
     """
     total = np.sum(np.where(wanted > 0, wanted, counts))
     out, out_log, out_weights = np.empty((total, 3)), np.empty(total), np.empty(total)
@@ -75,6 +54,9 @@ def resample(
             at += counts[mode]
         else:
             mass = np.sum(weights[first:last])
+            sigma = _spread(poses[first:last], weights[first:last])
+            for axis in range(3):
+                sigma[axis] = jitter[0][axis] + jitter[1] * min(sigma[axis], jitter[2][axis])
             chosen, reached = first, weights[first]
             for rank in range(wanted[mode]):
                 target = mass * (rank + offset[mode]) / wanted[mode]
@@ -82,11 +64,29 @@ def resample(
                     chosen += 1
                     reached += weights[chosen]
                 for axis in range(3):
-                    shift = roughness[mode, axis] * noise[drawn, axis]
-                    out[at, axis] = poses[chosen, axis] + shift
+                    out[at, axis] = poses[chosen, axis] + sigma[axis] * noise[drawn, axis]
                 out_log[at] = -math.log(wanted[mode])
                 out_weights[at] = 1.0 / wanted[mode]
                 at += 1
                 drawn += 1
         first = last
-    return out, out_log, out_weights
+    return out, out_log, out_weights, np.where(wanted > 0, wanted, counts)
+
+
+@compiled
+def _spread(poses: FloatArray, weights: FloatArray) -> FloatArray:
+    """Standard deviations (3,) of poses (N, 3) with weights (N,) that sum to one."""
+    x = y = cos = sin = 0.0
+    for i in range(len(poses)):
+        x += weights[i] * poses[i, 0]
+        y += weights[i] * poses[i, 1]
+        cos += weights[i] * math.cos(poses[i, 2])
+        sin += weights[i] * math.sin(poses[i, 2])
+    yaw = math.atan2(sin, cos)
+    square = np.zeros(3)
+    for i in range(len(poses)):
+        turn = (poses[i, 2] - yaw + math.pi) % (2.0 * math.pi) - math.pi
+        square[0] += weights[i] * (poses[i, 0] - x) ** 2
+        square[1] += weights[i] * (poses[i, 1] - y) ** 2
+        square[2] += weights[i] * turn * turn
+    return np.sqrt(square)
