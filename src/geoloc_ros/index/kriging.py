@@ -200,18 +200,19 @@ def predict(
         if entry < 0:
             continue
         at = slot[entry]
-        least = np.float32(np.inf)
+        x = np.float32(wanted[i, 0] - places[entry, 0])
+        y = np.float32(wanted[i, 1] - places[entry, 1])
+        c = np.float32(wanted[i, 2] - places[entry, 2])
+        s = np.float32(wanted[i, 3] - places[entry, 3])
+        least, inside = np.float32(np.inf), False
         for k in range(size):
-            across = turned = np.float32(0.0)
-            for axis in range(2):
-                here = offset[at, k, axis]
-                across += (here - np.float32(wanted[i, axis] - places[entry, axis])) ** 2
-                here = offset[at, k, axis + 2]
-                turned += (here - np.float32(wanted[i, axis + 2] - places[entry, axis + 2])) ** 2
-            if across < reach[0] and turned < reach[1]:
-                supported[i] = True
+            dx, dy = offset[at, k, 0] - x, offset[at, k, 1] - y
+            dc, ds = offset[at, k, 2] - c, offset[at, k, 3] - s
+            across, turned = dx * dx + dy * dy, dc * dc + ds * ds
+            inside |= across < reach[0] and turned < reach[1]
             squared[k] = across + turned
-            least = min(least, squared[k])
+            least = min(least, across + turned)
+        supported[i] = inside
         if not supported[i]:
             continue
         if weighted[at] != call:
