@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from scoring import TRUTH
 
-from geoloc_ros.bags import messages
+from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.cameras.views import make_views
@@ -109,7 +109,7 @@ def pictures(
             if seen % every or height_m is None or not known[0]:
                 continue
             view = views.build(messages.image_rgb(message), height_m)
-            anchor = np.asarray(se2.compose(pose[0], (*view.anchor_offset_m, 0.0)))
+            anchor = np.asarray(se2.compose(pose[0], view.anchor))
             if probe.inside(anchor):
                 yield probe.encoder.encode_query(view.image[None])[0], anchor
 

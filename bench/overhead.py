@@ -33,18 +33,15 @@ import numpy as np
 from geoloc_ros import config as configuration
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
-from geoloc_ros.bags.replay import camera_frame, feed
-from geoloc_ros.cameras.views import make_views
+from geoloc_ros.bags.replay import feed
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import Reason
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model_by_sha
 from geoloc_ros.errors import GeolocError
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
-from geoloc_ros.pipeline import GeoLocalizer
-from geoloc_ros.synchronizer import Synchronizer
+from geoloc_ros.tracker import Tracker
 
 STAGES = ("decode", "view", "encode", "search", "filter")
 
@@ -104,18 +101,16 @@ def drive(
     others: list[dict[str, float]] = []
     with BagReader(bag) as reader:
         recording = Recording(reader, config.input)
-        views = make_views(recording.camera, recording.T_base_camera, package)
         encoder = TimedEncoder(package, clock)
         timed = {"stage": clock} if stages else {}
-        localizer = GeoLocalizer(config, package, encoder, index, views, **timed)
-        pairs: Synchronizer[Any] = Synchronizer(config)
+        tracker = Tracker(config, package, encoder, index, **timed)
+        tracker.set_camera("", recording.camera, recording.T_base_camera)
         for record in recording.records():
-            feed(pairs, recording, record)
-            for pair in pairs.ready():
-                if pair.reset:
-                    localizer.belief.reset(Reason.CLOCK_JUMP)
+            feed(tracker, recording, record)
+            while True:
                 start = time.thread_time()
-                localizer.localize(camera_frame(pair), pair.motion)
+                if next(tracker.every(), None) is None:
+                    break
                 spent = {"total": (time.thread_time() - start) * 1e3} | clock.take()
                 (weighed if "session" in spent else others).append(spent)
     if not weighed:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
-BASE = {"geo", "datatypes", "config", "errors", "workers", "compiled"}
+BASE = {"geo", "datatypes", "config", "errors", "workers", "compiled", "messages"}
 STAGES = {"cameras", "encoders", "filtering", "imagery", "index"}
 #: room -> rooms it may import besides itself and the base
 ALLOWED = {
@@ -23,9 +23,13 @@ ALLOWED = {
     "index": {"encoders", "imagery"},
     "pipeline": STAGES,
     "synchronizer": STAGES,
+    "tracker": STAGES | {"pipeline", "synchronizer"},
+    "messages": set(),
     "evaluation": STAGES,
     "report": STAGES | {"evaluation"},
-    "bags": STAGES | {"pipeline", "synchronizer", "evaluation", "report"},
+    "bags": STAGES | {"pipeline", "synchronizer", "tracker", "evaluation", "report"},
+    "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
+    "vlm": set(),
     "synthetic": STAGES | {"bags"},
     "training": STAGES | {"synthetic", "bags", "evaluation"},
 }

@@ -56,6 +56,9 @@ class Reason(str, Enum):
     CLOCK_JUMP = "clock_jump"
     UNCONFIRMED = "unconfirmed"
     NO_HEIGHT = "no_height"
+    NO_CAMERA_INFO = "no_camera_info"
+    NO_MOUNT = "no_mount"
+    BAD_STAMP = "bad_stamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,14 @@ class CameraFrame:
         height_m: height above ground of an aerial vehicle's camera, None if unknown.
         decode_reduced: answers a picture whose sides are shorter by at most the factor it is
             given, 1, 2, 4 or 8, and by which; None: the picture can only be decoded whole.
+        camera: name of the camera that took it.
     """
 
     stamp_ns: int
     decode: Callable[[], Image]
     height_m: float | None = None
     decode_reduced: Callable[[int], tuple[Image, int]] | None = None
+    camera: str = ""
 
     @cached_property
     def rgb(self) -> Image | None:
@@ -143,11 +148,18 @@ class View:
         anchor_offset_m: (forward, left) of the view's anchor in the base frame. Every index entry
             is an anchor pose; for a perspective view the anchor is the vehicle itself, for an
             overhead patch it is the patch's centre.
+        anchor_yaw_rad: heading of the anchor in the base frame: a rear camera looks along pi.
     """
 
     image: Image
     mask: Mask
     anchor_offset_m: tuple[float, float] = (0.0, 0.0)
+    anchor_yaw_rad: float = 0.0
+
+    @property
+    def anchor(self) -> FloatArray:
+        """The anchor's pose in the base frame, (3,)."""
+        return np.array([*self.anchor_offset_m, self.anchor_yaw_rad])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +192,29 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class GeoPrior:
-    """Late or early knowledge of place: a Gaussian on the plane, with the share it is trusted.
+    """Late or early knowledge of place: a mixture of Gaussians, and the rest of the world.
 
     Attributes:
         stamp_ns: the time it speaks about.
-        mean: (3,) x_m, y_m, yaw_rad.
-        cov_xy_yaw: (3, 3); a yaw variance above 3 rad^2 means heading is unknown.
-        share: probability that the prior is right at all, in (0, 1).
+        means: (K, 3) x_m, y_m, yaw_rad.
+        covs_xy_yaw: (K, 3, 3); a yaw variance above 3 rad^2 means heading is unknown.
+        shares: (K,) probability of each; they add up to less than one, and what is left is the
+            probability that the prior is wrong altogether.
         source: who said it.
     """
 
     stamp_ns: int
-    mean: FloatArray
-    cov_xy_yaw: FloatArray
-    share: float
+    means: FloatArray
+    covs_xy_yaw: FloatArray
+    shares: FloatArray
     source: str
+
+    @classmethod
+    def gaussian(
+        cls, stamp_ns: int, mean: FloatArray, cov_xy_yaw: FloatArray, share: float, source: str
+    ) -> GeoPrior:
+        """One Gaussian: mean (3,), covariance (3, 3), and the share it is trusted."""
+        return cls(stamp_ns, mean[None], cov_xy_yaw[None], np.array([share]), source)
 
 
 @dataclass(frozen=True, slots=True)

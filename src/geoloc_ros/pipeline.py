@@ -9,7 +9,7 @@ node and `geoloc replay` are thin callers of the same object.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -37,17 +37,22 @@ from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.frozen_view import FrozenView
 from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.geo import se2
+from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
 MIN_HEIGHT_M = 2.0
 
+#: a camera that was silent for so long loses its turn
+TURN_NS = 1_000_000_000
+
 #: wraps each stage, so that a caller that owns a clock can time it
 StageTimer = Callable[[str], AbstractContextManager[object]]
 
 
-def _untimed(_: str) -> AbstractContextManager[object]:
+def untimed(_: str) -> AbstractContextManager[object]:
+    """No clock: the stage just runs."""
     return nullcontext()
 
 
@@ -59,6 +64,15 @@ class GeoLocalizer:
         last_candidates: vehicle poses retrieved for the latest searched frame, for scoring and
             display; None where the latest frame was not searched.
         last_anchor_offset_m: where the anchor of the latest view lies, forward and left.
+
+    Args:
+        config: the tree.
+        package: the model.
+        encoder: of the model.
+        index: built with the model.
+        views: what is made of each camera's frames, by the camera's name. Cameras may come and
+            change later.
+        stage: wraps each stage.
     """
 
     def __init__(
@@ -67,8 +81,8 @@ class GeoLocalizer:
         package: ModelPackage,
         encoder: Encoder,
         index: PlaceIndex,
-        views: ViewBuilder,
-        stage: StageTimer = _untimed,
+        views: Mapping[str, ViewBuilder],
+        stage: StageTimer = untimed,
     ) -> None:
         self.belief = Belief(
             config.filter,
@@ -85,7 +99,9 @@ class GeoLocalizer:
         self._index = index
         self._views = views
         self._stage = stage
-        self._frozen = FrozenView(config.view)
+        self._frozen: dict[str, FrozenView] = {}
+        self._heard_ns: dict[str, int] = {}
+        self._looked_with = ""
         self._plane = index.manifest.frame
 
     def localize(self, frame: CameraFrame, motion: Motion) -> PoseEstimate:
@@ -93,11 +109,11 @@ class GeoLocalizer:
         # Move the belief by what the vehicle did since the last frame
         with self._stage("filter"):
             self.belief.predict(motion)
-            moved = self.belief.wants_image()
+            wanted = self.belief.wants_image() and self._its_turn(frame)
 
         # Weigh it by how well each place explains the image
         self.last_candidates = None
-        fault = self._look(frame) if moved else None
+        fault = self._look(frame) if wanted else None
 
         # Say where the vehicle is, how sure we are, and why
         with self._stage("filter"):
@@ -108,15 +124,43 @@ class GeoLocalizer:
         """Let late knowledge speak about the time it carries."""
         self.belief.apply_prior(prior)
 
+    def swap_index(self, index: PlaceIndex) -> None:
+        """Go on with another index of the same model; the belief is carried over.
+
+        Raises:
+            GeodesyError: the belief lies beyond the new index's plane.
+        """
+        change = PlaneChange(self._plane, index.manifest.frame)
+        self.belief.rebase(change, index.manifest.count, index.manifest.policy.miss_sigma)
+        self._index, self._plane = index, index.manifest.frame
+        self.last_candidates = None
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other values of `filter`, `search` and `view`."""
+        self.belief.reconfigure(config.filter)
+        self._config = config
+        self._frozen.clear()
+
+    def _its_turn(self, frame: CameraFrame) -> bool:
+        """Whether a frame may be weighed: cameras that are not silent take turns."""
+        self._heard_ns[frame.camera] = frame.stamp_ns
+        others = (stamp for name, stamp in self._heard_ns.items() if name != frame.camera)
+        alone = all(abs(frame.stamp_ns - stamp) > TURN_NS for stamp in others)
+        if frame.camera == self._looked_with and not alone:
+            return False
+        self._looked_with = frame.camera
+        return True
+
     def _look(self, frame: CameraFrame) -> Reason | None:
         """Weigh the belief by a frame; answers why not, if it cannot be used."""
         # Decode the image
+        views = self._views[frame.camera]
         with self._stage("decode"):
-            rgb, reduction = frame.reduced(self._views.reduction)
+            rgb, reduction = frame.reduced(views.reduction)
 
         # Cut what the encoder looks at
         with self._stage("view"):
-            view, fault = self._view(rgb, frame.height_m, reduction)
+            view, fault = self._view(views, rgb, frame.height_m, reduction)
         if view is None:
             self.belief.miss()
             return fault
@@ -125,7 +169,8 @@ class GeoLocalizer:
         # Describe the image
         with self._stage("encode"):
             descriptor = self._encoder.encode_query(view.image[None])[0]
-        if self._frozen.check(descriptor, self.belief.distance_m):
+        frozen = self._frozen.setdefault(frame.camera, FrozenView(self._config.view))
+        if frozen.check(descriptor, self.belief.distance_m):
             self.belief.miss()
             return Reason.FROZEN_VIEW
 
@@ -141,15 +186,15 @@ class GeoLocalizer:
         return None
 
     def _view(
-        self, rgb: Image | None, height_m: float | None, reduction: int
+        self, views: ViewBuilder, rgb: Image | None, height_m: float | None, reduction: int
     ) -> tuple[View | None, Reason | None]:
         if rgb is None:
             return None, Reason.BAD_IMAGE
         height_m = None if height_m is None else height_m - self._config.view.relief_m
-        if self._views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
+        if views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:
-            view = self._views.build(rgb, height_m, reduction=reduction)
+            view = views.build(rgb, height_m, reduction=reduction)
         except CameraError:
             return None, Reason.FRAME_SIZE_CHANGED
         if np.count_nonzero(view.mask) < self._config.view.min_valid_share * view.mask.size:
@@ -166,20 +211,19 @@ class GeoLocalizer:
 
 
 def _to_vehicle(candidates: Candidates, view: View) -> Candidates:
-    """Vehicle poses of retrieved anchors, which lie at `anchor_offset_m` in the base frame."""
-    forward, left = view.anchor_offset_m
-    return replace(candidates, poses=se2.compose(candidates.poses, (-forward, -left, 0.0)))
+    """Vehicle poses of retrieved anchors, which lie at `view.anchor` in the base frame."""
+    return replace(candidates, poses=se2.compose(candidates.poses, se2.inverse(view.anchor)))
 
 
 def _similarity(
     index: PlaceIndex, descriptor: npt.NDArray[np.float32], view: View
 ) -> Callable[[FloatArray], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
     """Similarity of the image at any vehicle poses (N, 3), and where the index has support."""
-    forward, left = view.anchor_offset_m
-    if forward == left == 0.0:  # the anchor is the vehicle itself
+    anchor = view.anchor
+    if not anchor.any():  # the anchor is the vehicle itself
         return partial(index.similarity_at, descriptor)
 
     def at(poses: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        return index.similarity_at(descriptor, se2.compose(poses, (forward, left, 0.0)))
+        return index.similarity_at(descriptor, se2.compose(poses, anchor))
 
     return at

@@ -30,6 +30,7 @@ class Counts:
 
     received: int = 0
     stale: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Paired(Generic[Payload]):
     Attributes:
         stamp_ns: capture time.
         payload: whatever the caller put in: bytes, a message, pixels.
+        camera: name of the camera.
         motion: since the previous frame; of zero length and no information for the first.
         height_m: latest height above ground at the stamp, None if there is none.
         reset: the clock jumped between the previous frame and this one.
@@ -46,15 +48,18 @@ class Paired(Generic[Payload]):
 
     stamp_ns: int
     payload: Payload
+    camera: str
     motion: Motion
     height_m: float | None
     reset: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Pending(Generic[Payload]):
     stamp_ns: int
     payload: Payload
+    camera: str
+    waits: bool = True
 
 
 @dataclass(slots=True)
@@ -87,8 +92,9 @@ class Synchronizer(Generic[Payload]):
         self._odometry = OdometryBuffer(config.input, config.filter) if use_odometry else None
         self._heights = _Heights()
         self._use_height = use_height
-        self._pending: deque[_Pending[Payload]] = deque()
+        self._pending: list[_Pending[Payload]] = []
         self._previous_ns: int | None = None
+        self._newest_ns: dict[str, int] = {}
         self._latest_ns = 0
 
     def add_odometry(self, odometry: Odometry) -> None:
@@ -103,26 +109,56 @@ class Synchronizer(Generic[Payload]):
             self._heights.samples.append((stamp_ns, height_m))
         self._latest_ns = max(self._latest_ns, stamp_ns)
 
-    def add_frame(self, stamp_ns: int, payload: Payload) -> None:
-        """Take one frame; one older than the last is counted as stale and dropped."""
+    def add_frame(self, stamp_ns: int, payload: Payload, camera: str = "") -> bool:
+        """Take one frame; one older than the last is counted as stale and dropped.
+
+        Returns:
+            Whether it was taken.
+        """
         self.counts.received += 1
-        newest = self._pending[-1].stamp_ns if self._pending else self._previous_ns
-        if newest is not None and newest - self._jump_ns <= stamp_ns <= newest:
+        newest, passed = self._newest_ns.get(camera), self._previous_ns
+        repeated = newest is not None and newest - self._jump_ns <= stamp_ns <= newest
+        overtaken = passed is not None and passed - self._jump_ns <= stamp_ns < passed
+        if repeated or overtaken:
             self.counts.stale += 1
-            return
+            return False
         if newest is not None and stamp_ns < newest:
             self._latest_ns = stamp_ns
+            for item in self._pending:
+                item.waits = item.waits and item.stamp_ns - self._jump_ns <= stamp_ns
         self._latest_ns = max(self._latest_ns, stamp_ns)
-        self._pending.append(_Pending(stamp_ns, payload))
+        self._newest_ns[camera] = stamp_ns
+        at = len(self._pending)
+        while at and self._pending[at - 1].waits and self._pending[at - 1].stamp_ns > stamp_ns:
+            at -= 1
+        self._pending.insert(at, _Pending(stamp_ns, payload, camera))
+        return True
 
     def ready(self, flush: bool = False) -> Iterator[Paired[Payload]]:
         """Frames whose motion is known, in order; all of them when `flush` is set."""
-        while self._pending and (flush or self._is_ready(self._pending[0].stamp_ns)):
-            pending = self._pending.popleft()
-            yield self._pair(pending)
-            self._previous_ns = pending.stamp_ns
+        while self._pending and (flush or self._is_ready(self._pending[0])):
+            yield self._pair(self._pending.pop(0))
 
-    def _is_ready(self, stamp_ns: int) -> bool:
+    def newest(self) -> Paired[Payload] | None:
+        """The next frame whose motion is known, where only the newest of each camera counts.
+
+        Older ones are dropped and counted.
+        """
+        able = [item for item in self._pending if self._is_ready(item)]
+        newest = {item.camera: item for item in able}
+        kept = [item for item in self._pending if item not in able or item in newest.values()]
+        self.counts.dropped += len(self._pending) - len(kept)
+        self._pending = kept
+        if not newest:
+            return None
+        chosen = next(item for item in kept if item in newest.values())
+        self._pending.remove(chosen)
+        return self._pair(chosen)
+
+    def _is_ready(self, item: _Pending[Payload]) -> bool:
+        if not item.waits:
+            return True
+        stamp_ns = item.stamp_ns
         late = self._latest_ns >= stamp_ns + self._timeout_ns or len(self._pending) > 1000
         if self._use_height and not late and self._heights.at(stamp_ns, self._timeout_ns) is None:
             return False
@@ -132,10 +168,11 @@ class Synchronizer(Generic[Payload]):
         return late or (reached is not None and reached >= stamp_ns)
 
     def _pair(self, pending: _Pending[Payload]) -> Paired[Payload]:
-        stamp, previous = pending.stamp_ns, self._previous_ns
+        stamp, previous, camera = pending.stamp_ns, self._previous_ns, pending.camera
+        self._previous_ns = stamp
         height = self._heights.at(stamp, self._timeout_ns)
         if previous is None:
-            return Paired(stamp, pending.payload, _no_motion(stamp), height, False)
+            return Paired(stamp, pending.payload, camera, _no_motion(stamp), height, False)
         back = stamp < previous
         if back and self._odometry is not None:
             self._odometry.clear()
@@ -145,7 +182,7 @@ class Synchronizer(Generic[Payload]):
             else self._odometry.motion(previous, stamp)
         )
         gap = stamp - previous > self._jump_ns and bool(motion.reasons)
-        return Paired(stamp, pending.payload, motion, height, back or gap)
+        return Paired(stamp, pending.payload, camera, motion, height, back or gap)
 
 
 def _no_motion(stamp_ns: int) -> Motion:

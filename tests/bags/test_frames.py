@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from geoloc_ros.bags import messages as msg
+from geoloc_ros import messages as msg
 from geoloc_ros.bags.frames import FramesCamera, FramesTable, bag_from_frames
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.cli import bag as cli

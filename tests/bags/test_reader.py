@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from geoloc_ros.bags import messages as msg
+from geoloc_ros import messages as msg
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.writer import BagWriter
 from geoloc_ros.errors import BagError

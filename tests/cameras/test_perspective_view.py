@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from geoloc_ros.bags.messages import reduced_rgb
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.cameras.mounts import mount_from_pitch
 from geoloc_ros.cameras.perspective import PerspectiveView
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import CameraError
 from geoloc_ros.geo.rotations import matrix_from_rpy
+from geoloc_ros.messages import reduced_rgb
 
 SPEC = QuerySpec(view="perspective", height_px=96, width_px=192, hfov_deg=90.0)
 PINHOLE = CameraModel.from_hfov(640, 360, 110.0)
@@ -139,9 +139,22 @@ def test_bad_mounts_are_refused():
             PerspectiveView(PINHOLE, mount, SPEC)
 
 
-def test_a_camera_that_looks_backwards_is_refused():
+def test_a_camera_that_looks_straight_down_is_refused():
     with pytest.raises(CameraError, match="sees nothing"):
-        PerspectiveView(PINHOLE, mount_from_pitch(1.6, 0.0, yaw_deg=180.0), SPEC)
+        PerspectiveView(PINHOLE, mount_from_pitch(1.6, 90.0), SPEC)
+
+
+@pytest.mark.parametrize(
+    ("yaw_deg", "looks_deg"), [(3.0, 0.0), (178.0, 180.0), (-93.0, -90.0), (45.0, 45.0)]
+)
+def test_a_view_looks_along_the_vehicles_axis_that_the_camera_is_meant_for(yaw_deg, looks_deg):
+    mount = mount_from_pitch(1.6, 5.0, yaw_deg=yaw_deg)
+    builder = PerspectiveView(PINHOLE, mount, SPEC)
+    for left, up in MARKS_DEG:
+        mark = direction(left + looks_deg, up)
+        view = builder.build(picture_of_mark(PINHOLE, mount, mark))
+        assert np.degrees(view.anchor_yaw_rad) == pytest.approx(looks_deg)
+        assert np.abs(centroid(view.image) - expected_pixel(direction(left, up))).max() < 0.6
 
 
 def test_the_wrong_view_for_a_model_is_refused():

@@ -145,7 +145,9 @@ def test_initial_pose_is_taken_but_must_be_confirmed():
     belief = Belief(FilterConfig(), CARD, 0)
     belief.predict(step(0))
     mean = np.array([100.0, 50.0, 0.0])
-    belief.apply_prior(GeoPrior(10**8, mean, np.diag([4.0, 4.0, 0.01]), 0.9, "initialpose"))
+    belief.apply_prior(
+        GeoPrior.gaussian(10**8, mean, np.diag([4.0, 4.0, 0.01]), 0.9, "initialpose")
+    )
     belief.update(everywhere(0.3))
     first = belief.estimate(10**8)
     assert np.hypot(*(first.pose - mean)[:2]) < 1.5
@@ -161,7 +163,9 @@ def test_late_prior_is_applied_as_of_its_stamp():
     for index in range(20):
         belief.predict(step(index))
     mean = np.array([0.0, 0.0, 0.0])
-    belief.apply_prior(GeoPrior(5 * 10**8, mean, np.diag([1.0, 1.0, 1e-4]), 0.9, "initialpose"))
+    belief.apply_prior(
+        GeoPrior.gaussian(5 * 10**8, mean, np.diag([1.0, 1.0, 1e-4]), 0.9, "initialpose")
+    )
     belief.update(everywhere(0.5))
     assert belief.estimate(20 * 10**8).pose[0] == pytest.approx(15.0, abs=1.5)
 
@@ -174,7 +178,7 @@ def test_a_repeated_wrong_prior_cannot_move_a_tracked_vehicle():
     for index in range(80):
         belief.predict(step(index))
         stamp = (index + 1) * 10**8
-        belief.apply_prior(GeoPrior(stamp, wrong, np.diag([1e4, 1e4, 4.0]), 0.95, "vlm"))
+        belief.apply_prior(GeoPrior.gaussian(stamp, wrong, np.diag([1e4, 1e4, 4.0]), 0.95, "vlm"))
         belief.update(peaked(start + (index + 1) * ahead))
     estimate = belief.estimate(80 * 10**8)
     assert estimate.status is Status.LOCALISED
@@ -184,7 +188,7 @@ def test_a_repeated_wrong_prior_cannot_move_a_tracked_vehicle():
 @pytest.mark.parametrize("bad", [np.nan, -1.0])
 def test_unusable_priors_are_ignored(bad):
     belief = Belief(FilterConfig(), CARD, 0)
-    belief.apply_prior(GeoPrior(0, np.zeros(3), np.diag([bad, 1.0, 1.0]), 0.9, "vlm"))
+    belief.apply_prior(GeoPrior.gaussian(0, np.zeros(3), np.diag([bad, 1.0, 1.0]), 0.9, "vlm"))
     belief.update(everywhere(0.5), one_candidate())
     assert np.all(np.isfinite(belief.estimate(0).pose))
 

@@ -13,7 +13,7 @@ from geoloc_ros.datatypes import GeoPrior, Motion
 from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.filtering import calibration, estimate, motion_model
-from geoloc_ros.filtering.late_knowledge import MAX_GAIN, MovedPrior
+from geoloc_ros.filtering.late_knowledge import MAX_GAIN, MovedPrior, usable
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
@@ -201,15 +201,40 @@ def test_covariance_fit_refuses_bad_samples():
 
 
 def test_prior_moves_with_odometry_and_stays_soft():
-    prior = GeoPrior(0, np.array([100.0, 50.0, np.pi / 2]), np.diag([25.0, 25.0, 0.01]), 0.9, "t")
+    prior = GeoPrior.gaussian(
+        0, np.array([100.0, 50.0, np.pi / 2]), np.diag([25.0, 25.0, 0.01]), 0.9, "t"
+    )
     moved = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
-    mean, cov = moved.now(np.array([30.0, 0.0, 0.2]), 30.0)
+    (mean,), (cov,) = moved.now(np.array([30.0, 0.0, 0.2]), 30.0)
     np.testing.assert_allclose(mean, [100.0, 80.0, np.pi / 2 + 0.2])
     assert cov[0, 0] > 25.0
     poses = mean + np.array([[0.0, 0.0, 0.0], [5000.0, 0.0, 0.0]])
     factor = moved.log_factor(poses, np.array([30.0, 0.0, 0.2]), 30.0, 1e5)
     assert factor[1] == pytest.approx(np.log(0.1))
     assert 0.0 < factor[0] <= np.log(MAX_GAIN)
+
+
+def test_a_mixture_prior_says_what_its_parts_say():
+    means = np.array([[0.0, 0.0, 0.0], [500.0, 0.0, 1.0]])
+    covs = np.stack([np.diag([100.0, 100.0, 0.01]), np.diag([100.0, 100.0, 9.0])])
+    prior = GeoPrior(0, means, covs, np.array([0.6, 0.3]), "t")
+    mixture = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
+    poses = np.array([[0.0, 0.0, 0.0], [500.0, 0.0, -2.0], [-900.0, 0.0, 0.0]])
+    factor = mixture.log_factor(poses, np.zeros(3), 0.0, 1e6)
+    assert factor[0] == pytest.approx(np.log(0.6 * MAX_GAIN + 0.1))
+    assert factor[1] == pytest.approx(np.log(0.3 * MAX_GAIN + 0.1))  # its heading is unknown
+    assert factor[2] == pytest.approx(np.log(0.1))
+    prior = GeoPrior(0, means, covs, np.array([0.7, 0.3]), "t")
+    certain = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
+    assert certain.shares.sum() == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("shares", [[], [0.0, 0.0], [0.9, 0.9], [-0.1, 0.5], [np.nan, 0.5]])
+def test_shares_that_are_no_probabilities_are_not_usable(shares):
+    count = len(shares)
+    covs = np.tile(np.eye(3), (count, 1, 1))
+    prior = GeoPrior(0, np.zeros((count, 3)), covs, np.array(shares), "t")
+    assert not usable(prior)
 
 
 def test_config_documents_the_floor():

@@ -12,7 +12,6 @@ import onnx
 import rasterio
 from onnx import TensorProto, helper, numpy_helper
 
-from geoloc_ros.bags.messages import CameraInfoData
 from geoloc_ros.bags.writer import BagWriter
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.cameras.views import mount_from_pitch
@@ -29,6 +28,7 @@ from geoloc_ros.geo import se2
 from geoloc_ros.geo.rotations import matrix_from_rpy, transform
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.messages import CameraInfoData
 
 HEIGHT_M = 40.0
 SIDE = 300

@@ -48,7 +48,7 @@ class Place:
 
     def localizer(self, config: Config | None = None) -> GeoLocalizer:
         return GeoLocalizer(
-            config or Config(), self.package, self.encoder, self.index, StraightDown()
+            config or Config(), self.package, self.encoder, self.index, {"": StraightDown()}
         )
 
     def frame(self, stamp_ns: int, pose: FloatArray, rng: np.random.Generator) -> CameraFrame:

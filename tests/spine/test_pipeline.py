@@ -172,7 +172,9 @@ def test_views_are_laid_out_on_what_stands_on_the_ground(place, small) -> None:
     poses, rng = circle(3), np.random.default_rng(1)
     reasons = []
     for pose, height_m in zip(poses, (50.0, 5.9, None), strict=True):
-        localizer = GeoLocalizer(relief, place.package, place.encoder, place.index, Airborne())
+        localizer = GeoLocalizer(
+            relief, place.package, place.encoder, place.index, {"": Airborne()}
+        )
         frame = dataclasses.replace(place.frame(STEP_NS, pose, rng), height_m=height_m)
         still = motion(pose, pose, STEP_NS, rng)
         reasons.append(Reason.NO_HEIGHT in localizer.localize(frame, still).reasons)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from geoloc_ros.bags import messages as msg
+from geoloc_ros import messages as msg
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.cli import synth
 from geoloc_ros.errors import ConfigError, GeolocError

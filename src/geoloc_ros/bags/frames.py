@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import yaml
 
-from geoloc_ros.bags.messages import CameraInfoData, decode_image
 from geoloc_ros.bags.writer import BagWriter
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, CameraError, GeodesyError, ImageDecodeError
 from geoloc_ros.geo.rotations import R_BODY_OPTICAL, matrix_from_rpy, transform
 from geoloc_ros.geo.wgs84 import LatLon
+from geoloc_ros.messages import CameraInfoData, decode_image
 
 FRAME_ID = "camera_optical"
 IMAGE_TOPIC = "/camera/image/compressed"

@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Any
 
 from geoloc_ros.bags import mcap
-from geoloc_ros.bags.messages import stamp_ns
 from geoloc_ros.bags.salvage import Salvage
 from geoloc_ros.errors import BagError
+from geoloc_ros.messages import stamp_ns
 
 Record = tuple[int, str, Any]
 

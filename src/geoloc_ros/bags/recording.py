@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_ros.bags import messages
+from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader, Record
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.config import InputConfig

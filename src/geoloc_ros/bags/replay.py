@@ -17,7 +17,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +26,29 @@ import yaml
 from tqdm import tqdm
 
 from geoloc_ros import config as configuration
-from geoloc_ros.bags import messages, replay_folder
+from geoloc_ros import messages
+from geoloc_ros.bags import replay_folder
 from geoloc_ros.bags.reader import BagReader, Record
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.trajectory import write_trajectory
-from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import (
     CameraFrame,
     Candidates,
     Image,
-    Motion,
     PoseEstimate,
-    Reason,
 )
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
-from geoloc_ros.errors import BagError, OdometryError
+from geoloc_ros.errors import BagError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.belief import Belief
-from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
-from geoloc_ros.synchronizer import Paired, Synchronizer
+from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +128,6 @@ class Replay:
         self._watch = watch
         self._clock = _StageClock()
         self._records = _Records()
-        self._eyes: PlanarVisualOdometry | None = None
         self._anchor_offset_m = (0.0, 0.0)
 
     def run(self) -> str:
@@ -155,12 +150,10 @@ class Replay:
             recording = Recording(reader, self._config.input)
             if self._inputs.truth_topic is not None:
                 recording.check_truth(self._inputs.truth_topic)
-            localizer = self._localizer(package, index, recording)
-            if not recording.topics.odometry:
-                self._eyes = PlanarVisualOdometry(recording.camera, recording.T_base_camera)
+            tracker = self._tracker(package, index, recording)
             # Only now is it sure that there will be something to put in place of earlier results.
             self._prepare_out()
-            self._drive(recording, localizer)
+            self._drive(recording, tracker)
             wall_s = time.perf_counter() - start
             self._write(package, plane, wall_s)
             self._write_truth(recording, plane)
@@ -173,69 +166,50 @@ class Replay:
             return find_model(self._inputs.model)
         return find_model_by_sha(load_manifest(self._inputs.index).encoder_sha256)
 
-    def _localizer(
+    def _tracker(
         self, package: ModelPackage, index: ShardedIndex, recording: Recording
-    ) -> GeoLocalizer:
-        views = make_views(recording.camera, recording.T_base_camera, package)
-        encoder = OnnxEncoder(package, self._config.encoder_threads)
-        return GeoLocalizer(self._config, package, encoder, index, views, self._clock)
+    ) -> Tracker:
+        tracker = Tracker(
+            self._config,
+            package,
+            OnnxEncoder(package, self._config.encoder_threads),
+            index,
+            use_odometry=bool(recording.topics.odometry),
+            use_height=bool(recording.topics.height),
+            stage=self._clock,
+        )
+        tracker.set_camera("", recording.camera, recording.T_base_camera)
+        return tracker
 
     # -- the drive ----------------------------------------------------------------------------
 
-    def _drive(self, recording: Recording, localizer: GeoLocalizer) -> None:
-        pairs: Synchronizer[Any] = Synchronizer(
-            self._config,
-            use_odometry=bool(recording.topics.odometry),
-            use_height=bool(recording.topics.height),
-        )
+    def _drive(self, recording: Recording, tracker: Tracker) -> None:
         bar = tqdm(total=recording.frame_count, unit="frame", disable=self._inputs.quiet)
         with bar:
             try:
                 for record in recording.records():
-                    feed(pairs, recording, record)
-                    self._take(pairs.ready(), localizer, recording, bar)
+                    feed(tracker, recording, record)
+                    self._take(tracker.every(), tracker, bar)
             except BagError as error:
                 self._records.damage = str(error)
-            self._take(pairs.ready(flush=True), localizer, recording, bar)
-        self._records.unused += pairs.counts.stale
+            self._take(tracker.every(flush=True), tracker, bar)
+        self._records.unused += tracker.counts.stale
         if not self._records.estimates:
             raise BagError(self._records.damage or f"{self._inputs.bag} gave no usable frame")
 
-    def _take(
-        self,
-        ready: Iterator[Paired[Any]],
-        localizer: GeoLocalizer,
-        recording: Recording,
-        bar: tqdm[Any],
-    ) -> None:
-        for pair in ready:
-            if pair.reset:
-                localizer.belief.reset(Reason.CLOCK_JUMP)
+    def _take(self, tracked: Iterator[Tracked], tracker: Tracker, bar: tqdm[Any]) -> None:
+        while True:
             start = time.perf_counter()
-            frame = camera_frame(pair)
-            estimate = localizer.localize(frame, self._motion(pair, frame))
+            found = next(tracked, None)
+            if found is None:
+                return
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
-            self._record(estimate, spent, localizer, frame)
+            self._record(found.estimate, spent, tracker.localizer, found.frame)
             if self._watch is not None:
-                self._watch(localizer.belief)
-            bar.set_postfix_str(estimate.status.value.lower(), refresh=False)
+                self._watch(tracker.localizer.belief)
+            bar.set_postfix_str(found.estimate.status.value.lower(), refresh=False)
             bar.update()
-
-    def _motion(self, pair: Paired[Any], frame: CameraFrame) -> Motion:
-        """Odometry's motion, or the one seen in the images where there is no odometry."""
-        if self._eyes is None:
-            return pair.motion
-        if pair.reset:
-            self._eyes.reset()
-        with self._clock("decode"):
-            rgb = frame.rgb
-        try:
-            with self._clock("odometry"):
-                return self._eyes.step(pair.stamp_ns, rgb, pair.height_m) or pair.motion
-        except OdometryError as error:  # no height was ever given: pair.motion says no_odometry
-            logger.info("no motion from images: %s", error)
-            return pair.motion
 
     def _record(
         self,
@@ -309,25 +283,15 @@ class Replay:
         tables.write_truth(self._inputs.out, columns.truth_from(stamps, np.array(poses)))
 
 
-def feed(pairs: Synchronizer[Any], recording: Recording, record: Record) -> None:
-    """Hand one message of a recording to the synchronizer."""
+def feed(tracker: Tracker, recording: Recording, record: Record) -> None:
+    """Hand one message of a recording to the tracker."""
     stamp_ns, topic, message = record
     if topic == recording.topics.image:
-        pairs.add_frame(stamp_ns, message)
+        tracker.add_frame(stamp_ns, message)
     elif topic == recording.topics.odometry:
-        pairs.add_odometry(messages.odometry(message, stamp_ns))
+        tracker.add_odometry(messages.odometry(message, stamp_ns))
     else:
-        pairs.add_height(stamp_ns, messages.height_m(message))
-
-
-def camera_frame(pair: Paired[Any]) -> CameraFrame:
-    """The frame of a pair of which the payload is an image message."""
-    return CameraFrame(
-        pair.stamp_ns,
-        partial(messages.image_rgb, pair.payload),
-        pair.height_m,
-        partial(messages.reduced_rgb, pair.payload),
-    )
+        tracker.add_height(stamp_ns, messages.height_m(message))
 
 
 def _versions() -> dict[str, str]:

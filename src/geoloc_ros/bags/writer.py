@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.bags.mcap import write_checksums
-from geoloc_ros.bags.messages import CameraInfoData
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError
 from geoloc_ros.geo.rotations import matrix_from_rpy, quat_xyzw_from_matrix
 from geoloc_ros.geo.wgs84 import LatLon
+from geoloc_ros.messages import CameraInfoData
 
 STORAGES = ("mcap", "sqlite3")
 

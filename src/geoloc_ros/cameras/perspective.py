@@ -21,8 +21,11 @@ from geoloc_ros.cameras.warp import Warp
 from geoloc_ros.datatypes import Image, View
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import CameraError
+from geoloc_ros.geo.rotations import matrix_from_rpy
 
 _MAX_REDUCTION_LOG2 = 3  # JPEG goes no further
+#: a camera that looks along an axis of the vehicle to within this is taken as meant so
+AXIS_WITHIN_DEG = 25.0
 
 
 class PerspectiveView:
@@ -30,7 +33,8 @@ class PerspectiveView:
 
     The virtual camera stands where the real one stands, has the spec's horizontal field of view
     from outer edge to outer edge, square pixels, its principal point in the middle, and looks
-    along the base frame's x axis, level.
+    level along that axis of the vehicle (forward, left, back, right) which the real one looks
+    along to within `AXIS_WITHIN_DEG`; else where the real one looks.
     """
 
     needs_height = False
@@ -57,7 +61,8 @@ class PerspectiveView:
         if spec.view != "perspective":
             raise CameraError(f"model wants a {spec.view} view; this is the perspective view")
         self._fitter = FrameFitter(camera)
-        self._rotation = checked_mount(T_base_camera)[:3, :3]
+        self._mount = checked_mount(T_base_camera)[:3, :3]
+        self._yaw_rad = _looks_along(self._mount)
         self._virtual = CameraModel.from_hfov(spec.width_px, spec.height_px, spec.hfov_deg)
         self._fill = fill_rgb
         self._warp: Warp | None = None
@@ -66,8 +71,8 @@ class PerspectiveView:
         self.reduction = _reduction(warp, 1)
         if not warp.mask.any():
             raise CameraError(
-                f"the camera sees nothing within {spec.hfov_deg:g} degrees around the vehicle's "
-                "heading; check the mount (it must be that of the optical frame, z forward)"
+                f"the camera sees nothing within {spec.hfov_deg:g} degrees around the horizon "
+                "where it looks; check the mount (it must be that of the optical frame, z forward)"
             )
 
     def build(
@@ -83,11 +88,12 @@ class PerspectiveView:
         if self._warp is None or key != self._key:
             self._warp, self._key = self._make(*key), key
             self.reduction = _reduction(self._warp, reduction)
-        return View(self._warp.apply(rgb), self._warp.mask)
+        return View(self._warp.apply(rgb), self._warp.mask, anchor_yaw_rad=self._yaw_rad)
 
     def _make(self, camera: CameraModel, attitude: Attitude | None) -> Warp:
         directions = _level_directions(self._virtual)
-        rotation_level_optical = rotation_level_base(attitude) @ self._rotation
+        turned = matrix_from_rpy(0.0, 0.0, -self._yaw_rad) @ rotation_level_base(attitude)
+        rotation_level_optical = turned @ self._mount
         uv, seen = camera.project(directions.reshape(-1, 3) @ rotation_level_optical)
         shape = directions.shape[:2]
         return Warp(
@@ -97,6 +103,16 @@ class PerspectiveView:
             per_pixel=False,
             fill_rgb=self._fill,
         )
+
+
+def _looks_along(rotation_base_optical: FloatArray) -> float:
+    """Heading of a mounted camera in the base frame, rad, that of an axis if near one."""
+    forward, left = rotation_base_optical[:2, 2]
+    yaw_deg = float(np.degrees(np.arctan2(left, forward)))
+    axis_deg = 90.0 * round(yaw_deg / 90.0)
+    if abs(yaw_deg - axis_deg) <= AXIS_WITHIN_DEG:
+        yaw_deg = axis_deg
+    return float(np.radians(yaw_deg))
 
 
 def _reduction(warp: Warp, reduction: int) -> int:

@@ -73,8 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
     found = index.search_exact(descriptor, ENTRIES_PER_PLACE * arguments.top)
     found = one_per_place(found, arguments.top)
-    forward, left = view.anchor_offset_m
-    poses = se2.compose(found.poses, (-forward, -left, 0.0))
+    poses = se2.compose(found.poses, se2.inverse(view.anchor))
     rows = _rows(found, poses, index.manifest.frame)
     print(json.dumps(rows, indent=2) if arguments.json else _table(rows))
     return 0

@@ -36,6 +36,7 @@ from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
+from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.index.policy import SamplingPolicy
 
 SimilarityAt = Callable[[FloatArray], tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]]
@@ -82,12 +83,31 @@ class Belief:
         self._calibration = calibration
         self._model = MeasurementModel(calibration, config.outlier_share)
         self._seed = seed
-        self._confirm_evidence = evidence.needed(calibration, entries)
+        self._priors: list[MovedPrior] = []
+        self._know_index(entries, miss)
+        self.distance_m = 0.0
+        self.reset()
+
+    def _know_index(self, entries: int, miss: tuple[float, float]) -> None:
+        self._confirm_evidence = evidence.needed(self._calibration, entries)
         self._miss = miss
         self._log_places = float(np.log(max(entries / ENTRIES_PER_PLACE, 10.0)))
         self._area_m2 = max(entries, 1) * AREA_PER_ENTRY_M2
-        self.distance_m = 0.0
-        self.reset()
+
+    def rebase(self, change: PlaneChange, entries: int, miss: tuple[float, float]) -> None:
+        """Go on in the plane of another index.
+
+        Raises:
+            GeodesyError: the belief lies beyond that plane; it is left as it was.
+        """
+        moved = [old.rebased(change) for old in self._priors]
+        self._modes.poses, self._priors = change.poses(self._modes.poses), moved
+        self._know_index(entries, miss)
+
+    def reconfigure(self, config: FilterConfig) -> None:
+        """Go on with other sizes, noise and thresholds."""
+        self._config = config
+        self._model = MeasurementModel(self._calibration, config.outlier_share)
 
     def reset(self, reason: Reason | None = None) -> None:
         """Forget everything; the reason is named until the next image has been weighed."""
@@ -96,7 +116,7 @@ class Belief:
         self._log_null = 0.0
         self._pose = np.zeros(3)
         self._trail = Trail()
-        self._priors: list[MovedPrior] = []
+        self._priors = []
         self._frames = 0
         self._weighed_at_m = self.distance_m
         self._seen_at_m = self.distance_m
@@ -188,8 +208,7 @@ class Belief:
                 self._modes.poses, self._pose, self.distance_m, self._area_m2
             )
             self._modes.log_mass += self._modes.weigh(factor)
-        if np.sqrt(np.max(np.diag(prior.cov_xy_yaw)[:2])) <= TIGHT_PRIOR_M:
-            self._born_of_prior(moved)
+        self._born_of_prior(moved)
         self._priors = [
             old for old in self._priors if self.distance_m - old.distance_then_m < 500.0
         ] + [moved]
@@ -271,17 +290,7 @@ class Belief:
             lost = self._status in (*status.TRACKING, Status.LOST)
             self._status = Status.LOST if lost else Status.SEARCHING
             reasons.add(Reason.UNCONFIRMED)
-        nan = np.full(3, np.nan)
-        return PoseEstimate(
-            stamp_ns=stamp_ns,
-            status=self._status,
-            reasons=tuple(sorted(reasons)),
-            pose=nan,
-            cov_xy_yaw=np.full((3, 3), np.nan),
-            position=None,
-            similarity=self._similarity,
-            spread_m=float("nan"),
-        )
+        return estimate.nowhere(stamp_ns, self._status, reasons, self._similarity)
 
     def _leak(self, moved_m: float) -> None:
         """Let the vehicle be carried away now and then."""
@@ -338,15 +347,18 @@ class Belief:
 
     def _born_of_prior(self, moved: MovedPrior) -> None:
         """A prior that names a place opens a hypothesis there (an initial pose does)."""
-        mean, cov = moved.now(self._pose, self.distance_m)
-        each = self._config.lead_particles
-        poses = self._rng.multivariate_normal(mean, cov, size=each, method="cholesky")
-        poses[:, 2] = se2.wrap_angle(poses[:, 2])
-        share = moved.weight * min(moved.prior.share, 0.95)
-        self._modes.log_mass += np.log1p(-share)
-        self._log_null += float(np.log1p(-share))
         required = np.array([LOCAL_EVIDENCE * self._confirm_evidence])
-        self._modes.append(poses[None], np.array([np.log(share)]), required)
+        for mean, cov, share in zip(
+            *moved.now(self._pose, self.distance_m), moved.weight * moved.shares, strict=True
+        ):
+            if share <= 0.0 or math.sqrt(max(cov[0, 0], cov[1, 1])) > TIGHT_PRIOR_M:
+                continue
+            each = self._config.lead_particles
+            poses = self._rng.multivariate_normal(mean, cov, size=each, method="cholesky")
+            poses[:, 2] = se2.wrap_angle(poses[:, 2])
+            self._modes.log_mass += np.log1p(-share)
+            self._log_null += float(np.log1p(-share))
+            self._modes.append(poses[None], np.array([np.log(share)]), required)
 
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:
         modes, config = self._modes, self._config

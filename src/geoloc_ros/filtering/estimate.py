@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.compiled import compiled
-from geoloc_ros.datatypes import FloatArray, Mask
+from geoloc_ros.datatypes import FloatArray, Mask, PoseEstimate, Reason, Status
 
 IntArray = npt.NDArray[np.int64]
 
@@ -178,3 +178,19 @@ def _wrapped(angle_rad: float) -> float:
     if -math.pi <= angle_rad < math.pi:
         return angle_rad
     return (angle_rad + math.pi) % (2.0 * math.pi) - math.pi
+
+
+def nowhere(
+    stamp_ns: int, status: Status, reasons: set[Reason], similarity: float
+) -> PoseEstimate:
+    """The estimate of a belief without any hypothesis of place."""
+    return PoseEstimate(
+        stamp_ns=stamp_ns,
+        status=status,
+        reasons=tuple(sorted(reasons)),
+        pose=np.full(3, np.nan),
+        cov_xy_yaw=np.full((3, 3), np.nan),
+        position=None,
+        similarity=similarity,
+        spread_m=float("nan"),
+    )

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geoloc_ros.datatypes import FloatArray, GeoPrior
 from geoloc_ros.geo import se2
+from geoloc_ros.geo.planes import PlaneChange
 
 WINDOW_NS = 60_000_000_000
 YAW_UNKNOWN_RAD2 = 3.0
@@ -51,19 +52,25 @@ class MovedPrior:
     weight: float
 
     def now(self, pose_now: FloatArray, distance_m: float) -> tuple[FloatArray, FloatArray]:
-        """Mean (3,) and covariance (3, 3) as of now, widened by the drift since.
+        """Means (K, 3) and covariances (K, 3, 3) as of now, widened by the drift since.
 
         Args:
             pose_now: (3,) dead-reckoned pose.
             distance_m: distance driven so far.
         """
         driven = distance_m - self.distance_then_m
-        cov = np.array(self.prior.cov_xy_yaw, dtype=np.float64)
-        if cov[2, 2] > YAW_UNKNOWN_RAD2:
-            return self.prior.mean, cov + np.diag([driven**2, driven**2, 0.0])
-        moved = se2.compose(self.prior.mean, se2.between(self.pose_then, pose_now))
-        reach = driven**2 * (cov[2, 2] + DRIFT_SHARE**2)
-        return moved, cov + np.diag([reach, reach, 0.0])
+        step = se2.between(self.pose_then, pose_now)
+        means, covs = [], []
+        for mean, prior_cov in zip(self.prior.means, self.prior.covs_xy_yaw, strict=True):
+            known = prior_cov[2, 2] <= YAW_UNKNOWN_RAD2
+            reach = driven**2 * (prior_cov[2, 2] + DRIFT_SHARE**2 if known else 1.0)
+            means.append(se2.compose(mean, step) if known else mean)
+            covs.append(prior_cov + np.diag([reach, reach, 0.0]))
+        return np.array(means), np.array(covs)
+
+    def rebased(self, change: PlaneChange) -> MovedPrior:
+        """The same knowledge in another plane."""
+        return replace(self, prior=replace(self.prior, means=change.poses(self.prior.means)))
 
     def log_factor(
         self, poses: FloatArray, pose_now: FloatArray, distance_m: float, area_m2: float
@@ -77,25 +84,41 @@ class MovedPrior:
             area_m2: area the vehicle may be in at all.
 
         Returns:
-            (N,) in [log(1 - share), log(MAX_GAIN)], scaled down for repeated priors.
+            (N,) in [log(1 - total share), log(MAX_GAIN)], scaled down for repeated priors.
         """
-        mean, cov = self.now(pose_now, distance_m)
-        delta = poses - mean
-        size = 2 if cov[2, 2] > YAW_UNKNOWN_RAD2 else 3
-        delta[:, 2] = se2.wrap_angle(delta[:, 2])
-        block = cov[:size, :size]
-        exponent = np.einsum("ni,ij,nj->n", delta[:, :size], np.linalg.inv(block), delta[:, :size])
-        volume = area_m2 * (2.0 * np.pi if size == 3 else 1.0)
-        peak = volume / np.sqrt(np.linalg.det(2.0 * np.pi * block))
-        gain = min(peak, MAX_GAIN) * np.exp(-0.5 * exponent)
-        share = min(self.prior.share, MAX_SHARE)
-        factor: FloatArray = self.weight * np.log(share * gain + 1.0 - share)
+        shares = self.shares
+        total = np.full(len(poses), 1.0 - shares.sum())
+        means, covs = self.now(pose_now, distance_m)
+        for mean, cov, share in zip(means, covs, shares, strict=True):
+            total += share * _gain(poses - mean, cov, area_m2)
+        factor: FloatArray = self.weight * np.log(total)
         return factor
+
+    @property
+    def shares(self) -> FloatArray:
+        """Shares (K,), of which some of the belief is always kept back."""
+        shares = np.asarray(self.prior.shares, dtype=np.float64)
+        return shares * min(1.0, MAX_SHARE / float(shares.sum()))
+
+
+def _gain(delta: FloatArray, cov: FloatArray, area_m2: float) -> FloatArray:
+    """Density (N,) of a Gaussian at offsets (N, 3), as a multiple of the even one, bounded."""
+    delta[:, 2] = se2.wrap_angle(delta[:, 2])
+    size = 2 if cov[2, 2] > YAW_UNKNOWN_RAD2 else 3
+    block = cov[:size, :size]
+    exponent = np.einsum("ni,ij,nj->n", delta[:, :size], np.linalg.inv(block), delta[:, :size])
+    volume = area_m2 * (2.0 * np.pi if size == 3 else 1.0)
+    peak = volume / np.sqrt(np.linalg.det(2.0 * np.pi * block))
+    gain: FloatArray = min(peak, MAX_GAIN) * np.exp(-0.5 * exponent)
+    return gain
 
 
 def usable(prior: GeoPrior) -> bool:
-    """Whether a prior is a Gaussian at all."""
-    cov = np.asarray(prior.cov_xy_yaw, dtype=np.float64)
-    if not (np.all(np.isfinite(prior.mean)) and np.all(np.isfinite(cov)) and prior.share > 0.0):
+    """Whether a prior is a mixture of Gaussians at all."""
+    covs = np.asarray(prior.covs_xy_yaw, dtype=np.float64)
+    shares = np.asarray(prior.shares, dtype=np.float64)
+    if not len(shares) or not all(np.isfinite(v).all() for v in (prior.means, covs, shares)):
         return False
-    return bool(np.all(np.linalg.eigvalsh(cov) > 0.0))
+    if (shares < 0.0).any() or not 0.0 < shares.sum() <= 1.0:
+        return False
+    return bool(np.all(np.linalg.eigvalsh(covs) > 0.0))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geoloc_ros.bags.messages import CameraInfoData
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import CameraError
 from geoloc_ros.geo.rotations import R_BODY_OPTICAL, matrix_from_rpy, transform
+from geoloc_ros.messages import CameraInfoData
 
 FRAME_ID = "camera_optical"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from geoloc_ros.bags import messages
+from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.replay import Replay, ReplayInputs
@@ -166,7 +166,7 @@ def _collect(
             except ImageDecodeError:
                 continue
             descriptor = encoder.encode_query(view.image[None])[0]
-            anchor = se2.compose(pose[0], (*view.anchor_offset_m, 0.0))
+            anchor = se2.compose(pose[0], view.anchor)
             wrong = entries[rng.integers(0, len(entries), WRONG_POSES)]
             near = np.hypot(*(wrong[:, :2] - anchor[:2]).T) < WRONG_BEYOND_M
             at, supported = index.similarity_at(descriptor, np.vstack([anchor, wrong]))

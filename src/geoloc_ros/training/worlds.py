@@ -210,7 +210,7 @@ def _drone_view(
         return None
     if view.mask.mean() < 0.3:
         return None
-    return view.image, view.mask, compose(pose, np.array([*view.anchor_offset_m, 0.0]))
+    return view.image, view.mask, compose(pose, view.anchor)
 
 
 def _seasons(town: Town, config: WorldConfig, rng: Rng) -> list[Ortho]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from geoloc_ros.bags import messages as msg
+from geoloc_ros import messages as msg
 from geoloc_ros.errors import BagError, ImageDecodeError
 from geoloc_ros.geo.rotations import matrix_from_rpy, transform
 from geoloc_ros.geo.wgs84 import LatLon

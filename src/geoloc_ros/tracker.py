@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From a vehicle's messages to its poses: what live node and replay have in common.
+
+Messages go in as they come; each frame is paired with the motion since the frame before and walks
+down the spine. Replay takes every frame, the live node the newest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from geoloc_ros import messages
+from geoloc_ros.cameras.models import CameraModel
+from geoloc_ros.cameras.views import ViewBuilder, make_views
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import CameraFrame, FloatArray, Motion, Odometry, PoseEstimate, Reason
+from geoloc_ros.encoders.base import Encoder
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import OdometryError
+from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
+from geoloc_ros.index.place_index import PlaceIndex
+from geoloc_ros.pipeline import GeoLocalizer, StageTimer, untimed
+from geoloc_ros.synchronizer import Counts, Paired, Synchronizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A frame and what was concluded when it had been seen."""
+
+    frame: CameraFrame
+    estimate: PoseEstimate
+
+
+class Tracker:
+    """Follows a vehicle.
+
+    Attributes:
+        localizer: the spine.
+
+    Args:
+        config: the tree.
+        package: the model.
+        encoder: of the model.
+        index: built with the model.
+        use_odometry: False when motion comes from the images themselves.
+        use_height: True when heights above ground are expected.
+        stage: wraps each stage.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        package: ModelPackage,
+        encoder: Encoder,
+        index: PlaceIndex,
+        *,
+        use_odometry: bool = True,
+        use_height: bool = False,
+        stage: StageTimer = untimed,
+    ) -> None:
+        self._package = package
+        self._views: dict[str, ViewBuilder] = {}
+        self.localizer = GeoLocalizer(config, package, encoder, index, self._views, stage)
+        self._pairs: Synchronizer[Any] = Synchronizer(config, use_odometry, use_height)
+        self._stage = stage
+        self._use_odometry = use_odometry
+        self._eyes: PlanarVisualOdometry | None = None
+        self._eyes_camera = ""
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the frames."""
+        return self._pairs.counts
+
+    def knows(self, camera: str) -> bool:
+        """Whether a camera's lens and mount are known."""
+        return camera in self._views
+
+    def set_camera(self, name: str, camera: CameraModel, T_base_camera: FloatArray) -> None:
+        """Learn a camera's lens and mount, or that they have changed.
+
+        Args:
+            name: of the camera.
+            camera: intrinsics.
+            T_base_camera: (4, 4) mount, optical frame to base.
+
+        Raises:
+            CameraError: the camera or its mount cannot give the model's view.
+        """
+        self._views[name] = make_views(camera, T_base_camera, self._package)
+        if not self._use_odometry and (self._eyes is None or name == self._eyes_camera):
+            self._eyes = PlanarVisualOdometry(camera, T_base_camera)
+            self._eyes_camera = name
+
+    def forget_camera(self, name: str) -> None:
+        """Take no frames of a camera until it is set again."""
+        self._views.pop(name, None)
+
+    def add_odometry(self, odometry: Odometry) -> None:
+        """Take one odometry sample; samples may come late or out of order."""
+        self._pairs.add_odometry(odometry)
+
+    def add_height(self, stamp_ns: int, height_m: float) -> None:
+        """Take one height above ground."""
+        self._pairs.add_height(stamp_ns, height_m)
+
+    def add_frame(self, stamp_ns: int, message: Any, camera: str = "") -> bool:  # noqa: ANN401
+        """Take one image message of a camera that is known; answers whether it was not stale."""
+        return self._pairs.add_frame(stamp_ns, message, camera)
+
+    def every(self, flush: bool = False) -> Iterator[Tracked]:
+        """What is concluded from every frame whose motion is known, or at the end from all."""
+        for pair in self._pairs.ready(flush):
+            yield self._follow(pair)
+
+    def newest(self) -> Tracked | None:
+        """What is concluded from the newest frame whose motion is known; older ones are lost."""
+        pair = self._pairs.newest()
+        return None if pair is None else self._follow(pair)
+
+    def _follow(self, pair: Paired[Any]) -> Tracked:
+        if pair.reset:
+            self.localizer.belief.reset(Reason.CLOCK_JUMP)
+        frame = CameraFrame(
+            pair.stamp_ns,
+            partial(messages.image_rgb, pair.payload),
+            pair.height_m,
+            partial(messages.reduced_rgb, pair.payload),
+            pair.camera,
+        )
+        return Tracked(frame, self.localizer.localize(frame, self._motion(pair, frame)))
+
+    def _motion(self, pair: Paired[Any], frame: CameraFrame) -> Motion:
+        """Odometry's motion, or the one seen in the images where there is no odometry."""
+        if self._eyes is None or frame.camera != self._eyes_camera:
+            return pair.motion
+        if pair.reset:
+            self._eyes.reset()
+        with self._stage("decode"):
+            rgb = frame.rgb
+        try:
+            with self._stage("odometry"):
+                return self._eyes.step(pair.stamp_ns, rgb, pair.height_m) or pair.motion
+        except OdometryError as error:  # no height was ever given: pair.motion says no_odometry
+            logger.info("no motion from images: %s", error)
+            return pair.motion
