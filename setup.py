@@ -24,7 +24,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
         ("share/" + NAME, ["package.xml"]),
-        ("share/" + NAME + "/config", ["config/geoloc.yaml", "config/flight.yaml"]),
+        ("share/" + NAME + "/config", sorted(map(str, Path("config").glob("*.*")))),
+        ("share/" + NAME + "/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
     ],
     install_requires=[
         "numpy>=1.24",
@@ -56,6 +57,12 @@ setup(
             "mercantile>=1.2",
         ],
     },
-    entry_points={"console_scripts": ["geoloc = geoloc_ros.cli.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "geoloc = geoloc_ros.cli.main:main",
+            "geoloc_localizer = geoloc_ros.ros.localizer:main",
+            "geoloc_vlm = geoloc_ros.ros.vlm_node:main",
+        ]
+    },
     zip_safe=False,
 )

@@ -29,7 +29,7 @@ ALLOWED = {
     "report": STAGES | {"evaluation"},
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
-    "vlm": set(),
+    "vlm": set(),  # besides the base
     "synthetic": STAGES | {"bags"},
     "training": STAGES | {"synthetic", "bags", "evaluation"},
 }

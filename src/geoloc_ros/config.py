@@ -35,10 +35,15 @@ def param(
     return field(default=default, metadata={"doc": doc, "ge": ge, "le": le, "choices": choices})
 
 
-class _Checked:
+class Checked:
     """Base of the groups: checks every value against its own metadata."""
 
     def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            ConfigError: a wrong type, or a value out of bounds.
+        """
         hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             if "doc" in item.metadata:
@@ -63,7 +68,7 @@ def _check(name: str, value: object, kind: type, meta: Mapping[str, Any]) -> Non
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputConfig(_Checked):
+class InputConfig(Checked):
     """What is read, and when it is too old."""
 
     image_topic: str = param("", "camera topic; empty: the only one there is")
@@ -83,7 +88,7 @@ class InputConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ViewConfig(_Checked):
+class ViewConfig(Checked):
     """How the camera frame becomes what the encoder sees."""
 
     min_valid_share: float = param(
@@ -105,7 +110,7 @@ class ViewConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchConfig(_Checked):
+class SearchConfig(Checked):
     """Retrieval."""
 
     candidates: int = param(
@@ -114,7 +119,7 @@ class SearchConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilterConfig(_Checked):
+class FilterConfig(Checked):
     """The belief over (x, y, yaw)."""
 
     particles: int = param(1500, "largest number of particles", ge=50, le=100_000)
@@ -166,7 +171,7 @@ class FilterConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreConfig(_Checked):
+class ScoreConfig(Checked):
     """What counts as a hit when retrieval is scored."""
 
     recall_radius_m: float = param(8.0, "position radius of a hit, m", ge=0.1, le=10_000.0)
@@ -174,7 +179,7 @@ class ScoreConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(_Checked):
+class Config(Checked):
     """The whole tree."""
 
     random_seed: int = param(0, "seed of every random draw", ge=0, le=2**31 - 1)

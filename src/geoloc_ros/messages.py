@@ -240,13 +240,8 @@ def odometry(message: Any, log_ns: int) -> Odometry:  # noqa: ANN401
     taken as given in the child frame (REP-105); NaN stays NaN.
     """
     pose, twist = message.pose.pose, message.twist.twist
-    quat = _quat(pose.orientation)
     xyz = _xyz(pose.position)
-    try:
-        yaw = yaw_from_quat_xyzw(quat)
-    except GeodesyError:
-        yaw = float("nan")
-    planar = np.array([xyz[0], xyz[1], yaw])
+    planar = np.array([xyz[0], xyz[1], yaw_of(pose.orientation)])
     if not np.all(np.isfinite(planar)):
         planar = np.full(3, np.nan)
     return Odometry(
@@ -335,6 +330,14 @@ def height_m(message: Any) -> float:  # noqa: ANN401
 def frame_name(name: str) -> str:
     """A frame id without the leading slash of tf 1."""
     return str(name).lstrip("/")
+
+
+def yaw_of(quaternion: Any) -> float:  # noqa: ANN401
+    """Yaw of a geometry_msgs/Quaternion, rad; NaN where it is no rotation."""
+    try:
+        return yaw_from_quat_xyzw(_quat(quaternion))
+    except GeodesyError:
+        return float("nan")
 
 
 def _xyz(vector: Any) -> FloatArray:  # noqa: ANN401

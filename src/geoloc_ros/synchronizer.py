@@ -90,8 +90,14 @@ class Synchronizer(Generic[Payload]):
         self._timeout_ns = int(config.input.odometry_timeout_s * NS)
         self._jump_ns = int(config.input.clock_jump_s * NS)
         self._odometry = OdometryBuffer(config.input, config.filter) if use_odometry else None
-        self._heights = _Heights()
         self._use_height = use_height
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget every frame and sample; the counts go on."""
+        if self._odometry is not None:
+            self._odometry.clear()
+        self._heights = _Heights()
         self._pending: list[_Pending[Payload]] = []
         self._previous_ns: int | None = None
         self._newest_ns: dict[str, int] = {}

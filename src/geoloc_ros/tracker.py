@@ -103,6 +103,13 @@ class Tracker:
         """Take no frames of a camera until it is set again."""
         self._views.pop(name, None)
 
+    def restart(self) -> None:
+        """Forget all that was heard and believed: the clock has gone back."""
+        self._pairs.restart()
+        if self._eyes is not None:
+            self._eyes.reset()
+        self.localizer.belief.reset(Reason.CLOCK_JUMP)
+
     def add_odometry(self, odometry: Odometry) -> None:
         """Take one odometry sample; samples may come late or out of order."""
         self._pairs.add_odometry(odometry)

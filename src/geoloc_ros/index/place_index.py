@@ -8,6 +8,7 @@ The rest of the package knows `PlaceIndex` only.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -68,12 +69,18 @@ class ShardedIndex:
         self._cells, self._coverage_m = _occupied(self.poses, reach)
 
     @classmethod
-    def open(cls, path: Path, package: ModelPackage | None = None) -> ShardedIndex:
+    def open(
+        cls,
+        path: Path,
+        package: ModelPackage | None = None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> ShardedIndex:
         """Verify and load an index directory.
 
         Args:
             path: the directory.
             package: the model it will be asked with; None skips that comparison.
+            progress: is told before each shard how many of how many are done; may raise to stop.
 
         Raises:
             IndexCorruptError: a file is missing, altered or damaged.
@@ -82,7 +89,11 @@ class ShardedIndex:
         manifest = load_manifest(path)
         if package is not None:
             check_model(manifest, package, path)
-        return cls(manifest, [open_shard(path, r, manifest.dim) for r in manifest.shards])
+        shards = []
+        for done, record in enumerate(manifest.shards):
+            progress(done, len(manifest.shards))
+            shards.append(open_shard(path, record, manifest.dim))
+        return cls(manifest, shards)
 
     def __len__(self) -> int:
         """Number of entries."""

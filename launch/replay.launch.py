@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A recording played into the localizer: ros2 launch geoloc_ros replay.launch.py bag:=DIR index:=DIR.
+
+Topics default to those that 'geoloc synth make' and 'geoloc bag from-frames' write.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from geoloc_ros.ros.launching import declared, given, nodes
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(get_package_share_directory("geoloc_ros"))
+
+
+def _play(context: LaunchContext) -> list[Any]:
+    command = ["ros2", "bag", "play", given(context, "bag"), "--clock", "100"]
+    command += ["--rate", given(context, "rate"), "--delay", given(context, "delay")]
+    if given(context, "loop").lower() == "true":
+        command.append("--loop")
+    return [ExecuteProcess(cmd=command, output="screen", name="play")]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What is started."""
+    own = [
+        DeclareLaunchArgument("bag", description="recording to play, a rosbag2 directory"),
+        DeclareLaunchArgument("rate", default_value="1.0", description="speed of playing"),
+        DeclareLaunchArgument("delay", default_value="5.0", description="wait before playing, s"),
+        DeclareLaunchArgument("loop", default_value="false", description="play again and again"),
+        DeclareLaunchArgument("use_rviz", default_value="false", description="start RViz"),
+    ]
+    common = declared(
+        use_sim_time="true",
+        image_transport="compressed",
+        image="/camera/image",
+        camera_info="/camera/camera_info",
+        odom="/odom",
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(SHARE / "config" / "geoloc.rviz")],
+        parameters=[{"use_sim_time": True}],
+        condition=IfCondition(LaunchConfiguration("use_rviz")),
+    )
+    start = [OpaqueFunction(function=nodes), OpaqueFunction(function=_play)]
+    return LaunchDescription([*own, *common, *start, rviz])

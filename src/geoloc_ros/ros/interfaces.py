@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Message packages that may not be there: our own, if it was not built, and geographic_msgs.
+
+Without them the standard topics still work; the node says once what is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import numpy as np
+
+from geoloc_ros.datatypes import Candidates, FloatArray, GeoPrior, PoseEstimate, Status
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
+
+STATES = {status: number for number, status in enumerate(Status)}
+
+
+def optional(name: str) -> ModuleType | None:
+    """A module, or None where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+geoloc_msgs = optional("geoloc_msgs.msg")
+geoloc_srvs = optional("geoloc_msgs.srv")
+geographic_msgs = optional("geographic_msgs.msg")
+
+
+def missing() -> list[str]:
+    """One line per package that is not installed."""
+    lines = []
+    if geoloc_msgs is None:
+        lines.append(
+            "geoloc_msgs is not built: no ~/status, ~/candidates, ~/load_index, ~/from_ll, "
+            "~/to_ll and no priors; build ros2_ws with colcon and source it"
+        )
+    if geographic_msgs is None:
+        lines.append("geographic_msgs is not installed: no ~/geopose")
+    return lines
+
+
+def status_message(
+    estimate: PoseEstimate, map_frame: str, fix_age_s: float, counts: dict[str, int]
+) -> object:
+    """A geoloc_msgs/LocalizationStatus."""
+    assert geoloc_msgs is not None  # noqa: S101 - callers have asked
+    return geoloc_msgs.LocalizationStatus(
+        header=header(estimate.stamp_ns, map_frame),
+        state=STATES[estimate.status],
+        reasons=[reason.value for reason in estimate.reasons],
+        fix_age_s=fix_age_s,
+        similarity=estimate.similarity,
+        spread_m=estimate.spread_m,
+        **counts,
+    )
+
+
+def candidates_message(
+    candidates: Candidates, stamp_ns: int, map_frame: str, plane: LocalFrame
+) -> object:
+    """A geoloc_msgs/CandidateArray of vehicle poses."""
+    assert geoloc_msgs is not None  # noqa: S101 - callers have asked
+    message = geoloc_msgs.CandidateArray(header=header(stamp_ns, map_frame))
+    if not len(candidates):
+        return message
+    lat_deg, lon_deg = plane.to_latlon(candidates.poses[:, :2])
+    message.candidates = [
+        geoloc_msgs.Candidate(
+            pose=planar_pose(pose),
+            latitude=float(lat),
+            longitude=float(lon),
+            similarity=float(similarity),
+            entry_id=int(entry),
+        )
+        for pose, lat, lon, similarity, entry in zip(
+            candidates.poses,
+            lat_deg,
+            lon_deg,
+            candidates.similarity,
+            candidates.entry_ids,
+            strict=True,
+        )
+    ]
+    return message
+
+
+def geopose_message(estimate: PoseEstimate, map_frame: str, altitude_m: float) -> object:
+    """A geographic_msgs/GeoPoseWithCovarianceStamped of an estimate that holds a place."""
+    assert geographic_msgs is not None  # noqa: S101 - callers have asked
+    message = geographic_msgs.GeoPoseWithCovarianceStamped(
+        header=header(estimate.stamp_ns, map_frame)
+    )
+    if estimate.position is not None:
+        message.pose.pose.position.latitude = estimate.position.lat_deg
+        message.pose.pose.position.longitude = estimate.position.lon_deg
+    message.pose.pose.position.altitude = altitude_m
+    message.pose.pose.orientation = planar_pose(estimate.pose).orientation
+    message.pose.covariance = covariance_6x6(estimate.cov_xy_yaw)
+    return message
+
+
+def prior_of(message: object, stamp_ns: int, plane: LocalFrame) -> GeoPrior:
+    """The prior of a geoloc_msgs/GeoPrior, in a plane.
+
+    Raises:
+        GeodesyError: a component lies beyond the range of the plane.
+    """
+    parts = message.components  # type: ignore[attr-defined]
+    lat = [part.latitude for part in parts]
+    lon = [part.longitude for part in parts]
+    means: FloatArray = np.zeros((0, 3))
+    if parts:
+        means = np.column_stack([plane.to_xy(lat, lon), [part.yaw for part in parts]])
+    covs = np.array([np.asarray(part.covariance).reshape(3, 3) for part in parts])
+    shares = np.array([part.share for part in parts], dtype=np.float64)
+    source = str(message.source)  # type: ignore[attr-defined]
+    return GeoPrior(stamp_ns, means, covs, shares, source or "prior")

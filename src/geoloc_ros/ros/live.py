@@ -1,0 +1,364 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A vehicle being followed live: what arrives, what of it is used, what may be said meanwhile.
+
+Callbacks put messages down and are gone; one worker thread picks them up. Of every camera only
+the newest image is kept, so that nothing queues. No rclpy here: time comes in as a number.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from geoloc_ros import messages
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import (
+    Candidates,
+    FloatArray,
+    GeoPrior,
+    Odometry,
+    PoseEstimate,
+    Reason,
+    Status,
+)
+from geoloc_ros.errors import BagError, CameraError, GeolocError
+from geoloc_ros.geo.planes import PlaneChange
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.ros.cameras import Cameras
+from geoloc_ros.ros.loading import Loaded
+from geoloc_ros.ros.node_config import LocalizerConfig
+from geoloc_ros.ros.odometry_trail import OdometryTrail
+from geoloc_ros.tracker import Tracked, Tracker
+
+logger = logging.getLogger(__name__)
+NS = 1_000_000_000
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What a frame led to, in the map frame.
+
+    Attributes:
+        estimate: with pose and covariance in the map frame.
+        candidates: vehicle poses that were retrieved, None if the frame was not searched.
+        T_map_odom: (3,) planar transform, None where odometry does not reach the frame.
+        tracked: the frame, and the estimate in the index's own plane.
+    """
+
+    estimate: PoseEstimate
+    candidates: Candidates | None
+    T_map_odom: FloatArray | None
+    tracked: Tracked
+
+
+@dataclass(slots=True)
+class Said:
+    """The state of affairs between frames.
+
+    Attributes:
+        estimate: the latest, in the map frame; None before the first frame.
+        fix_stamp_ns: stamp of the latest LOCALISED frame.
+        used: frames used.
+    """
+
+    estimate: PoseEstimate | None = None
+    fix_stamp_ns: int | None = None
+    used: int = 0
+
+
+class Live:
+    """One activation of the localizer.
+
+    Attributes:
+        said: the latest conclusion, for anybody to read.
+        received: images that arrived.
+        refused: images that were not used, by reason.
+        replaced: images that a newer one replaced before anybody looked.
+        plane: of the map frame.
+        cameras: what is known of the cameras.
+        used_at_ns: when a frame was used last, on the clock of arrivals.
+
+    Args:
+        node: parameters of the node.
+        config: the tree.
+        loaded: model, encoder and index.
+        plane: of the map frame; an index of another plane does not move it.
+    """
+
+    def __init__(
+        self, node: LocalizerConfig, config: Config, loaded: Loaded, plane: LocalFrame
+    ) -> None:
+        self.said = Said()
+        self.received = 0
+        self.refused: Counter[Reason] = Counter()
+        self.replaced = 0
+        self.plane = plane
+        self.cameras = Cameras(config.input.base_frame)
+        self.used_at_ns: int | None = None
+        self._node = node
+        self._loaded = loaded
+        self._tracker = Tracker(
+            config,
+            loaded.package,
+            loaded.encoder,
+            loaded.index,
+            use_odometry=node.odometry_source != "images",
+            use_height=node.use_height,
+        )
+        self._odometry = OdometryTrail()
+        self._images: dict[str, tuple[int, Any]] = {}
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._mailbox = threading.Lock()
+        self._initial_poses = 0
+        self._lost_after_m = config.filter.lost_after_m
+        self._blind_m = 0.0
+        self._T_map_odom: FloatArray | None = None
+
+    # -- called from anywhere: put down and leave -----------------------------------------------
+
+    def image(self, camera: str, message: Any, now_ns: int) -> None:  # noqa: ANN401
+        """An image has arrived; it waits for the worker, in place of one that still waits."""
+        self.received += 1
+        stamp = message.header.stamp
+        stamp_ns = int(stamp.sec) * NS + int(stamp.nanosec)
+        reason = self._refusal(stamp_ns, now_ns)
+        if reason is not None:
+            self.refused[reason] += 1
+            return
+        with self._mailbox:
+            self.replaced += camera in self._images
+            self._images[camera] = (stamp_ns, message)
+
+    def odometry(self, message: Any, now_ns: int) -> None:  # noqa: ANN401
+        """A nav_msgs/Odometry has arrived."""
+        sample = messages.odometry(message, now_ns)
+        self.post(lambda: self._add_odometry(sample))
+
+    def height(self, message: Any, now_ns: int) -> None:  # noqa: ANN401
+        """A sensor_msgs/Range has arrived."""
+        stamp_ns, height_m = messages.stamp_ns(message, now_ns), messages.height_m(message)
+        self.post(lambda: self._tracker.add_height(stamp_ns, height_m))
+
+    def camera_info(self, camera: str, message: Any) -> None:  # noqa: ANN401
+        """A CameraInfo has arrived; most only repeat the one before."""
+        if self.cameras.is_news(camera, message):
+            info = messages.camera_info(message)
+            self.post(lambda: self._set_camera(camera, info))
+
+    def transforms(self, message: Any) -> None:  # noqa: ANN401
+        """A tf2_msgs/TFMessage has arrived."""
+        self.post(lambda: self._add_transforms(message))
+
+    def odometry_transform(self, message: Any) -> None:  # noqa: ANN401
+        """A transform odom_frame to base_frame, a (geometry_msgs/TransformStamped)."""
+        place, turn = message.transform.translation, message.transform.rotation
+        yaw = messages.yaw_of(turn)
+        stamp_ns = messages.stamp_ns(message, 0)
+        sample = Odometry(stamp_ns, np.array([place.x, place.y, yaw]))
+        self.post(lambda: self._add_odometry(sample))
+
+    def prior(self, prior: GeoPrior) -> None:
+        """Soft knowledge, in the plane of the map frame."""
+        self.post(lambda: self._apply(prior))
+
+    def initial_pose(self, stamp_ns: int, mean: FloatArray, cov_xy_yaw: FloatArray) -> None:
+        """Somebody says where the vehicle is, in the map frame."""
+        cov_xy_yaw = cov_xy_yaw + np.diag([0.25, 0.25, 1e-3])  # nobody knows better than that
+        self._initial_poses += 1  # each is a source of its own: none repeats another
+        source = f"initialpose {self._initial_poses}"
+        self.prior(GeoPrior.gaussian(stamp_ns, mean, cov_xy_yaw, 0.9, source))
+
+    def clock_jumped(self) -> None:
+        """Time has gone back: what was known of the past is of no use."""
+        self.post(self._restart)
+
+    def relocalize(self) -> None:
+        """Forget where the vehicle is and search again."""
+        self.post(self._tracker.localizer.belief.reset)
+
+    def reconfigure(self, config: Config, node: LocalizerConfig) -> None:
+        """Go on with other values of filter, search and view, and of what is read each time."""
+        self._node = node
+        self._lost_after_m = config.filter.lost_after_m
+        self.post(lambda: self._tracker.localizer.reconfigure(config))
+
+    def load_index(self, loaded: Loaded) -> Future[None]:
+        """Swap the index; the future holds the error if the belief cannot be carried over."""
+        return self._ask(lambda: self._swap(loaded))
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Let the worker do something between two frames."""
+        self._jobs.append(job)
+
+    # -- called by the worker ---------------------------------------------------------------------
+
+    def work(self) -> Conclusion | None:
+        """Take in what has arrived, then follow one frame; None when there is none to follow."""
+        while self._jobs:
+            job = self._jobs.popleft()
+            try:
+                job()
+            except (GeolocError, BagError) as error:
+                logger.warning("%s", error)
+        with self._mailbox:
+            able = [name for name in self._images if self._tracker.knows(name)]
+            arrived = [(name, *self._images.pop(name)) for name in able]
+        for name, stamp_ns, message in sorted(arrived, key=lambda item: item[1]):
+            if not self._tracker.add_frame(stamp_ns, message, name):
+                self.refused[Reason.BAD_STAMP] += 1
+        tracked = self._tracker.newest()
+        return None if tracked is None else self._conclude(tracked)
+
+    def counts(self) -> dict[str, int]:
+        """What became of the images."""
+        return {
+            "frames_received": self.received,
+            "frames_used": self.said.used,
+            "frames_dropped": self.replaced + self._tracker.counts.dropped,
+            "frames_refused": sum(self.refused.values()),
+        }
+
+    def held_transform(self, now_ns: int) -> FloatArray | None:
+        """Planar map to odom (3,) to be held up between frames; None while no place is held."""
+        said = self.status_now(now_ns) or self.said.estimate
+        if said is None or said.status not in (Status.LOCALISED, Status.DEGRADED):
+            return None
+        return self._T_map_odom
+
+    def reasons_now(self, now_ns: int) -> tuple[Reason, ...]:
+        """Why nothing is concluded at the moment, if nothing is."""
+        if self.used_at_ns is not None and not self._silent(now_ns):
+            return ()
+        missing = self.cameras.missing()
+        return missing if missing else (Reason.STALE_FRAME,)
+
+    def status_now(self, now_ns: int) -> PoseEstimate | None:
+        """The latest estimate as it must be read when images have stopped; None while they come.
+
+        A place that was held is held by odometry alone for as far as the filter would hold it
+        against the images, then given up.
+
+        Args:
+            now_ns: time of the same clock that was used for arrivals.
+        """
+        said = self.said.estimate
+        reasons = self.reasons_now(now_ns)
+        if not reasons:
+            return None
+        if said is None:
+            return nothing_yet(now_ns, reasons)
+        status = said.status
+        if status in (Status.LOCALISED, Status.DEGRADED):
+            status = Status.LOST if self._blind_m > self._lost_after_m else Status.DEGRADED
+        return replace(said, status=status, reasons=tuple(sorted({*said.reasons, *reasons})))
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _silent(self, now_ns: int) -> bool:
+        since = self.used_at_ns
+        return since is None or abs(now_ns - since) > self._node.stale_after_s * NS
+
+    def _refusal(self, stamp_ns: int, now_ns: int) -> Reason | None:
+        if stamp_ns == 0:
+            return Reason.BAD_STAMP
+        age_s = (now_ns - stamp_ns) / NS
+        if now_ns == 0:  # simulated time has not begun
+            return None
+        if 0.0 < self._node.max_image_age_s < age_s:
+            return Reason.STALE_FRAME
+        if 0.0 < self._node.max_image_lead_s < -age_s:
+            return Reason.BAD_STAMP
+        return None
+
+    def _ask(self, job: Callable[[], T]) -> Future[T]:
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(job())
+            except Exception as error:  # noqa: BLE001 - handed to whoever asked
+                answer.set_exception(error)
+
+        self.post(run)
+        return answer
+
+    def _add_odometry(self, sample: Odometry) -> None:
+        self._blind_m += self._odometry.add(sample)
+        self._tracker.add_odometry(sample)
+
+    def _set_camera(self, name: str, info: messages.CameraInfoData) -> None:
+        self.cameras.set_info(name, info)
+        self._make_view(name)
+
+    def _add_transforms(self, message: Any) -> None:  # noqa: ANN401
+        for name in self.cameras.add_transforms(messages.static_transforms(message)):
+            self._make_view(name)
+
+    def _make_view(self, name: str) -> None:
+        """Tell the tracker about a camera, as soon as lens and mount are known."""
+        try:
+            found = self.cameras.model(name)
+            if found is not None:
+                self._tracker.set_camera(name, *found)
+                self.cameras.usable(name)
+        except CameraError as error:
+            self._tracker.forget_camera(name)
+            self.cameras.unusable(name, str(error))
+            raise
+
+    def _restart(self) -> None:
+        with self._mailbox:
+            self._images.clear()
+        self._odometry = OdometryTrail()
+        self._tracker.restart()
+        self.used_at_ns = self._T_map_odom = None
+
+    def _swap(self, loaded: Loaded) -> None:
+        self._tracker.localizer.swap_index(loaded.index)
+        self._loaded = loaded
+
+    def _apply(self, prior: GeoPrior) -> None:
+        change = PlaneChange(self.plane, self._loaded.index.manifest.frame)
+        prior = replace(prior, means=change.poses(prior.means))
+        self._tracker.localizer.apply_prior(prior)
+
+    def _conclude(self, tracked: Tracked) -> Conclusion:
+        found = self._tracker.localizer.last_candidates
+        change = PlaneChange(self._loaded.index.manifest.frame, self.plane)
+        pose, cov = change.pose_and_covariance(tracked.estimate.pose, tracked.estimate.cov_xy_yaw)
+        estimate = replace(tracked.estimate, pose=pose, cov_xy_yaw=cov)
+        if found is not None:
+            found = replace(found, poses=change.poses(found.poses))
+        self._blind_m = 0.0
+        self.said.estimate = estimate
+        self.said.used += 1
+        if estimate.status is Status.LOCALISED:
+            self.said.fix_stamp_ns = estimate.stamp_ns
+        if math.isfinite(pose[0]):
+            self._T_map_odom = self._odometry.map_to_odom(estimate.stamp_ns, pose)
+        return Conclusion(estimate, found, self._T_map_odom, tracked)
+
+
+def nothing_yet(stamp_ns: int, reasons: tuple[Reason, ...]) -> PoseEstimate:
+    """What is said before the first frame."""
+    nan = float("nan")
+    return PoseEstimate(
+        stamp_ns,
+        Status.UNINITIALISED,
+        tuple(sorted(reasons)),
+        np.full(3, nan),
+        np.full((3, 3), nan),
+        None,
+        nan,
+        nan,
+    )

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Loading a model and an index, with progress, so that it can be watched and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geoloc_ros.encoders.base import Encoder
+from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.registry import find_model, find_model_by_sha
+from geoloc_ros.errors import ConfigError
+from geoloc_ros.filtering.warm_up import warm_up
+from geoloc_ros.index.manifest import load_manifest
+from geoloc_ros.index.place_index import ShardedIndex
+
+#: is told what is being done; may raise to stop it
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything that is read from disk."""
+
+    package: ModelPackage
+    encoder: Encoder
+    index: ShardedIndex
+
+
+def load(index: str, model: str, threads: int, progress: Progress) -> Loaded:
+    """Read and verify an index and the model it was built with, and make them ready.
+
+    Args:
+        index: directory.
+        model: package by name or directory; empty: the one the index was built with.
+        threads: of the encoder's session.
+        progress: see `Progress`.
+
+    Raises:
+        ConfigError: no index is named.
+        IndexCorruptError: a file is missing, altered or damaged.
+        IndexMismatchError: built with another encoder.
+        ModelError: no model package fits.
+    """
+    if not index:
+        raise ConfigError(
+            "parameter index is empty; it must name a directory made by 'geoloc index build'"
+        )
+    path = Path(index).expanduser()
+    progress(f"reading the manifest of {path}")
+    manifest = load_manifest(path)
+    progress("verifying the model")
+    package = find_model(model) if model else find_model_by_sha(manifest.encoder_sha256)
+    found = load_index(index, package, progress)
+    progress("starting the encoder")
+    encoder = OnnxEncoder(package, threads)
+    spec = package.query
+    encoder.encode_query(np.zeros((1, spec.height_px, spec.width_px, 3), dtype=np.uint8))
+    progress("compiling the filter; only the first start takes long")
+    warm_up()
+    progress("ready")
+    return Loaded(package, encoder, found)
+
+
+def load_index(index: str, package: ModelPackage, progress: Progress) -> ShardedIndex:
+    """Read and verify an index for a model that is loaded already.
+
+    Raises:
+        IndexCorruptError: a file is missing, altered or damaged.
+        IndexMismatchError: built with another encoder.
+    """
+
+    def shard(done: int, of: int) -> None:
+        progress(f"verifying and loading the index: shard {done + 1} of {of}")
+
+    return ShardedIndex.open(Path(index).expanduser(), package, shard)

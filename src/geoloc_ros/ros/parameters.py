@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""ROS parameters from the configuration dataclasses: declared, described, checked together."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from geoloc_ros.config import flatten, from_mapping
+from geoloc_ros.errors import ConfigError
+
+#: parameters that every node has without our doing
+_OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides", "bond_")
+
+Tree = TypeVar("Tree")
+
+
+class Parameters(Generic[Tree]):
+    """One configuration tree as parameters of a node.
+
+    Args:
+        node: that declares them.
+        kind: dataclass of the tree.
+        fixed: beginnings of the names that are read once, when the node is configured.
+        read_only: names that are read once, when the node starts.
+        leave_out: groups that play no part in the node.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        kind: type[Tree],
+        fixed: tuple[str, ...],
+        read_only: tuple[str, ...],
+        leave_out: tuple[str, ...] = (),
+    ) -> None:
+        self._node, self._kind, self._fixed = node, kind, fixed
+        self.names: tuple[str, ...] = ()
+        for name, value, item in flatten(kind()):
+            if name.split(".")[0] in leave_out:
+                continue
+            descriptor = _descriptor(name, item)
+            descriptor.read_only = name in read_only
+            if name.startswith(fixed):
+                descriptor.additional_constraints = "takes effect when the node is configured"
+            node.declare_parameter(name, value, descriptor)
+            self.names += (name,)
+
+    def read(self) -> Tree:
+        """The tree as it is set now.
+
+        Raises:
+            ConfigError: a value is out of bounds.
+        """
+        return self.with_changes([])
+
+    def with_changes(self, changes: list[Parameter]) -> Tree:
+        """The tree with some parameters changed; those of other trees are passed over.
+
+        Raises:
+            ConfigError: a value is out of bounds, or values do not go together.
+        """
+        values = {name: self._node.get_parameter(name).value for name in self.names}
+        values |= {p.name: p.value for p in changes if p.name in self.names}
+        tree: dict[str, Any] = {}
+        for name, value in values.items():
+            *groups, leaf = name.split(".")
+            branch = tree
+            for group in groups:
+                branch = branch.setdefault(group, {})
+            branch[leaf] = value
+        found: Tree = from_mapping(tree, self._kind)
+        return found
+
+    def fixed(self, names: Iterable[str]) -> list[str]:
+        """Those of some names that only count when the node is configured the next time."""
+        return [name for name in names if name in self.names and name.startswith(self._fixed)]
+
+
+def refuse_unless(check: Callable[[list[Parameter]], None]) -> Callable[..., SetParametersResult]:
+    """A set-parameters callback that refuses whatever a check raises ConfigError for."""
+
+    def callback(parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            check(parameters)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    return callback
+
+
+def unknown_parameters(node: Node, known: Iterable[str]) -> list[str]:
+    """One line per parameter that was given at start and that the node does not have."""
+    names = list(known)
+    lines = []
+    for name in sorted(getattr(node, "_parameter_overrides", {})):
+        if name in names or name.startswith(_OF_ROS):
+            continue
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; 'ros2 param list' shows all"
+        lines.append(f"unknown parameter {name}{hint}")
+    return lines
+
+
+def _descriptor(name: str, item: dataclasses.Field[Any]) -> ParameterDescriptor:
+    meta = item.metadata
+    doc = meta["doc"]
+    if meta["choices"]:
+        doc += f" [{', '.join(meta['choices'])}]"
+    descriptor = ParameterDescriptor(name=name, description=doc)
+    low, high = meta["ge"], meta["le"]
+    if low is not None and item.type == "int":
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
+    elif low is not None:
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+        ]
+    return descriptor
