@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A recording played into the localizer: ros2 launch geoloc_ros replay.launch.py bag:=DIR index:=DIR.
+"""A recording played into the localizer.
+
+ros2 launch geoloc_ros replay.launch.py bag:=DIRECTORY index:=DIRECTORY
 
 Topics default to those that 'geoloc synth make' and 'geoloc bag from-frames' write.
 """

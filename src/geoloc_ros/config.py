@@ -169,6 +169,25 @@ class FilterConfig(Checked):
         0.7, "heading error that no number of images averages out, deg", ge=0.01, le=180.0
     )
 
+    def __post_init__(self) -> None:
+        """Check every field, and what goes together.
+
+        Raises:
+            ConfigError: a wrong type, a value out of bounds, or two that contradict each other.
+        """
+        Checked.__post_init__(self)
+        least = self.lead_particles + self.mode_particles
+        if self.particles < least:
+            raise ConfigError(
+                f"particles is {self.particles}; it must be at least lead_particles + "
+                f"mode_particles, {least}"
+            )
+        if self.lost_after_m < self.degraded_after_m:
+            raise ConfigError(
+                f"lost_after_m is {self.lost_after_m:g} m; it must be at least "
+                f"degraded_after_m, {self.degraded_after_m:g} m"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreConfig(Checked):

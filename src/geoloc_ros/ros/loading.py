@@ -59,8 +59,8 @@ def load(index: str, model: str, threads: int, progress: Progress) -> Loaded:
     found = load_index(index, package, progress)
     progress("starting the encoder")
     encoder = OnnxEncoder(package, threads)
-    spec = package.query
-    encoder.encode_query(np.zeros((1, spec.height_px, spec.width_px, 3), dtype=np.uint8))
+    size = (1, package.query.height_px, package.query.width_px, 3)
+    encoder.encode_query(np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
     progress("compiling the filter; only the first start takes long")
     warm_up()
     progress("ready")

@@ -76,7 +76,7 @@ class Localizer(LifecycleNode):
         self.pace = Pace()
         self.inputs: Inputs | None = None
         self._outputs: Outputs | None = None
-        self._services: Services | None = None
+        self._offers: Services | None = None
         self._worker: Worker | None = None
         self._saved: SavedPose | None = None
         self._recorder: FrameRecorder | None = None
@@ -173,7 +173,7 @@ class Localizer(LifecycleNode):
         self.loaded = load(node.index, node.model, config.encoder_threads, self._progress)
         self._saved = SavedPose(node, self.get_fully_qualified_name())
         self._outputs = Outputs(self, node, config.input.base_frame)
-        self._services = Services(self, lambda: self.live, self._wake, self.loaded, self._swapped)
+        self._offers = Services(self, lambda: self.live, self._wake, self.loaded, self._swapped)
         self.plane = self.loaded.index.manifest.frame
         self.get_logger().info(
             f"configured: {self.loaded.package.name}, {len(self.loaded.index)} entries; map is at "
@@ -216,9 +216,9 @@ class Localizer(LifecycleNode):
         self.live = None
 
     def _forget(self) -> None:
-        if self._services is not None:
-            self._services.close()
-            self._services = None
+        if self._offers is not None:
+            self._offers.close()
+            self._offers = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
