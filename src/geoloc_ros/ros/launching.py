@@ -1,21 +1,15 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What the launch files have in common: their arguments, and lifecycle nodes that start up."""
+"""What the launch files have in common: their arguments and the nodes they start."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
-from launch.conditions import IfCondition
-from launch.event_handlers import OnProcessStart
-from launch.events import matches_action
+from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
-from lifecycle_msgs.msg import Transition
 
 from launch import LaunchContext
 
@@ -54,7 +48,7 @@ def given(context: LaunchContext, name: str) -> str:
     return str(LaunchConfiguration(name).perform(context))
 
 
-def nodes(context: LaunchContext) -> list[Any]:
+def nodes(context: LaunchContext) -> list[LifecycleNode]:
     """The localizer, and the vision-language node if it is wanted."""
     parameters: dict[str, Any] = {name: given(context, name) for name in _OF_LOCALIZER}
     parameters = {name: value for name, value in parameters.items() if value}
@@ -71,10 +65,10 @@ def nodes(context: LaunchContext) -> list[Any]:
         ("height", given(context, "height")),
         ("prior", "geoloc_vlm/prior"),
     ]
-    found = _node(context, "geoloc_localizer", parameters, remappings)
+    found = [_node(context, "geoloc_localizer", parameters, remappings)]
     if _flag(context, "use_vlm"):
         transport = {"image_transport": parameters.get("image_transport", "raw")}
-        found += _node(context, "geoloc_vlm", transport, remappings[:3])
+        found.append(_node(context, "geoloc_vlm", transport, remappings[:3]))
     return found
 
 
@@ -87,46 +81,21 @@ def _node(
     name: str,
     parameters: dict[str, Any],
     remappings: list[tuple[str, str]],
-) -> list[Any]:
-    """A lifecycle node and what takes it to active, at every start of its process."""
+) -> LifecycleNode:
     file = given(context, "params_file")
     sources: list[Any] = [file] if file else []
     texts = {k: ParameterValue(v, value_type=type(v)) for k, v in parameters.items()}
-    sources.append({**texts, "use_sim_time": _flag(context, "use_sim_time")})
-    node = LifecycleNode(
+    flags = {flag: _flag(context, flag) for flag in ("use_sim_time", "autostart")}
+    return LifecycleNode(
         package="geoloc_ros",
         executable=name,
         name=name,
         namespace=given(context, "namespace"),
-        parameters=sources,
+        parameters=[*sources, {**texts, **flags}],
         remappings=remappings,
         respawn=_flag(context, "use_respawn"),
         respawn_delay=2.0,
         output="screen",
         emulate_tty=True,
         arguments=["--ros-args", "--log-level", given(context, "log_level")],
-    )
-    wanted = IfCondition(LaunchConfiguration("autostart"))
-    configure = RegisterEventHandler(
-        OnProcessStart(
-            target_action=node,
-            on_start=[_transition(node, Transition.TRANSITION_CONFIGURE)],
-        ),
-        condition=wanted,
-    )
-    activate = RegisterEventHandler(
-        OnStateTransition(
-            target_lifecycle_node=node,
-            start_state="configuring",
-            goal_state="inactive",
-            entities=[_transition(node, Transition.TRANSITION_ACTIVATE)],
-        ),
-        condition=wanted,
-    )
-    return [configure, activate, node]
-
-
-def _transition(node: LifecycleNode, transition: int) -> EmitEvent:
-    return EmitEvent(
-        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
     )

@@ -9,6 +9,7 @@ thread; callbacks of inputs only put down what has come.
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from geoloc_ros.config import Config
 from geoloc_ros.datatypes import PoseEstimate
 from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.ros import conversions, health, interfaces
+from geoloc_ros.ros.autostart import start_by_itself
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.diagnostics import Diagnostics, Pace, Report
 from geoloc_ros.ros.frame_recorder import FrameRecorder
@@ -58,15 +60,21 @@ FIXED = (
     "record_",
 )
 #: read when the node starts
-READ_ONLY = ("diagnostics_every_s", "bond")
+READ_ONLY = ("autostart", "diagnostics_every_s", "bond")
 TICK_S = 0.1
 
 
 class Localizer(LifecycleNode):
-    """Where the vehicle is, live."""
+    """Where the vehicle is, live.
 
-    def __init__(self, **arguments: object) -> None:
+    Args:
+        ended: is set when the process shall end; stops what takes long.
+        arguments: of rclpy's LifecycleNode.
+    """
+
+    def __init__(self, ended: threading.Event | None = None, **arguments: object) -> None:
         super().__init__("geoloc_localizer", **arguments)
+        self._ended = ended or threading.Event()
         self._tree = Parameters(self, Config, FIXED, READ_ONLY, leave_out=("score",))
         self._own = Parameters(self, LocalizerConfig, FIXED, READ_ONLY)
         self.config, self.node_config = self._tree.read(), self._own.read()
@@ -101,6 +109,8 @@ class Localizer(LifecycleNode):
             ),
             post_callback=self._clock_jumped,
         )
+        if self.node_config.autostart:
+            start_by_itself(self)
 
     # -- lifecycle ------------------------------------------------------------------------------
 
@@ -227,7 +237,7 @@ class Localizer(LifecycleNode):
             self.progress = "not configured"
 
     def _progress(self, what: str) -> None:
-        if not self.context.ok():
+        if self._ended.is_set():
             raise Interrupted
         self.progress = what
         self.get_logger().info(what)
@@ -332,3 +342,7 @@ class Localizer(LifecycleNode):
 def main(arguments: list[str] | None = None) -> int:
     """The process of the node."""
     return run(Localizer, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 PACKAGE = "geoloc_ros"
 
@@ -41,18 +44,31 @@ def forward_logs(node: Node) -> None:
     package.propagate = False
 
 
-def run(make: Callable[[], Node], arguments: list[str] | None = None) -> int:
-    """Spin a node until the process is told to end; its `close` is called in every case."""
-    rclpy.init(args=arguments)
-    node = make()
+def run(make: Callable[[threading.Event], Node], arguments: list[str] | None = None) -> int:
+    """Spin a node until Ctrl-C or SIGTERM; then its `close` is called, while it can still speak.
+
+    Args:
+        make: answers the node, given the event that will tell it to end.
+        arguments: of the command line, without the program's name; None: those of the process.
+    """
+    ended = threading.Event()
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)  # who asks twice means it
+        ended.set()
+
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    node = make(ended)
     executor = MultiThreadedExecutor(num_threads=3)
     executor.add_node(node)
     try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        while not ended.is_set():
+            executor.spin_once(timeout_sec=0.2)
     finally:
+        executor.shutdown(10.0)
         node.close()
-        executor.shutdown(timeout_sec=2.0)
         rclpy.try_shutdown()
     return 0

@@ -17,6 +17,7 @@ from geoloc_ros.config import Checked, param
 class LocalizerConfig(Checked):
     """The localizer node."""
 
+    autostart: bool = param(False, "configure and activate at start; false: a manager does")
     index: str = param("", "directory of the index; 'geoloc index build' makes one")
     model: str = param("", "model package, by name or directory; empty: the index's own")
     cameras: str = param(
@@ -87,6 +88,7 @@ class LocalizerConfig(Checked):
 class VlmConfig(Checked):
     """The vision-language node."""
 
+    autostart: bool = param(False, "configure and activate at start; false: a manager does")
     answerer: str = param("", "who answers; 'rules' is a stand-in for tests, not for vehicles")
     camera: str = param("", "name of the camera; empty: topics image, camera_info")
     image_transport: str = param(

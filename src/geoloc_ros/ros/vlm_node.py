@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter
 from geoloc_ros import messages
 from geoloc_ros.errors import ConfigError, GeolocError, ImageDecodeError
 from geoloc_ros.ros import interfaces
+from geoloc_ros.ros.autostart import start_by_itself
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.conversions import NS
 from geoloc_ros.ros.diagnostics import ERROR, WARN, Diagnostics, Report
@@ -35,7 +36,7 @@ from geoloc_ros.vlm.process import AnswererProcess, Asked
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 FIXED = ("answerer", "camera", "image_transport")
-READ_ONLY = ("diagnostics_every_s", "bond")
+READ_ONLY = ("autostart", "diagnostics_every_s", "bond")
 #: variance of a heading about which nothing is known, rad^2
 YAW_UNKNOWN = float(np.pi**2)
 
@@ -64,6 +65,8 @@ class Vlm(LifecycleNode):
         forward_logs(self)
         self.add_on_set_parameters_callback(refuse_unless(self._take_parameters))
         self._diagnostics = Diagnostics(self, self.config.diagnostics_every_s, self._reports)
+        if self.config.autostart:
+            start_by_itself(self)
 
     # -- lifecycle ------------------------------------------------------------------------------
 
@@ -244,4 +247,8 @@ class Vlm(LifecycleNode):
 
 def main(arguments: list[str] | None = None) -> int:
     """The process of the node."""
-    return run(Vlm, arguments)
+    return run(lambda _: Vlm(), arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -95,7 +95,7 @@ class AnswererProcess:
                 return self._give_up(Outcome.FAILED, begun, said["error"])
             self._ready = True
         begun = time.monotonic()
-        picture = np.ascontiguousarray(rgb)
+        picture = np.ascontiguousarray(rgb).reshape(-1)  # send_bytes counts the first axis only
         said = self._exchange((json.dumps(rgb.shape).encode(), picture.data), deadline_s)
         return said if isinstance(said, Asked) else _read(said, time.monotonic() - begun)
 

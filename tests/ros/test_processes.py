@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The localizer as a process of its own: launched, killed, respawned, interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).parents[2] / "launch"
+LOCALISED = 3
+
+
+@pytest.fixture
+def vehicle(made, tmp_path):
+    """A vehicle without a localizer in its process."""
+    import rclpy
+    from harness import Spinning, Vehicle, ticks_of
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = Vehicle(made, ticks_of(made, tmp_path / "recorded"), context, "/geoloc_localizer")
+    spinning = Spinning(node, 1)
+    yield node
+    spinning.close()
+    rclpy.try_shutdown(context=context)
+
+
+class Command:
+    """A command whose output is read as it comes."""
+
+    def __init__(self, words: list[str], **environment: str) -> None:
+        self.process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def text(self) -> str:
+        """The last of what it said."""
+        return "\n".join(self.lines[-30:])
+
+    def says(self, words: str, timeout_s: float = 60.0) -> bool:
+        from harness import wait_until
+
+        return wait_until(lambda: any(words in line for line in self.lines), timeout_s)
+
+    def end(self, timeout_s: float = 20.0) -> int:
+        """Ctrl-C, and whatever status it ends with."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        finally:
+            self._reader.join(5.0)
+            self.process.stdout.close()
+
+
+def node_command(made, tmp_path, name: str = "localizer", *more: str) -> list[str]:
+    settings = {
+        "index": made.index,
+        "model": made.model,
+        "image_transport": "compressed",
+        "use_height": "true",
+        "use_sim_time": "true",
+        "saved_pose_file": tmp_path / "saved.json",
+    }
+    words = [sys.executable, "-m", f"geoloc_ros.ros.{name}", "--ros-args"]
+    for key, value in settings.items():
+        words += ["-p", f"{key}:={value}"]
+    return [*words, *more]
+
+
+def launch_command(file: str, **arguments: object) -> list[str]:
+    found = ["ros2", "launch", str(LAUNCH / file)]
+    return found + [f"{name}:={value}" for name, value in arguments.items()]
+
+
+def listeners(vehicle) -> set[bytes]:
+    """Who listens to the camera; a process that was killed is known for some seconds more."""
+    found = vehicle.get_subscriptions_info_by_topic("image/compressed")
+    return {bytes(info.endpoint_gid) for info in found}
+
+
+def test_node_killed_and_respawned_by_its_launch_file(made, tmp_path, vehicle) -> None:
+    from harness import wait_until
+
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(
+        "geoloc_localizer:\n  ros__parameters:\n"
+        f"    saved_pose_file: {tmp_path / 'saved.json'}\n    save_pose_every_s: 0.5\n"
+    )
+    command = Command(
+        launch_command(
+            "geoloc.launch.py",
+            index=made.index,
+            model=made.model,
+            image_transport="compressed",
+            use_sim_time="true",
+            use_respawn="true",
+            height="/height",
+            params_file=parameters,
+        )
+    )
+    try:
+        assert wait_until(lambda: vehicle.image.get_subscription_count(), 60.0), command.text()
+        vehicle.tick_clock(vehicle.now_ns)
+        vehicle.send_mount()
+        statuses = vehicle.drive(range(60))
+        cold = next(i for i, s in enumerate(statuses) if s.state == LOCALISED)
+        assert wait_until((tmp_path / "saved.json").exists)
+        time.sleep(1.0)
+        victim = subprocess.run(
+            ["pgrep", "-f", "geoloc_localizer.*--log-level"], capture_output=True, text=True
+        ).stdout.split()
+        before = listeners(vehicle)
+        os.kill(int(victim[-1]), signal.SIGKILL)
+        assert wait_until(lambda: listeners(vehicle) - before, 60.0), command.text()
+        vehicle.send_mount()
+        vehicle.let_time_pass(0.5)
+        shift = vehicle.now_ns - vehicle.ticks[59].stamp_ns
+        warm = vehicle.drive(range(60, 130), shift_ns=shift)
+        assert next(i for i, s in enumerate(warm) if s.state == LOCALISED) < cold
+    finally:
+        command.end()
+    assert not any("Traceback" in line for line in command.lines), command.text()
+
+
+def test_interrupted_while_it_configures(made, tmp_path) -> None:
+    command = Command(node_command(made, tmp_path, "localizer", "-p", "autostart:=true"))
+    try:
+        assert command.says("reading the manifest"), command.text()
+    finally:
+        begun = time.monotonic()
+        status = command.end(15.0)
+    assert status == 0, command.text()
+    assert time.monotonic() - begun < 15.0
+    assert not any("Traceback" in line for line in command.lines), command.text()
+
+
+@pytest.mark.parametrize("name", ["localizer", "vlm_node"])
+def test_interrupted_at_rest(made, tmp_path, name) -> None:
+    command = Command(node_command(made, tmp_path, name))
+    time.sleep(5.0)
+    assert command.process.poll() is None, command.text()
+    assert command.end(15.0) == 0, command.text()
+    assert not any("Traceback" in line for line in command.lines), command.text()
