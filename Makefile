@@ -7,7 +7,7 @@ DEMO   := out/demo
 DEMO_SEED := 900001
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint type docs docs-check clean
+.PHONY: help setup setup-dev demo test test-ros ros check lint type docs docs-check clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,12 @@ demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/
 test: setup-dev ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+ros: setup-dev ## build the ROS 2 workspace, ros2_ws, with the environment's Python
+	scripts/ros.sh build
+
+test-ros: setup-dev ## run the tests that need a real ROS 2; says so where there is none
+	scripts/ros.sh test
+
 lint: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,7 +60,7 @@ docs: setup-dev ## write the generated parts: help texts in the docs, config/geo
 docs-check: setup-dev
 	$(BIN)/python scripts/generate_docs.py --check
 
-check: lint type docs-check test ## everything CI runs
+check: lint type docs-check test test-ros ## everything CI runs
 
 clean: ## remove what was built, keep the virtual environment
-	rm -rf out build .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	rm -rf out build ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
