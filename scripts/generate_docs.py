@@ -5,6 +5,8 @@
 
 docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
+config/localizer.yaml  the same for the ROS 2 node, as a parameter file
+docs/parameters.md     all parameters of the ROS 2 nodes
 README.md, docs/flights.md, docs/real_flight.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
@@ -12,11 +14,13 @@ README.md, docs/flights.md, docs/real_flight.md
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,6 +47,59 @@ def _config_page() -> str:
     from geoloc_ros import config
 
     return config.dump()
+
+
+def _localizer_parameters() -> list[tuple[str, Any, dataclasses.Field[Any]]]:
+    from geoloc_ros.config import Config, flatten
+    from geoloc_ros.ros.node_config import NOT_OF_NODE, LocalizerConfig
+
+    tree = [item for item in flatten(Config()) if not item[0].startswith(NOT_OF_NODE)]
+    return [*flatten(LocalizerConfig()), *tree]
+
+
+def _node_file() -> str:
+    lines = [
+        "# Every parameter of the localizer node with its default. Written by 'make docs'.",
+        "geoloc_localizer:",
+        "  ros__parameters:",
+    ]
+    for name, value, item in _localizer_parameters():
+        lines.append(f"    # {item.metadata['doc']}{_bounds(item, ' [', ']')}")
+        lines.append(f"    {name}: {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _bounds(item: dataclasses.Field[Any], before: str, after: str) -> str:
+    if item.metadata["choices"]:
+        return f"{before}{', '.join(item.metadata['choices'])}{after}"
+    if item.metadata["ge"] is None:
+        return ""
+    return f"{before}{item.metadata['ge']:g}, {item.metadata['le']:g}{after}"
+
+
+def _parameters_page() -> str:
+    from geoloc_ros.config import flatten
+    from geoloc_ros.ros import node_config
+
+    parts = [
+        "# Parameters of the ROS 2 nodes\n\nWritten by `make docs` from the code that declares "
+        "them. *start*: read when the node starts; *configure*: when it is configured; *live*: "
+        "may be changed while it is active.\n"
+    ]
+    nodes = {
+        "geoloc_localizer": (_localizer_parameters(), node_config.LOCALIZER_FIXED),
+        "geoloc_vlm": (list(flatten(node_config.VlmConfig())), node_config.VLM_FIXED),
+    }
+    for node, (parameters, fixed) in nodes.items():
+        lines = [f"## {node}", "", "| parameter | default | range | read | meaning |"]
+        lines.append("|---|---|---|---|---|")
+        for name, value, item in parameters:
+            when = "configure" if name.startswith(fixed) else "live"
+            when = "start" if name in node_config.READ_ONLY else when
+            row = (f"`{name}`", f"`{json.dumps(value)}`", _bounds(item, "", ""), when)
+            lines.append(f"| {' | '.join(row)} | {item.metadata['doc']} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
 
 
 def _commands_block() -> str:
@@ -147,6 +204,8 @@ def main() -> int:
     pages = {
         "docs/cli.md": _cli_page,
         "config/geoloc.yaml": _config_page,
+        "config/localizer.yaml": _node_file,
+        "docs/parameters.md": _parameters_page,
         "README.md": lambda: _blocks("README.md"),
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),

@@ -282,6 +282,15 @@ class Stage:
         assert wait_until(lambda: all(out.get_subscription_count() for out in outs))
         vehicle.tick_clock(vehicle.now_ns)
 
+    def up_without_images(self) -> None:
+        """Configure and activate for a test that sends images of its own."""
+        assert self.change("configure")
+        assert self.change("activate")
+        vehicle = self.vehicle
+        outs = (vehicle.info, vehicle.odom, vehicle.height)
+        assert wait_until(lambda: all(out.get_subscription_count() for out in outs))
+        vehicle.tick_clock(vehicle.now_ns)
+
     def meet(self) -> None:
         """Wait until the two know each other; make the camera known."""
         self.wait_for_subscribers()

@@ -5,6 +5,7 @@
 import pytest
 
 from geoloc_ros.config import Config, flatten
+from geoloc_ros.ros.node_config import NOT_OF_NODE
 
 SET, ATOMIC = "set_parameters", "set_parameters_atomically"
 
@@ -24,7 +25,7 @@ def ask(stage, service: str, **values):
 def test_every_parameter_is_described_and_bounded_as_in_the_tree(stage) -> None:
     node = stage.localizer
     for name, value, item in flatten(Config()):
-        if name.startswith("score."):
+        if name.startswith(NOT_OF_NODE):
             assert not node.has_parameter(name)
             continue
         descriptor = node.describe_parameter(name)

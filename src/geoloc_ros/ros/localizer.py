@@ -32,7 +32,7 @@ from geoloc_ros.ros.inputs import Inputs
 from geoloc_ros.ros.live import NS, Conclusion, Live
 from geoloc_ros.ros.loading import Loaded, load
 from geoloc_ros.ros.logs import Interrupted, forward_logs, run
-from geoloc_ros.ros.node_config import LocalizerConfig
+from geoloc_ros.ros.node_config import LOCALIZER_FIXED, NOT_OF_NODE, READ_ONLY, LocalizerConfig
 from geoloc_ros.ros.outputs import Outputs
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.saved_pose import SavedPose
@@ -41,26 +41,6 @@ from geoloc_ros.ros.worker import Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
-#: read when the node is configured: files, topics, frames, what cannot change under a belief
-FIXED = (
-    "random_seed",
-    "encoder_threads",
-    "input.",
-    "index",
-    "model",
-    "cameras",
-    "image_transport",
-    "odometry_source",
-    "use_height",
-    "map_frame",
-    "odom_frame",
-    "publish_tf",
-    "saved_pose_file",
-    "save_pose_every_s",
-    "record_",
-)
-#: read when the node starts
-READ_ONLY = ("autostart", "diagnostics_every_s", "bond")
 TICK_S = 0.1
 
 
@@ -75,8 +55,8 @@ class Localizer(LifecycleNode):
     def __init__(self, ended: threading.Event | None = None, **arguments: object) -> None:
         super().__init__("geoloc_localizer", **arguments)
         self._ended = ended or threading.Event()
-        self._tree = Parameters(self, Config, FIXED, READ_ONLY, leave_out=("score",))
-        self._own = Parameters(self, LocalizerConfig, FIXED, READ_ONLY)
+        self._tree = Parameters(self, Config, LOCALIZER_FIXED, READ_ONLY, NOT_OF_NODE)
+        self._own = Parameters(self, LocalizerConfig, LOCALIZER_FIXED, READ_ONLY)
         self.config, self.node_config = self._tree.read(), self._own.read()
         self.loaded: Loaded | None = None
         self.live: Live | None = None

@@ -12,6 +12,37 @@ from dataclasses import dataclass
 
 from geoloc_ros.config import Checked, param
 
+#: read when a node starts
+READ_ONLY = ("autostart", "diagnostics_every_s", "bond")
+#: beginnings of what is read when the localizer is configured: files, topics, frames, and whatever
+#: cannot change under a belief
+LOCALIZER_FIXED = (
+    "random_seed",
+    "encoder_threads",
+    "input.",
+    "index",
+    "model",
+    "cameras",
+    "image_transport",
+    "odometry_source",
+    "use_height",
+    "map_frame",
+    "odom_frame",
+    "publish_tf",
+    "saved_pose_file",
+    "save_pose_every_s",
+    "record_",
+)
+#: parameters of the tree that play no part in the node: what a recording is asked for, and scoring
+NOT_OF_NODE = (
+    "input.image_topic",
+    "input.camera_info_topic",
+    "input.odometry_topic",
+    "input.height_topic",
+    "score.",
+)
+VLM_FIXED = ("answerer", "camera", "image_transport")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalizerConfig(Checked):

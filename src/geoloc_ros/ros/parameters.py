@@ -35,7 +35,7 @@ class Parameters(Generic[Tree]):
         kind: dataclass of the tree.
         fixed: beginnings of the names that are read once, when the node is configured.
         read_only: names that are read once, when the node starts.
-        leave_out: groups that play no part in the node.
+        leave_out: beginnings of the names that play no part in the node.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Parameters(Generic[Tree]):
         self._node, self._kind, self._fixed = node, kind, fixed
         self.names: tuple[str, ...] = ()
         for name, value, item in flatten(kind()):
-            if name.split(".")[0] in leave_out:
+            if leave_out and name.startswith(leave_out):
                 continue
             descriptor = _descriptor(name, item)
             descriptor.read_only = name in read_only

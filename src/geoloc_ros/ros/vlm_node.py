@@ -28,15 +28,13 @@ from geoloc_ros.ros.conversions import NS
 from geoloc_ros.ros.diagnostics import ERROR, WARN, Diagnostics, Report
 from geoloc_ros.ros.inputs import image_topic, sensor_data
 from geoloc_ros.ros.logs import forward_logs, run
-from geoloc_ros.ros.node_config import VlmConfig
+from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.worker import Worker
 from geoloc_ros.vlm.answerer import MAKERS, Outcome, make_answerer
 from geoloc_ros.vlm.process import AnswererProcess, Asked
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-FIXED = ("answerer", "camera", "image_transport")
-READ_ONLY = ("autostart", "diagnostics_every_s", "bond")
 #: variance of a heading about which nothing is known, rad^2
 YAW_UNKNOWN = float(np.pi**2)
 
@@ -46,7 +44,7 @@ class Vlm(LifecycleNode):
 
     def __init__(self, **arguments: object) -> None:
         super().__init__("geoloc_vlm", **arguments)
-        self._own = Parameters(self, VlmConfig, FIXED, READ_ONLY)
+        self._own = Parameters(self, VlmConfig, VLM_FIXED, READ_ONLY)
         self.config = self._own.read()
         self.process: AnswererProcess | None = None
         self.outcomes: Counter[Outcome] = Counter()
