@@ -8,7 +8,6 @@ concludes, so that a test runs as fast as the machine allows and nothing is ever
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
@@ -23,7 +22,6 @@ from lifecycle_msgs.srv import ChangeState
 from made_flight import HEIGHT_M, MOUNT, Made, Tick, camera_info, record
 from nav_msgs.msg import Odometry
 from rclpy.executors import (
-    ExternalShutdownException,
     MultiThreadedExecutor,
     SingleThreadedExecutor,
 )
@@ -75,16 +73,18 @@ class Spinning:
             else MultiThreadedExecutor(num_threads=threads, context=context)
         )
         self.executor.add_node(node)
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._spin, name=f"spin {node.get_name()}")
         self._thread.start()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
+        while not self._ended.is_set():
+            self.executor.spin_once(timeout_sec=0.1)
 
     def close(self) -> None:
-        self.executor.shutdown(timeout_sec=5.0)
+        self._ended.set()
         self._thread.join(5.0)
+        self.executor.shutdown(timeout_sec=5.0)
         self.node.destroy_node()
 
 
@@ -204,7 +204,9 @@ class Vehicle(Node):
             time.sleep(1.0 / rate_hz)
 
     def status_of(self, stamp: object) -> LocalizationStatus | None:
-        return next((s for s in reversed(self.statuses) if s.header.stamp == stamp), None)
+        """What was said of a frame; before the first one the time itself is the stamp."""
+        said = (s for s in reversed(self.statuses) if s.header.stamp == stamp and s.frames_used)
+        return next(said, None)
 
     def last(self) -> str:
         """The latest status in words."""

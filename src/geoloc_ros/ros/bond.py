@@ -44,7 +44,12 @@ class BondToManager:
 
     def release(self) -> None:
         """Part as agreed; the manager is told."""
-        if self._bond is not None:
-            self._bond.break_bond()
-            self._bond.shutdown()
-            self._bond = None
+        if self._bond is None:
+            return
+        bond, self._bond = self._bond, None
+        bond.break_bond()
+        # bondpy destroys its handles and leaves them with the node, whose executor then stumbles
+        # over them; so they are taken from the node first.
+        self._node.destroy_subscription(bond.sub)
+        bond.shutdown()
+        self._node.destroy_publisher(bond.pub)
