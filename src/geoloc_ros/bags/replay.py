@@ -14,7 +14,6 @@ import logging
 import platform
 import resource
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +47,7 @@ from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
+from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
@@ -82,29 +82,6 @@ class _Records:
     damage: str = ""
 
 
-class _StageClock:
-    """Milliseconds per stage of the frame at hand; stages do not nest."""
-
-    def __init__(self) -> None:
-        self.spent_ms: dict[str, float] = defaultdict(float)
-        self._stage, self._start = "", 0.0
-
-    def __call__(self, stage: str) -> _StageClock:
-        self._stage = stage
-        return self
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.spent_ms[self._stage] += (time.perf_counter() - self._start) * 1e3
-
-    def take(self) -> dict[str, float]:
-        spent = dict(self.spent_ms)
-        self.spent_ms.clear()
-        return spent
-
-
 class Replay:
     """One run of a recording through the spine.
 
@@ -126,7 +103,7 @@ class Replay:
         self._config = config
         self._package = package
         self._watch = watch
-        self._clock = _StageClock()
+        self._clock = StageClock()
         self._records = _Records()
         self._anchor_offset_m = (0.0, 0.0)
 

@@ -81,6 +81,7 @@ def _frames(node: Localizer, live: Live) -> Report:
         "latency_p50_ms": node.pace.took_ms(50),
         "latency_p95_ms": node.pace.took_ms(95),
     }
+    report.values |= {f"{k}_cpu_s": v * 1e-3 for k, v in dict(live.stages.spent_ms).items()}
     report.values |= {f"refused_{reason.value}": n for reason, n in live.refused.items()}
     reasons = live.reasons_now(node.get_clock().now().nanoseconds)
     if reasons:

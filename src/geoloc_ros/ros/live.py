@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -37,6 +38,7 @@ from geoloc_ros.ros.cameras import Cameras
 from geoloc_ros.ros.loading import Loaded
 from geoloc_ros.ros.node_config import LocalizerConfig
 from geoloc_ros.ros.odometry_trail import OdometryTrail
+from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class Live:
         replaced: images that a newer one replaced before anybody looked.
         plane: of the map frame.
         cameras: what is known of the cameras.
+        stages: CPU time of the worker's thread per stage, all frames together.
         used_at_ns: when a frame was used last, on the clock of arrivals.
 
     Args:
@@ -105,6 +108,7 @@ class Live:
         self.plane = plane
         self.cameras = Cameras(config.input.base_frame)
         self.used_at_ns: int | None = None
+        self.stages = StageClock(time.thread_time)
         self._node = node
         self._loaded = loaded
         self._tracker = Tracker(
@@ -114,6 +118,7 @@ class Live:
             loaded.index,
             use_odometry=node.odometry_source != "images",
             use_height=node.use_height,
+            stage=self.stages,
         )
         self._odometry = OdometryTrail()
         self._images: dict[str, tuple[int, Any]] = {}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -86,7 +87,7 @@ class Services:
                 swapped = live.load_index(loaded)
                 self._wake()
                 swapped.result(SWAP_WITHIN_S)
-        except (GeolocError, TimeoutError) as error:
+        except (GeolocError, futures.TimeoutError) as error:
             response.message = str(error) or f"the worker did not answer in {SWAP_WITHIN_S:g} s"
             self._node.get_logger().error(f"the index is not swapped: {response.message}")
         else:
