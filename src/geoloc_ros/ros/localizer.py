@@ -102,11 +102,11 @@ class Localizer(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen and publish."""
         activated = super().on_activate(state)  # wakes the lifecycle publishers
-        return (
-            activated
-            if activated != SUCCESS
-            else self._attempt("activate", self._activate, self._silence)
-        )
+        if activated == SUCCESS:
+            activated = self._attempt("activate", self._activate, self._silence)
+        if activated != SUCCESS:
+            super().on_deactivate(state)
+        return activated
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Be silent; the pose is kept as a prior for the next activation."""
