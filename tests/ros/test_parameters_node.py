@@ -87,6 +87,42 @@ def test_what_counts_when_configuring_cannot_change_while_configured(stage) -> N
     assert ask(stage, SET, random_seed=8).successful
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("filter.particles", "many", "filter.particles"),
+        ("max_image_age_s", -5.0, "max_image_age_s"),
+        ("image_transport", "pigeon", "raw, compressed"),
+        ("filter.lost_after_m", 2.0, "degraded_after_m"),
+    ],
+)
+def test_nonsense_at_start_fails_to_configure_with_the_reason(
+    made, tmp_path, name, value, words
+) -> None:
+    from harness import Stage
+
+    stage = Stage(made, tmp_path, **{name: value})
+    try:
+        assert not stage.change("configure")
+        assert words in stage.localizer.progress
+        sound = {**dict((n, v) for n, v, _ in flatten(Config())), "max_image_age_s": 2.0}
+        assert stage.set_parameter(name, sound.get(name, "compressed"))
+        assert stage.change("configure")
+    finally:
+        stage.close()
+
+
+def test_a_whole_number_is_a_number(made, tmp_path) -> None:
+    from harness import Stage
+
+    stage = Stage(made, tmp_path, max_image_age_s=3, **{"filter.lost_after_m": 50})
+    try:
+        assert stage.localizer.node_config.max_image_age_s == 3.0
+        assert stage.localizer.config.filter.lost_after_m == 50.0
+    finally:
+        stage.close()
+
+
 def test_unknown_parameters_are_told_with_the_likely_name(made, tmp_path) -> None:
     from harness import Stage, wait_until
 

@@ -57,7 +57,8 @@ class Localizer(LifecycleNode):
         self._ended = ended or threading.Event()
         self._tree = Parameters(self, Config, LOCALIZER_FIXED, READ_ONLY, NOT_OF_NODE)
         self._own = Parameters(self, LocalizerConfig, LOCALIZER_FIXED, READ_ONLY)
-        self.config, self.node_config = self._tree.read(), self._own.read()
+        self.config = self._tree.read_or_default()
+        self.node_config = self._own.read_or_default()
         self.loaded: Loaded | None = None
         self.live: Live | None = None
         self.progress = "not configured"
@@ -308,6 +309,8 @@ class Localizer(LifecycleNode):
                     f"{', '.join(fixed)} cannot change while the node is configured; deactivate "
                     "it, clean it up, then set it"
                 )
+        self._tree.mended(names)
+        self._own.mended(names)
         self.config, self.node_config = config, node
         if self._outputs is not None:
             self._outputs.config = node

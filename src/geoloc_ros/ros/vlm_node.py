@@ -45,7 +45,7 @@ class Vlm(LifecycleNode):
     def __init__(self, **arguments: object) -> None:
         super().__init__("geoloc_vlm", **arguments)
         self._own = Parameters(self, VlmConfig, VLM_FIXED, READ_ONLY)
-        self.config = self._own.read()
+        self.config = self._own.read_or_default()
         self.process: AnswererProcess | None = None
         self.outcomes: Counter[Outcome] = Counter()
         self._fault = ""
@@ -224,6 +224,7 @@ class Vlm(LifecycleNode):
         fixed = self._own.fixed(parameter.name for parameter in parameters)
         if self.process is not None and fixed:
             raise ConfigError(f"{', '.join(fixed)} cannot change while the node is configured")
+        self._own.mended(parameter.name for parameter in parameters)
         self.config = config
 
     def _reports(self) -> list[Report]:
