@@ -97,5 +97,9 @@ def _node(
         respawn_delay=2.0,
         output="screen",
         emulate_tty=True,
-        arguments=["--ros-args", "--log-level", given(context, "log_level")],
+        # the enclave counts only where SROS2 is enabled
+        arguments=[
+            *("--ros-args", "--enclave", f"/{name}"),
+            *("--log-level", given(context, "log_level")),
+        ],
     )
