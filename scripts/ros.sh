@@ -10,7 +10,7 @@ for candidate in /opt/ros/"${ROS_DISTRO:-*}"/setup.bash /opt/ros/*/setup.bash; d
     [ -z "$setup" ] && [ -f "$candidate" ] && setup="$candidate"
 done
 if [ -z "$setup" ]; then
-    count=$("$python" -m pytest -o addopts= --collect-only -q tests/ros 2>/dev/null | grep -c '::' || true)
+    count=$("$python" -m pytest -o addopts= --collect-only -q -m ros tests/ros tests/docker tests/security 2>/dev/null | grep -c '::' || true)
     echo "==> skipped: $count tests need a real ROS 2, and there is none under /opt/ros"
     exit 0
 fi
@@ -37,7 +37,7 @@ case "${1:-}" in
         shift
         export OMP_NUM_THREADS=1
         # launch's own pytest plugins speak to an older pytest
-        "$python" -m pytest -p no:launch_testing -p no:launch_ros -m ros tests/ros "$@"
+        "$python" -m pytest -p no:launch_testing -p no:launch_ros -m ros tests/ros tests/docker tests/security "$@"
         ;;
     *)
         grep '^# Usage' "$0" >&2
