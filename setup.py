@@ -5,7 +5,12 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "geoloc_ros"
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent  # colcon links this file into its build folder
+
+
+def files(pattern: str) -> list[str]:
+    return sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern))
+
 
 setup(
     name=NAME,
@@ -24,8 +29,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
         ("share/" + NAME, ["package.xml"]),
-        ("share/" + NAME + "/config", sorted(map(str, Path("config").glob("*.*")))),
-        ("share/" + NAME + "/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
+        ("share/" + NAME + "/config", files("config/*.*")),
+        ("share/" + NAME + "/launch", files("launch/*.launch.py")),
     ],
     install_requires=[
         "numpy>=1.24",

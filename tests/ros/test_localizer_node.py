@@ -99,6 +99,14 @@ def test_the_lifecycle_can_be_walked_again_and_again(stage) -> None:
     assert stage.change("shutdown")
 
 
+def test_a_transition_that_is_not_possible_is_refused_and_nothing_more(stage) -> None:
+    assert not stage.change("activate")
+    assert not stage.change("no such thing")
+    stage.up()
+    assert not stage.change("configure")
+    assert stage.vehicle.drive(range(3))[-1].frames_used == 3
+
+
 def test_a_pose_from_somebody_shortens_the_search_and_a_service_forgets_it(stage) -> None:
     from geometry_msgs.msg import PoseWithCovarianceStamped
     from std_srvs.srv import Trigger

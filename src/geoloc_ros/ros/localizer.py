@@ -24,7 +24,6 @@ from geoloc_ros.config import Config
 from geoloc_ros.datatypes import PoseEstimate
 from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.ros import conversions, health, interfaces
-from geoloc_ros.ros.autostart import start_by_itself
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.diagnostics import Diagnostics, Pace, Report
 from geoloc_ros.ros.frame_recorder import FrameRecorder
@@ -37,6 +36,7 @@ from geoloc_ros.ros.outputs import Outputs
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.saved_pose import SavedPose
 from geoloc_ros.ros.services import Services
+from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -76,6 +76,7 @@ class Localizer(LifecycleNode):
         for line in (*self.unknown, *interfaces.missing()):
             self.get_logger().warning(line)
         forward_logs(self)
+        refuse_impossible(self)
         self.add_on_set_parameters_callback(refuse_unless(self._take_parameters))
         self._diagnostics = Diagnostics(self, self.node_config.diagnostics_every_s, self._reports)
         self._timer = self.create_timer(

@@ -22,7 +22,6 @@ from rclpy.parameter import Parameter
 from geoloc_ros import messages
 from geoloc_ros.errors import ConfigError, GeolocError, ImageDecodeError
 from geoloc_ros.ros import interfaces
-from geoloc_ros.ros.autostart import start_by_itself
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.conversions import NS
 from geoloc_ros.ros.diagnostics import ERROR, WARN, Diagnostics, Report
@@ -30,6 +29,7 @@ from geoloc_ros.ros.inputs import image_topic, sensor_data
 from geoloc_ros.ros.logs import forward_logs, run
 from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
+from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
 from geoloc_ros.vlm.answerer import MAKERS, Outcome, make_answerer
 from geoloc_ros.vlm.process import AnswererProcess, Asked
@@ -61,6 +61,7 @@ class Vlm(LifecycleNode):
         for line in (*self._unknown, *interfaces.missing()):
             self.get_logger().warning(line)
         forward_logs(self)
+        refuse_impossible(self)
         self.add_on_set_parameters_callback(refuse_unless(self._take_parameters))
         self._diagnostics = Diagnostics(self, self.config.diagnostics_every_s, self._reports)
         if self.config.autostart:

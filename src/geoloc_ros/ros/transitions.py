@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a lifecycle node needs beside its transitions: a start of its own, and patience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+
+def start_by_itself(node: LifecycleNode) -> None:
+    """Configure and activate a node as soon as it spins.
+
+    The node does it, not its launch file: a request of launch's to a process that has just been
+    respawned may go to the dead one, which is still known to discovery, and is lost.
+    """
+
+    def start() -> None:
+        timer.cancel()
+        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            node.trigger_activate()
+
+    timer = node.create_timer(0.05, start, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
+def refuse_impossible(node: LifecycleNode) -> None:
+    """Answer a transition that is not possible now with failure.
+
+    rclpy raises from the service's callback, which ends whoever spins the node.
+    """
+    service = node._service_change_state
+    change = service.callback
+
+    def callback(request: Any, response: Any) -> Any:  # noqa: ANN401
+        try:
+            return change(request, response)
+        except Exception as error:  # noqa: BLE001 - RCLError has no public name
+            node.get_logger().error(f"no transition: {error}")
+            response.success = False
+            return response
+
+    service.callback = callback
