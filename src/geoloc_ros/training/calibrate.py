@@ -50,9 +50,6 @@ WRONG_POSES = 256
 #: random poses nearer than this to the truth are not wrong
 WRONG_BEYOND_M = 30.0
 NEVER_ENOUGH = 1e6
-#: share of frames that the 95 % region holds over all worlds together; the rest is a margin for
-#: what a few worlds cannot tell of the next
-COVERAGE = 0.975
 
 
 @dataclass(slots=True)
@@ -260,22 +257,18 @@ def _fit_evidence(
 def _fit_scale(
     package: ModelPackage, indexes: dict[Path, Path], work: Path, config: Config
 ) -> float:
-    """Covariance factor from replays of every drive with factor one, all worlds together.
+    """Covariance factor from replays of every drive with factor one: the largest any world needs.
 
-    What the drives of one world share, above all the registration of its imagery, is one draw: the
-    published region is to hold its share over towns, not in each of them.
+    What the drives of one world share, above all the registration of its imagery, is one draw; a
+    factor fitted to all drives together would hold on average and fail in every other town.
     """
-    found = []
+    scales: list[float] = []
     for world, index in indexes.items():
-        parts = [_errors(package, drive, index, work, config) for drive in _drives(world)]
-        logger.info("%s alone wants a covariance scale of %.3f", world, _scale(parts))
-        found += parts
-    return _scale(found)
-
-
-def _scale(found: list[tuple[FloatArray, FloatArray]]) -> float:
-    errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return fit_covariance(errors, covs, COVERAGE)
+        found = [_errors(package, drive, index, work, config) for drive in _drives(world)]
+        errors, covs = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        scales.append(fit_covariance(errors, covs))
+        logger.info("%s wants a covariance scale of %.3f", world, scales[-1])
+    return max(scales)
 
 
 def _errors(
