@@ -47,6 +47,16 @@ def start(bag: Path, index: Path, rate: float, topics: dict[str, str]) -> list[s
     return [subprocess.Popen(words, start_new_session=True, **quiet) for words in (node, play)]
 
 
+def end(process: subprocess.Popen) -> None:
+    """Ask a command and what it has started to end; make them, if they do not."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20.0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def sample(pid: int) -> dict[str, float]:
     """Memory in MB, threads, open files and CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -140,9 +150,7 @@ def main() -> int:
             listener.listen(5.0)
     finally:
         for process in processes:
-            os.killpg(process.pid, signal.SIGINT)
-        for process in processes:
-            process.wait(20.0)
+            end(process)
     found = summary(samples, first, listener.figures)
     for name, value in found.items():
         print(f"{name:20} {value:.4g}")
