@@ -237,14 +237,14 @@ class Localizer(LifecycleNode):
         now_ns = self.get_clock().now().nanoseconds
         live.used_at_ns = now_ns
         self.pace.add(time.monotonic_ns(), (time.perf_counter() - start) * 1e3)
-        self._publish(found, live, outputs)
+        self._publish(found, live, outputs, now_ns)
         return True
 
-    def _publish(self, found: Conclusion, live: Live, outputs: Outputs) -> None:
+    def _publish(self, found: Conclusion, live: Live, outputs: Outputs, now_ns: int) -> None:
         outputs.conclude(found, live.plane)
         self._say(found.estimate, live, outputs)
         if found.T_map_odom is not None and found.estimate.status in conversions.TRACKING:
-            outputs.transform(found.T_map_odom, found.estimate.stamp_ns)
+            outputs.transform(found.T_map_odom, now_ns)
         if found.candidates is not None and self._recorder is not None:
             self._recorder.keep(found.tracked.frame)
 

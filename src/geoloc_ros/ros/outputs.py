@@ -37,6 +37,7 @@ class Outputs:
         self._node, self.config, self._base_frame = node, config, base_frame
         self._lock = threading.Lock()
         self._sent_tf: deque[tuple[int, int, float]] = deque(maxlen=200)
+        self._sent_tf_ns = 0
         create = node.create_lifecycle_publisher
         self._pose = create(PoseWithCovarianceStamped, "~/pose", 10)
         self._fix = create(NavSatFix, "~/fix", 10)
@@ -75,14 +76,21 @@ class Outputs:
             frame = self.config.map_frame
             self._status.publish(interfaces.status_message(estimate, frame, fix_age_s, counts))
 
-    def transform(self, T_map_odom: Any, stamp_ns: int) -> None:  # noqa: ANN401
-        """Publish map to odom, if that is this node's business; (3,) planar."""
+    def transform(self, T_map_odom: Any, now_ns: int) -> None:  # noqa: ANN401
+        """Publish map to odom, if that is this node's business; (3,) planar.
+
+        It holds from now on, whatever the age of the frame that told it. Nothing is published for
+        a time that has been spoken about: buffers keep the first of two, and say so every time.
+        """
         if not self.config.publish_tf:
             return
-        message = conversions.map_to_odom(T_map_odom, stamp_ns, self.config)
         with self._lock:
+            if 0 <= self._sent_tf_ns - now_ns < conversions.NS:  # further back: time has jumped
+                return
+            self._sent_tf_ns = now_ns
+            message = conversions.map_to_odom(T_map_odom, now_ns, self.config)
             self._sent_tf.append(_mark(message))
-        self._tf.publish(TFMessage(transforms=[message]))
+            self._tf.publish(TFMessage(transforms=[message]))
 
     def is_foreign(self, message: TransformStamped) -> bool:
         """Whether somebody else has published the transform that is this node's business."""
