@@ -16,6 +16,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from geoloc_ros.datatypes import PoseEstimate, Status
+from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Conclusion
@@ -40,6 +41,7 @@ class Outputs:
         self._sent_tf_ns = 0
         create = node.create_lifecycle_publisher
         self._pose = create(PoseWithCovarianceStamped, "~/pose", 10)
+        self._relocalised = create(PoseWithCovarianceStamped, "~/relocalised", 1)
         self._fix = create(NavSatFix, "~/fix", 10)
         self._markers = create(MarkerArray, "~/candidates/markers", 1)
         self._tf = create(TFMessage, "/tf", 100)
@@ -54,8 +56,11 @@ class Outputs:
     def conclude(self, found: Conclusion, plane: LocalFrame) -> None:
         """Publish what a frame led to."""
         estimate = found.estimate
-        if estimate.status in conversions.TRACKING:
-            self._pose.publish(conversions.pose_message(estimate, self.config.map_frame))
+        if estimate.status in TRACKING:
+            pose = conversions.pose_message(estimate, self.config.map_frame)
+            self._pose.publish(pose)
+            if found.anew:  # whoever fuses the pose must not go on from the place before
+                self._relocalised.publish(pose)
             if self._geopose is not None:
                 altitude_m = self.config.altitude_m
                 self._geopose.publish(
@@ -104,6 +109,7 @@ class Outputs:
         """Take the publishers down."""
         for publisher in (
             self._pose,
+            self._relocalised,
             self._fix,
             self._markers,
             self._tf,
