@@ -10,7 +10,6 @@ Topics default to those that 'geoloc synth make' and 'geoloc bag from-frames' wr
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
@@ -19,7 +18,7 @@ from launch_ros.actions import Node
 from geoloc_ros.ros.launching import declared, given, nodes
 from launch import LaunchContext, LaunchDescription
 
-SHARE = Path(get_package_share_directory("geoloc_ros"))
+CONFIG = Path(__file__).parents[1] / "config"
 
 
 def _play(context: LaunchContext) -> list[Any]:
@@ -49,7 +48,7 @@ def generate_launch_description() -> LaunchDescription:
     rviz = Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", str(SHARE / "config" / "geoloc.rviz")],
+        arguments=["-d", str(CONFIG / "geoloc.rviz")],
         parameters=[{"use_sim_time": True}],
         condition=IfCondition(LaunchConfiguration("use_rviz")),
     )
