@@ -44,7 +44,7 @@ class Outputs:
         self._relocalised = create(PoseWithCovarianceStamped, "~/relocalised", 1)
         self._fix = create(NavSatFix, "~/fix", 10)
         self._markers = create(MarkerArray, "~/candidates/markers", 1)
-        self._tf = create(TFMessage, "/tf", 100)
+        self._tf = create(TFMessage, "/tf", 100) if config.publish_tf else None
         self._status = self._candidates = self._geopose = None
         if interfaces.geoloc_msgs is not None:
             self._status = create(interfaces.geoloc_msgs.LocalizationStatus, "~/status", _LATCHED)
@@ -87,7 +87,7 @@ class Outputs:
         It holds from now on, whatever the age of the frame that told it. Nothing is published for
         a time that has been spoken about: buffers keep the first of two, and say so every time.
         """
-        if not self.config.publish_tf:
+        if self._tf is None:
             return
         with self._lock:
             if 0 <= self._sent_tf_ns - now_ns < conversions.NS:  # further back: time has jumped
@@ -100,7 +100,7 @@ class Outputs:
     def is_foreign(self, message: TransformStamped) -> bool:
         """Whether somebody else has published the transform that is this node's business."""
         ends = (message.header.frame_id.lstrip("/"), message.child_frame_id.lstrip("/"))
-        if not self.config.publish_tf or ends != (self.config.map_frame, self.config.odom_frame):
+        if self._tf is None or ends != (self.config.map_frame, self.config.odom_frame):
             return False
         with self._lock:
             return _mark(message) not in self._sent_tf
