@@ -29,8 +29,6 @@ from geoloc_ros.geo.rotations import yaw_from_quat_xyzw
 from geoloc_ros.ros.launching import flag, given, node_names
 from launch import Action, LaunchContext, LaunchDescription
 
-#: variances of the EKF's first state: the vehicle has moved on from the first pose when it runs
-_FIRST = {"x": 900.0, "y": 900.0, "yaw": 0.25, "vx": 100.0, "vy": 1.0, "vyaw": 1.0}
 _STATES = (
     *("x", "y", "z", "roll", "pitch", "yaw"),
     *("vx", "vy", "vz", "vroll", "vpitch", "vyaw"),
@@ -95,11 +93,7 @@ def map_ekf(context: LaunchContext, file: Path, pose: PoseWithCovarianceStamped)
     place, turn = pose.pose.pose.position, pose.pose.pose.orientation
     yaw_rad = yaw_from_quat_xyzw([turn.x, turn.y, turn.z, turn.w])
     state = {"x": place.x, "y": place.y, "yaw": yaw_rad}
-    covariance = [_FIRST.get(a, 1e-3) if a == b else 0.0 for a in _STATES for b in _STATES]
-    own = {
-        "initial_state": [state.get(name, 0.0) for name in _STATES],
-        "initial_estimate_covariance": covariance,
-    }
+    own = {"initial_state": [state.get(name, 0.0) for name in _STATES]}
     remappings = [
         ("odom", given(context, "odom")),
         ("odometry/filtered", "odometry/map"),
