@@ -26,7 +26,11 @@ ARGUMENTS = (
     ("local_ekf", "false", "an EKF publishes odom to base_link; only if the vehicle does not"),
     ("ekf_params_file", "", "of the EKF of the map; empty: config/nav2_MODE.yaml"),
     ("datum", "", "mode fix: origin of the map, LATITUDE,LONGITUDE; empty: that of the index"),
-    ("bond_timeout", "10.0", "silence after which a node is dead, s; not less than it takes to start"),
+    (
+        "bond_timeout",
+        "10.0",
+        "silence, s, after which a node is dead; longer than it starts",
+    ),
 )
 MODES = ["tf", "pose", "fix"]
 

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from geoloc_ros.ros.launching import declared, given, nodes
+from geoloc_ros.ros.launching import declared, flag, given, nodes
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -27,6 +25,25 @@ def _play(context: LaunchContext) -> list[Any]:
     if given(context, "loop").lower() == "true":
         command.append("--loop")
     return [ExecuteProcess(cmd=command, output="screen", name="play")]
+
+
+def _rviz(context: LaunchContext) -> list[Any]:
+    if not flag(context, "use_rviz"):
+        return []
+    image, odom = given(context, "image"), given(context, "odom")
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", str(CONFIG / "geoloc.rviz")],
+            parameters=[{"use_sim_time": True}],
+            remappings=[
+                ("/image", image),
+                ("/image/compressed", f"{image}/compressed"),
+                ("/odom", odom),
+            ],
+        )
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -45,12 +62,5 @@ def generate_launch_description() -> LaunchDescription:
         camera_info="/camera/camera_info",
         odom="/odom",
     )
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", str(CONFIG / "geoloc.rviz")],
-        parameters=[{"use_sim_time": True}],
-        condition=IfCondition(LaunchConfiguration("use_rviz")),
-    )
-    start = [OpaqueFunction(function=nodes), OpaqueFunction(function=_play)]
-    return LaunchDescription([*own, *common, *start, rviz])
+    start = [OpaqueFunction(function=function) for function in (nodes, _play, _rviz)]
+    return LaunchDescription([*own, *common, *start])
