@@ -79,11 +79,6 @@ class Nav2Stack:
         assert wait_until(future.done, timeout_s), f"{name} did not answer\n{self.command.text()}"
         return future.result()
 
-    def process_of(self, executable: str) -> int:
-        """Process of an executable that the launch file has started."""
-        words = ["pgrep", "-P", str(self.command.process.pid), "-f", executable]
-        return int(subprocess.run(words, capture_output=True, text=True).stdout.split()[-1])
-
     def heard(self, words: str) -> int:
         """How often somebody has said something."""
         return sum(words in line for line in self.command.lines)

@@ -42,6 +42,11 @@ class Command:
 
         return wait_until(lambda: any(words in line for line in self.lines), timeout_s)
 
+    def child(self, pattern: str) -> int:
+        """Process that it has started, by its command line; nobody else's."""
+        words = ["pgrep", "-P", str(self.process.pid), "-f", pattern]
+        return int(subprocess.run(words, capture_output=True, text=True).stdout.split()[-1])
+
     def end(self, timeout_s: float = 20.0) -> int:
         """Ctrl-C, and whatever status it ends with."""
         if self.process.poll() is None:

@@ -146,7 +146,7 @@ def test_the_manager_notices_a_killed_node_and_takes_it_back(stack) -> None:
     from harness import wait_until
 
     begun = time.monotonic()
-    os.kill(stack.process_of("lib/geoloc_ros/geoloc_localizer"), signal.SIGKILL)
+    os.kill(stack.command.child("lib/geoloc_ros/geoloc_localizer"), signal.SIGKILL)
     assert wait_until(lambda: stack.heard("CRITICAL FAILURE"), NOTICED_WITHIN_S)
     noticed_s = time.monotonic() - begun
     bonds = stack.heard("connected with bond")

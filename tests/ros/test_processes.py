@@ -4,7 +4,6 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -62,11 +61,8 @@ def test_node_killed_and_respawned_by_its_launch_file(made, tmp_path, vehicle) -
         cold = next(i for i, s in enumerate(statuses) if s.state == LOCALISED)
         assert wait_until((tmp_path / "saved.json").exists)
         time.sleep(1.0)
-        victim = subprocess.run(
-            ["pgrep", "-f", "geoloc_localizer.*--log-level"], capture_output=True, text=True
-        ).stdout.split()
         before = listeners(vehicle)
-        os.kill(int(victim[-1]), signal.SIGKILL)
+        os.kill(command.child("geoloc_localizer.*--log-level"), signal.SIGKILL)
         assert wait_until(lambda: listeners(vehicle) - before, 60.0), command.text()
         vehicle.send_mount()
         vehicle.let_time_pass(0.5)
