@@ -125,6 +125,16 @@ class LiveVehicle(Vehicle):
         places = [se2.compose(planar(t), odometry(s))[:2] for t, s in zip(said, stamps, strict=1)]
         return self._errors(stamps, np.array(places))
 
+    def apart(self, messages: list) -> np.ndarray:
+        """Distances, m, of poses of an EKF from the localizer's, at the stamps of the latter."""
+        fused, own = (
+            np.array([(stamp_ns(m), m.pose.pose.position.x, m.pose.pose.position.y) for m in said])
+            for said in (list(messages), list(self.poses))
+        )
+        own = own[(own[:, 0] > fused[0, 0] + NS) & (own[:, 0] < fused[-1, 0])]
+        there = [np.interp(own[:, 0], fused[:, 0], fused[:, axis]) for axis in (1, 2)]
+        return np.hypot(*(np.array(there) - own[:, 1:].T))
+
     def _errors(self, stamps: np.ndarray, places: np.ndarray) -> Errors:
         true = np.array([self.truth_at(stamp) for stamp in stamps])
         start = se2.compose(true[0], se2.inverse(odometry(stamps[0])))

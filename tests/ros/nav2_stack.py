@@ -62,12 +62,9 @@ class Nav2Stack:
 
     def wait_until_active(self) -> None:
         """Wait until the localizer listens and knows the camera's mount."""
-        vehicle = self.vehicle
-        outs = (vehicle.image, vehicle.info, vehicle.odom, vehicle.height)
-        ready = wait_until(lambda: all(out.get_subscription_count() for out in outs), 60.0)
-        assert ready, self.command.text()
-        vehicle.tick_clock(vehicle.now_ns)
-        vehicle.send_mount()
+        assert self.vehicle.is_heard(60.0), self.command.text()
+        self.vehicle.tick_clock(self.vehicle.now_ns)
+        self.vehicle.send_mount()
 
     def call(self, kind: type, name: str, request: object, timeout_s: float = 30.0):
         """Call a service, whoever offers it."""

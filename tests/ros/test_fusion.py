@@ -31,8 +31,13 @@ def stack(made, tmp_path):
 
 def check_errors(stack, found) -> None:
     """Of what carries the vehicle on the map: as good as the localizer, no worse than odometry."""
-    own = stack.vehicle.errors(stack.vehicle.poses)
+    vehicle = stack.vehicle
+    own = vehicle.errors(vehicle.poses)
     print(f"\nlocalizer: {own}\nfused: {found}")
+    if vehicle.fused:  # one that took late poses for new ones would be two metres behind
+        apart = np.median(vehicle.apart(vehicle.fused))
+        print(f"EKF and localizer are {apart:.2f} m apart")
+        assert apart < 1.0
     assert np.median(found.poses) < MEDIAN_M
     end = found.last(1 / 3)
     assert np.median(end.poses) < np.median(end.reckoned)

@@ -54,7 +54,7 @@ def test_node_killed_and_respawned_by_its_launch_file(made, tmp_path, vehicle) -
         )
     )
     try:
-        assert wait_until(lambda: vehicle.image.get_subscription_count(), 60.0), command.text()
+        assert vehicle.is_heard(60.0), command.text()
         vehicle.tick_clock(vehicle.now_ns)
         vehicle.send_mount()
         statuses = vehicle.drive(range(60))
