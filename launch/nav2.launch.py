@@ -39,7 +39,7 @@ def _start(context: LaunchContext) -> list[Any]:
     mode = given(context, "mode")
     file = Path(given(context, "ekf_params_file") or CONFIG / f"nav2_{mode}.yaml")
     found: list[Any] = nodes(context, autostart=False, publish_tf=mode == "tf")
-    found.append(fusing.manager(context))
+    found += fusing.managers(context)
     if flag(context, "local_ekf"):
         found.append(fusing.local_ekf(context, CONFIG / "nav2_local.yaml"))
     if mode == "fix":

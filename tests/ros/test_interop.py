@@ -14,8 +14,8 @@ import time
 import pytest
 
 LOCALISED = 3
-NODE = "/geoloc_localizer"
-MANAGER = "/lifecycle_manager_geoloc"
+NODE, VLM = "/geoloc_localizer", "/geoloc_vlm"
+MANAGER = "/manager_of_geoloc_localizer"
 ACTIVE, INACTIVE, UNCONFIGURED, FINALIZED = "active", "inactive", "unconfigured", "finalized"
 #: longer than a killed node takes to come back: the manager of nav2 1.3.12 waits for ever for an
 #: answer of a dead one. It looks at bonds every 0.2 s; the rest is for a loaded machine.
@@ -28,7 +28,8 @@ def stack(made, tmp_path_factory):
     from nav2_stack import Nav2Stack
 
     folder = tmp_path_factory.mktemp("interop")
-    stack = Nav2Stack(made, folder, mode="tf", use_respawn="true", bond_timeout=BOND_TIMEOUT_S)
+    settings = {"use_respawn": "true", "bond_timeout": BOND_TIMEOUT_S, "use_vlm": "true"}
+    stack = Nav2Stack(made, folder, mode="tf", **settings)
     yield stack
     stack.close()
     subprocess.run(["ros2", "daemon", "stop"], capture_output=True, timeout=20.0)
@@ -42,10 +43,10 @@ def manage(stack, command: str) -> bool:
     return stack.call(ManageLifecycleNodes, f"{MANAGER}/manage_nodes", request).success
 
 
-def state_of(stack) -> str:
+def state_of(stack, node: str = NODE) -> str:
     from lifecycle_msgs.srv import GetState
 
-    return stack.call(GetState, f"{NODE}/get_state", GetState.Request()).current_state.label
+    return stack.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label
 
 
 def is_active(stack) -> bool:
@@ -68,6 +69,14 @@ def test_the_manager_brings_the_localizer_up_with_a_bond(stack) -> None:
     assert wait_until(lambda: is_active(stack), 20.0), stack.command.text()
     assert stack.heard("Server geoloc_localizer connected with bond") == 1
     assert state_of(stack) == ACTIVE
+
+
+def test_a_vision_language_node_without_a_model_takes_nothing_down(stack) -> None:
+    from harness import wait_until
+
+    assert wait_until(lambda: stack.heard("cannot configure"), 20.0), stack.command.text()
+    assert state_of(stack, VLM) == UNCONFIGURED
+    assert is_active(stack)
 
 
 def test_the_manager_pauses_resumes_resets_and_starts_up(stack) -> None:
@@ -99,7 +108,7 @@ def test_topic_hz_while_it_drives(stack) -> None:
 
 
 def test_lifecycle_commands(stack) -> None:
-    assert ros2("lifecycle", "nodes").split() == [NODE]
+    assert ros2("lifecycle", "nodes").split() == [NODE, VLM]
     assert ros2("lifecycle", "get", NODE).split() == ["active", "[3]"]
     assert "- deactivate [4]" in ros2("lifecycle", "list", NODE)
 

@@ -69,17 +69,23 @@ class WhenLocated(Action):
         self._subscription = node.create_subscription(PoseWithCovarianceStamped, topic, take, 1)
 
 
-def manager(context: LaunchContext) -> Node:
-    """nav2's lifecycle manager for the nodes of `launching.nodes`."""
+def managers(context: LaunchContext) -> list[Node]:
+    """nav2's lifecycle managers, one for each node of `launching.nodes`.
+
+    A manager takes all of its nodes down when one fails, and the localizer shall not go down with
+    the vision-language node.
+    """
     own = {
-        "use_sim_time": flag(context, "use_sim_time"),
         "autostart": flag(context, "autostart"),
-        "node_names": node_names(context),
         "bond_timeout": float(given(context, "bond_timeout")),
         "attempt_respawn_reconnection": flag(context, "use_respawn"),
         "bond_respawn_max_duration": 60.0,  # a node imports its libraries before it can be asked
     }
-    return _node(context, "nav2_lifecycle_manager", "lifecycle_manager", own, [])
+    kind = ("nav2_lifecycle_manager", "lifecycle_manager")
+    return [
+        _node(context, *kind, {**own, "node_names": [name]}, [], f"manager_of_{name}")
+        for name in node_names(context)
+    ]
 
 
 def local_ekf(context: LaunchContext, file: Path) -> Node:
@@ -151,7 +157,7 @@ def _node(
     executable: str,
     parameters: dict[str, Any],
     remappings: list[tuple[str, str]],
-    name: str = "lifecycle_manager_geoloc",
+    name: str,
     file: Path | None = None,
 ) -> Node:
     sim_time = {"use_sim_time": flag(context, "use_sim_time")}
