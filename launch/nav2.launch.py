@@ -19,7 +19,7 @@ from geoloc_ros.ros import fusing
 from geoloc_ros.ros.launching import declared, flag, given, nodes
 from launch import LaunchContext, LaunchDescription
 
-CONFIG = Path(__file__).parents[1] / "config"
+CONFIG = Path(__file__).absolute().parents[1] / "config"
 
 ARGUMENTS = (
     ("mode", "tf", "who publishes map to odom, see above"),

@@ -16,7 +16,7 @@ from launch_ros.actions import Node
 from geoloc_ros.ros.launching import declared, flag, given, nodes
 from launch import LaunchContext, LaunchDescription
 
-CONFIG = Path(__file__).parents[1] / "config"
+CONFIG = Path(__file__).absolute().parents[1] / "config"
 
 
 def _play(context: LaunchContext) -> list[Any]:
