@@ -10,16 +10,13 @@ Topics default to those that 'geoloc synth make' and 'geoloc bag from-frames' wr
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from geoloc_ros.ros.launching import declared, given, nodes
+from geoloc_ros.ros.launching import declared, flag, given, nodes
 from launch import LaunchContext, LaunchDescription
 
-SHARE = Path(get_package_share_directory("geoloc_ros"))
+CONFIG = Path(__file__).absolute().parents[1] / "config"
 
 
 def _play(context: LaunchContext) -> list[Any]:
@@ -28,6 +25,25 @@ def _play(context: LaunchContext) -> list[Any]:
     if given(context, "loop").lower() == "true":
         command.append("--loop")
     return [ExecuteProcess(cmd=command, output="screen", name="play")]
+
+
+def _rviz(context: LaunchContext) -> list[Any]:
+    if not flag(context, "use_rviz"):
+        return []
+    image, odom = given(context, "image"), given(context, "odom")
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", str(CONFIG / "geoloc.rviz")],
+            parameters=[{"use_sim_time": True}],
+            remappings=[
+                ("/image", image),
+                ("/image/compressed", f"{image}/compressed"),
+                ("/odom", odom),
+            ],
+        )
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -46,12 +62,5 @@ def generate_launch_description() -> LaunchDescription:
         camera_info="/camera/camera_info",
         odom="/odom",
     )
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", str(SHARE / "config" / "geoloc.rviz")],
-        parameters=[{"use_sim_time": True}],
-        condition=IfCondition(LaunchConfiguration("use_rviz")),
-    )
-    start = [OpaqueFunction(function=nodes), OpaqueFunction(function=_play)]
-    return LaunchDescription([*own, *common, *start, rviz])
+    start = [OpaqueFunction(function=function) for function in (nodes, _play, _rviz)]
+    return LaunchDescription([*own, *common, *start])

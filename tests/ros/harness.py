@@ -118,6 +118,11 @@ class Vehicle(Node):
     def listen(self, kind: type, topic: str, into: list, qos: QoSProfile | int = 100) -> None:
         self.create_subscription(kind, topic, into.append, qos)
 
+    def is_heard(self, timeout_s: float = 10.0) -> bool:
+        """Whether somebody comes to listen to camera, odometry and height."""
+        outs = (self.image, self.info, self.odom, self.height)
+        return wait_until(lambda: all(out.get_subscription_count() for out in outs), timeout_s)
+
     # -- one message each -----------------------------------------------------------------------
 
     def tick_clock(self, stamp_ns: int) -> None:
@@ -279,10 +284,8 @@ class Stage:
 
     def wait_for_subscribers(self) -> None:
         """Wait until publishers and subscribers know each other."""
-        vehicle = self.vehicle
-        outs = (vehicle.image, vehicle.info, vehicle.odom, vehicle.height)
-        assert wait_until(lambda: all(out.get_subscription_count() for out in outs))
-        vehicle.tick_clock(vehicle.now_ns)
+        assert self.vehicle.is_heard()
+        self.vehicle.tick_clock(self.vehicle.now_ns)
 
     def up_without_images(self) -> None:
         """Configure and activate for a test that sends images of its own."""

@@ -4,15 +4,11 @@
 
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
+from processes import Command, launch_command, node_command
 
-LAUNCH = Path(__file__).parents[2] / "launch"
 LOCALISED = 3
 
 
@@ -29,70 +25,6 @@ def vehicle(made, tmp_path):
     yield node
     spinning.close()
     rclpy.try_shutdown(context=context)
-
-
-class Command:
-    """A command whose output is read as it comes."""
-
-    def __init__(self, words: list[str], **environment: str) -> None:
-        self.process = subprocess.Popen(
-            words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-
-    def text(self) -> str:
-        """The last of what it said."""
-        return "\n".join(self.lines[-30:])
-
-    def says(self, words: str, timeout_s: float = 60.0) -> bool:
-        from harness import wait_until
-
-        return wait_until(lambda: any(words in line for line in self.lines), timeout_s)
-
-    def end(self, timeout_s: float = 20.0) -> int:
-        """Ctrl-C, and whatever status it ends with."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)
-        try:
-            return self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        finally:
-            self._reader.join(5.0)
-            self.process.stdout.close()
-
-
-def node_command(made, tmp_path, name: str = "localizer", *more: str) -> list[str]:
-    settings = {
-        "index": made.index,
-        "model": made.model,
-        "image_transport": "compressed",
-        "use_height": "true",
-        "use_sim_time": "true",
-        "saved_pose_file": tmp_path / "saved.json",
-    }
-    words = [sys.executable, "-m", f"geoloc_ros.ros.{name}", "--ros-args"]
-    for key, value in settings.items():
-        words += ["-p", f"{key}:={value}"]
-    return [*words, *more]
-
-
-def launch_command(file: str, **arguments: object) -> list[str]:
-    found = ["ros2", "launch", str(LAUNCH / file)]
-    return found + [f"{name}:={value}" for name, value in arguments.items()]
 
 
 def listeners(vehicle) -> set[bytes]:
@@ -122,18 +54,15 @@ def test_node_killed_and_respawned_by_its_launch_file(made, tmp_path, vehicle) -
         )
     )
     try:
-        assert wait_until(lambda: vehicle.image.get_subscription_count(), 60.0), command.text()
+        assert vehicle.is_heard(60.0), command.text()
         vehicle.tick_clock(vehicle.now_ns)
         vehicle.send_mount()
         statuses = vehicle.drive(range(60))
         cold = next(i for i, s in enumerate(statuses) if s.state == LOCALISED)
         assert wait_until((tmp_path / "saved.json").exists)
         time.sleep(1.0)
-        victim = subprocess.run(
-            ["pgrep", "-f", "geoloc_localizer.*--log-level"], capture_output=True, text=True
-        ).stdout.split()
         before = listeners(vehicle)
-        os.kill(int(victim[-1]), signal.SIGKILL)
+        os.kill(command.child("geoloc_localizer.*--log-level"), signal.SIGKILL)
         assert wait_until(lambda: listeners(vehicle) - before, 60.0), command.text()
         vehicle.send_mount()
         vehicle.let_time_pass(0.5)

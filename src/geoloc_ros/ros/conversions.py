@@ -25,15 +25,13 @@ from sensor_msgs.msg import NavSatFix, NavSatStatus
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate, Status
+from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate
 from geoloc_ros.geo.rotations import yaw_from_quat_xyzw
 from geoloc_ros.ros.node_config import LocalizerConfig
 
 NS = 1_000_000_000
 #: variances of what is not estimated: height m^2, roll and pitch rad^2
 UNKNOWN_Z_M2, UNKNOWN_TILT_RAD2 = 1e4, 1.0
-#: states in which a place is held
-TRACKING = (Status.LOCALISED, Status.DEGRADED)
 _XY_YAW = np.ix_((0, 1, 5), (0, 1, 5))
 
 

@@ -48,12 +48,29 @@ def given(context: LaunchContext, name: str) -> str:
     return str(LaunchConfiguration(name).perform(context))
 
 
-def nodes(context: LaunchContext) -> list[LifecycleNode]:
-    """The localizer, and the vision-language node if it is wanted."""
+def flag(context: LaunchContext, name: str) -> bool:
+    """Value of an argument that is true or false."""
+    return given(context, name).lower() in ("true", "1", "yes", "on")
+
+
+def node_names(context: LaunchContext) -> list[str]:
+    """Names of the nodes that `nodes` starts."""
+    return ["geoloc_localizer", "geoloc_vlm"] if flag(context, "use_vlm") else ["geoloc_localizer"]
+
+
+def nodes(context: LaunchContext, **forced: bool) -> list[LifecycleNode]:
+    """The localizer, and the vision-language node if it is wanted.
+
+    Args:
+        context: with the arguments.
+        forced: `autostart` or `publish_tf`, whatever the arguments say.
+    """
     parameters: dict[str, Any] = {name: given(context, name) for name in _OF_LOCALIZER}
     parameters = {name: value for name, value in parameters.items() if value}
     if given(context, "publish_tf"):
-        parameters["publish_tf"] = _flag(context, "publish_tf")
+        parameters["publish_tf"] = flag(context, "publish_tf")
+    if "publish_tf" in forced:
+        parameters["publish_tf"] = forced["publish_tf"]
     if given(context, "height") != "height":
         parameters["use_height"] = True
     image = given(context, "image")
@@ -65,15 +82,12 @@ def nodes(context: LaunchContext) -> list[LifecycleNode]:
         ("height", given(context, "height")),
         ("prior", "geoloc_vlm/prior"),
     ]
-    found = [_node(context, "geoloc_localizer", parameters, remappings)]
-    if _flag(context, "use_vlm"):
+    autostart = forced.get("autostart", flag(context, "autostart"))
+    found = [_node(context, "geoloc_localizer", parameters, remappings, autostart)]
+    if "geoloc_vlm" in node_names(context):
         transport = {"image_transport": parameters.get("image_transport", "raw")}
-        found.append(_node(context, "geoloc_vlm", transport, remappings[:3]))
+        found.append(_node(context, "geoloc_vlm", transport, remappings[:3], autostart))
     return found
-
-
-def _flag(context: LaunchContext, name: str) -> bool:
-    return given(context, name).lower() in ("true", "1", "yes", "on")
 
 
 def _node(
@@ -81,11 +95,12 @@ def _node(
     name: str,
     parameters: dict[str, Any],
     remappings: list[tuple[str, str]],
+    autostart: bool,
 ) -> LifecycleNode:
     file = given(context, "params_file")
     sources: list[Any] = [file] if file else []
     texts = {k: ParameterValue(v, value_type=type(v)) for k, v in parameters.items()}
-    flags = {flag: _flag(context, flag) for flag in ("use_sim_time", "autostart")}
+    flags = {"use_sim_time": flag(context, "use_sim_time"), "autostart": autostart}
     return LifecycleNode(
         package="geoloc_ros",
         executable=name,
@@ -93,7 +108,7 @@ def _node(
         namespace=given(context, "namespace"),
         parameters=[*sources, {**texts, **flags}],
         remappings=remappings,
-        respawn=_flag(context, "use_respawn"),
+        respawn=flag(context, "use_respawn"),
         respawn_delay=2.0,
         output="screen",
         emulate_tty=True,

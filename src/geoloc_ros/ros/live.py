@@ -32,6 +32,7 @@ from geoloc_ros.datatypes import (
     Status,
 )
 from geoloc_ros.errors import BagError, CameraError, GeolocError
+from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.cameras import Cameras
@@ -55,12 +56,14 @@ class Conclusion:
         candidates: vehicle poses that were retrieved, None if the frame was not searched.
         T_map_odom: (3,) planar transform, None where odometry does not reach the frame.
         tracked: the frame, and the estimate in the index's own plane.
+        anew: whether a place is held now and none was before.
     """
 
     estimate: PoseEstimate
     candidates: Candidates | None
     T_map_odom: FloatArray | None
     tracked: Tracked
+    anew: bool
 
 
 @dataclass(slots=True)
@@ -71,11 +74,13 @@ class Said:
         estimate: the latest, in the map frame; None before the first frame.
         fix_stamp_ns: stamp of the latest LOCALISED frame.
         used: frames used.
+        held: whether a place was held at the latest frame.
     """
 
     estimate: PoseEstimate | None = None
     fix_stamp_ns: int | None = None
     used: int = 0
+    held: bool = False
 
 
 class Live:
@@ -236,7 +241,7 @@ class Live:
     def held_transform(self, now_ns: int) -> FloatArray | None:
         """Planar map to odom (3,) to be held up between frames; None while no place is held."""
         said = self.status_now(now_ns) or self.said.estimate
-        if said is None or said.status not in (Status.LOCALISED, Status.DEGRADED):
+        if said is None or said.status not in TRACKING:
             return None
         return self._T_map_odom
 
@@ -263,7 +268,7 @@ class Live:
         if said is None:
             return nothing_yet(now_ns, reasons)
         status = said.status
-        if status in (Status.LOCALISED, Status.DEGRADED):
+        if status in TRACKING:
             status = Status.LOST if self._blind_m > self._lost_after_m else Status.DEGRADED
         return replace(said, status=status, reasons=tuple(sorted({*said.reasons, *reasons})))
 
@@ -327,6 +332,7 @@ class Live:
         self._odometry = OdometryTrail()
         self._tracker.restart()
         self.used_at_ns = self._T_map_odom = None
+        self.said.held = False
 
     def _swap(self, loaded: Loaded) -> None:
         self._tracker.localizer.swap_index(loaded.index)
@@ -347,11 +353,13 @@ class Live:
         self._blind_m = 0.0
         self.said.estimate = estimate
         self.said.used += 1
+        before, self.said.held = self.said.held, estimate.status in TRACKING
         if estimate.status is Status.LOCALISED:
             self.said.fix_stamp_ns = estimate.stamp_ns
         if math.isfinite(pose[0]):
             self._T_map_odom = self._odometry.map_to_odom(estimate.stamp_ns, pose)
-        return Conclusion(estimate, found, self._T_map_odom, tracked)
+        anew = self.said.held and not before
+        return Conclusion(estimate, found, self._T_map_odom, tracked, anew)
 
 
 def nothing_yet(stamp_ns: int, reasons: tuple[Reason, ...]) -> PoseEstimate:

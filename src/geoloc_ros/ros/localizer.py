@@ -23,7 +23,8 @@ from rclpy.parameter import Parameter
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import PoseEstimate
 from geoloc_ros.errors import ConfigError, GeolocError
-from geoloc_ros.ros import conversions, health, interfaces
+from geoloc_ros.filtering.status import TRACKING
+from geoloc_ros.ros import health, interfaces
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.diagnostics import Diagnostics, Pace, Report
 from geoloc_ros.ros.frame_recorder import FrameRecorder
@@ -237,14 +238,14 @@ class Localizer(LifecycleNode):
         now_ns = self.get_clock().now().nanoseconds
         live.used_at_ns = now_ns
         self.pace.add(time.monotonic_ns(), (time.perf_counter() - start) * 1e3)
-        self._publish(found, live, outputs)
+        self._publish(found, live, outputs, now_ns)
         return True
 
-    def _publish(self, found: Conclusion, live: Live, outputs: Outputs) -> None:
+    def _publish(self, found: Conclusion, live: Live, outputs: Outputs, now_ns: int) -> None:
         outputs.conclude(found, live.plane)
         self._say(found.estimate, live, outputs)
-        if found.T_map_odom is not None and found.estimate.status in conversions.TRACKING:
-            outputs.transform(found.T_map_odom, found.estimate.stamp_ns)
+        if found.T_map_odom is not None and found.estimate.status in TRACKING:
+            outputs.transform(found.T_map_odom, now_ns)
         if found.candidates is not None and self._recorder is not None:
             self._recorder.keep(found.tracked.frame)
 

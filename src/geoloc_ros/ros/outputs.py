@@ -16,6 +16,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from geoloc_ros.datatypes import PoseEstimate, Status
+from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Conclusion
@@ -37,11 +38,13 @@ class Outputs:
         self._node, self.config, self._base_frame = node, config, base_frame
         self._lock = threading.Lock()
         self._sent_tf: deque[tuple[int, int, float]] = deque(maxlen=200)
+        self._sent_tf_ns = 0
         create = node.create_lifecycle_publisher
         self._pose = create(PoseWithCovarianceStamped, "~/pose", 10)
+        self._relocalised = create(PoseWithCovarianceStamped, "~/relocalised", 1)
         self._fix = create(NavSatFix, "~/fix", 10)
         self._markers = create(MarkerArray, "~/candidates/markers", 1)
-        self._tf = create(TFMessage, "/tf", 100)
+        self._tf = create(TFMessage, "/tf", 100) if config.publish_tf else None
         self._status = self._candidates = self._geopose = None
         if interfaces.geoloc_msgs is not None:
             self._status = create(interfaces.geoloc_msgs.LocalizationStatus, "~/status", _LATCHED)
@@ -53,8 +56,11 @@ class Outputs:
     def conclude(self, found: Conclusion, plane: LocalFrame) -> None:
         """Publish what a frame led to."""
         estimate = found.estimate
-        if estimate.status in conversions.TRACKING:
-            self._pose.publish(conversions.pose_message(estimate, self.config.map_frame))
+        if estimate.status in TRACKING:
+            pose = conversions.pose_message(estimate, self.config.map_frame)
+            self._pose.publish(pose)
+            if found.anew:  # whoever fuses the pose must not go on from the place before
+                self._relocalised.publish(pose)
             if self._geopose is not None:
                 altitude_m = self.config.altitude_m
                 self._geopose.publish(
@@ -75,19 +81,26 @@ class Outputs:
             frame = self.config.map_frame
             self._status.publish(interfaces.status_message(estimate, frame, fix_age_s, counts))
 
-    def transform(self, T_map_odom: Any, stamp_ns: int) -> None:  # noqa: ANN401
-        """Publish map to odom, if that is this node's business; (3,) planar."""
-        if not self.config.publish_tf:
+    def transform(self, T_map_odom: Any, now_ns: int) -> None:  # noqa: ANN401
+        """Publish map to odom, if that is this node's business; (3,) planar.
+
+        It holds from now on, whatever the age of the frame that told it. Nothing is published for
+        a time that has been spoken about: buffers keep the first of two, and say so every time.
+        """
+        if self._tf is None:
             return
-        message = conversions.map_to_odom(T_map_odom, stamp_ns, self.config)
         with self._lock:
+            if 0 <= self._sent_tf_ns - now_ns < conversions.NS:  # further back: time has jumped
+                return
+            self._sent_tf_ns = now_ns
+            message = conversions.map_to_odom(T_map_odom, now_ns, self.config)
             self._sent_tf.append(_mark(message))
-        self._tf.publish(TFMessage(transforms=[message]))
+            self._tf.publish(TFMessage(transforms=[message]))
 
     def is_foreign(self, message: TransformStamped) -> bool:
         """Whether somebody else has published the transform that is this node's business."""
         ends = (message.header.frame_id.lstrip("/"), message.child_frame_id.lstrip("/"))
-        if not self.config.publish_tf or ends != (self.config.map_frame, self.config.odom_frame):
+        if self._tf is None or ends != (self.config.map_frame, self.config.odom_frame):
             return False
         with self._lock:
             return _mark(message) not in self._sent_tf
@@ -96,6 +109,7 @@ class Outputs:
         """Take the publishers down."""
         for publisher in (
             self._pose,
+            self._relocalised,
             self._fix,
             self._markers,
             self._tf,
