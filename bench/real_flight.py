@@ -124,8 +124,8 @@ def main() -> int:
 def flight_config(seed: int) -> Config:
     """The settings of flights, with one seed.
 
-    Heights are those above take-off, which know the ground below to some metres at best: to lay the
-    views out on roofs and trees would be false precision.
+    Heights are those above take-off, which know the ground below to some metres at best: to lay
+    the views out on roofs and trees would be false precision.
     """
     return configuration.load(FLIGHT_CONFIG, (f"random_seed={seed}", "view.relief_m=0"))
 

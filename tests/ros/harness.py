@@ -96,6 +96,7 @@ class Vehicle(Node):
         self.made, self.ticks = made, ticks
         self.now_ns = ticks[0].stamp_ns - NS
         self.truth: dict[int, np.ndarray] = {}
+        self.clock_of_localizer: Callable[[], int] | None = None
         self.info_silent = False
         self.info_changes: dict[str, object] = {}
         self.statuses: list[LocalizationStatus] = []
@@ -126,8 +127,14 @@ class Vehicle(Node):
     # -- one message each -----------------------------------------------------------------------
 
     def tick_clock(self, stamp_ns: int) -> None:
+        """Let time be; a leap is waited for, or the next image would be one from the future."""
+        leaps = abs(stamp_ns - self.now_ns) > 0.2 * NS
         self.now_ns = stamp_ns
         self.clock_out.publish(Clock(clock=time_of(stamp_ns)))
+        if leaps and self.clock_of_localizer is not None:
+            assert wait_until(lambda: self.clock_of_localizer() == stamp_ns)
+        elif leaps:
+            time.sleep(0.5)
 
     def send_mount(self) -> None:
         from geometry_msgs.msg import TransformStamped
@@ -253,6 +260,8 @@ class Stage:
         )
         ticks = ticks_of(made, folder / "recorded")
         self.vehicle = Vehicle(made, ticks, self.context, f"/{self.name}")
+        clock = self.localizer.get_clock()
+        self.vehicle.clock_of_localizer = lambda: clock.now().nanoseconds
         self._spinning = [Spinning(self.localizer, 3), Spinning(self.vehicle, 1)]
         self.clients = {}
 
