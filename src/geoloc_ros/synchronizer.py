@@ -140,6 +140,10 @@ class Synchronizer(Generic[Payload]):
         self._pending.insert(at, _Pending(stamp_ns, payload, camera))
         return True
 
+    def forget(self, camera: str) -> None:
+        """Let go what waits of a camera."""
+        self._pending = [item for item in self._pending if item.camera != camera]
+
     def ready(self, flush: bool = False) -> Iterator[Paired[Payload]]:
         """Frames whose motion is known, in order; all of them when `flush` is set."""
         while self._pending and (flush or self._is_ready(self._pending[0])):

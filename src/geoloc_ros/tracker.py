@@ -102,6 +102,7 @@ class Tracker:
     def forget_camera(self, name: str) -> None:
         """Take no frames of a camera until it is set again."""
         self._views.pop(name, None)
+        self._pairs.forget(name)
 
     def restart(self) -> None:
         """Forget all that was heard and believed: the clock has gone back."""

@@ -54,6 +54,8 @@ MERGE_M = 3.0
 MERGE_RAD = math.radians(12.0)
 BIRTHS = 20
 TIGHT_PRIOR_M = 30.0
+MOST_PRIORS = 20
+MOST_OF_PRIORS = 48
 
 
 class Belief:
@@ -209,9 +211,8 @@ class Belief:
             )
             self._modes.log_mass += self._modes.weigh(factor)
         self._born_of_prior(moved)
-        self._priors = [
-            old for old in self._priors if self.distance_m - old.distance_then_m < 500.0
-        ] + [moved]
+        recent = [old for old in self._priors if self.distance_m - old.distance_then_m < 500.0]
+        self._priors = [*recent[-MOST_PRIORS:], moved]
         self._normalise()
 
     def estimate(self, stamp_ns: int) -> PoseEstimate:
@@ -358,6 +359,7 @@ class Belief:
             poses[:, 2] = se2.wrap_angle(poses[:, 2])
             self._modes.log_mass += np.log1p(-share)
             self._log_null += float(np.log1p(-share))
+            self._keep_best(MOST_OF_PRIORS - 1)
             self._modes.append(poses[None], np.array([np.log(share)]), required)
 
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:

@@ -17,6 +17,7 @@ YAW_UNKNOWN_RAD2 = 3.0
 DRIFT_SHARE = 0.03
 MAX_GAIN = 20.0
 MAX_SHARE = 0.95
+MAX_COMPONENTS = 64
 # Two priors of one source this far apart count as independent; a talkative source that repeats
 # itself gains nothing by it.
 INDEPENDENT_M = 100.0
@@ -117,8 +118,12 @@ def usable(prior: GeoPrior) -> bool:
     """Whether a prior is a mixture of Gaussians at all."""
     covs = np.asarray(prior.covs_xy_yaw, dtype=np.float64)
     shares = np.asarray(prior.shares, dtype=np.float64)
-    if not len(shares) or not all(np.isfinite(v).all() for v in (prior.means, covs, shares)):
+    if not 0 < len(shares) <= MAX_COMPONENTS or not all(
+        np.isfinite(v).all() for v in (prior.means, covs, shares)
+    ):
         return False
     if (shares < 0.0).any() or not 0.0 < shares.sum() <= 1.0:
         return False
+    if not np.allclose(covs, np.swapaxes(covs, 1, 2), rtol=1e-6):
+        return False  # what is asked next looks at one half only
     return bool(np.all(np.linalg.eigvalsh(covs) > 0.0))

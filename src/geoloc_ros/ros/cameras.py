@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from geoloc_ros import messages
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.datatypes import FloatArray, Reason
 from geoloc_ros.errors import BagError
+
+logger = logging.getLogger(__name__)
 
 
 class Cameras:
@@ -56,9 +60,15 @@ class Cameras:
         """Learn a camera's lens."""
         self._infos[name] = info
 
-    def add_transforms(self, transforms: messages.Transforms) -> list[str]:
-        """Learn transforms; answers the cameras whose mount has come to be known or changed."""
-        self._transforms.update(transforms)
+    def add_transforms(self, message: Any) -> list[str]:  # noqa: ANN401
+        """Learn from a TFMessage; answers the cameras whose mount is now known or has changed."""
+        for item in message.transforms:
+            try:
+                found = messages.static_transforms(SimpleNamespace(transforms=[item]))
+            except BagError as error:  # the others are none the worse for it
+                logger.warning("%s", error)
+            else:
+                self._transforms.update(found)
         return [name for name in self._infos if self._mount_changed(name)]
 
     def model(self, name: str) -> tuple[CameraModel, FloatArray] | None:
@@ -70,6 +80,7 @@ class Cameras:
         info = self._infos[name]
         mount = self._mount(name)
         if mount is None:
+            self._usable.discard(name)
             self._reasons[name] = Reason.NO_MOUNT
             self.faults[name] = (
                 f"no transform from {self._base_frame} to {info.frame_id} on /tf_static"

@@ -26,6 +26,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate
+from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo.rotations import yaw_from_quat_xyzw
 from geoloc_ros.ros.node_config import LocalizerConfig
 
@@ -64,8 +65,9 @@ def covariance_6x6(cov_xy_yaw: FloatArray) -> npt.NDArray[np.float64]:
 
 
 def planar_covariance(covariance: npt.ArrayLike) -> FloatArray:
-    """Covariance (3, 3) of x, y, yaw of a row-major (36,)."""
-    return np.asarray(covariance, dtype=np.float64).reshape(6, 6)[_XY_YAW]
+    """Covariance (3, 3) of x, y, yaw of a row-major (36,), made symmetric."""
+    found = np.asarray(covariance, dtype=np.float64).reshape(6, 6)[_XY_YAW]
+    return np.asarray(0.5 * (found + found.T))
 
 
 def planar_pose_of(pose: Pose) -> FloatArray:
@@ -77,6 +79,21 @@ def planar_pose_of(pose: Pose) -> FloatArray:
     turn = pose.orientation
     yaw_rad = yaw_from_quat_xyzw([turn.x, turn.y, turn.z, turn.w])
     return np.array([pose.position.x, pose.position.y, yaw_rad])
+
+
+def initial_pose(
+    message: PoseWithCovarianceStamped, map_frame: str
+) -> tuple[FloatArray, FloatArray]:
+    """Mean (3,) and covariance (3, 3) of a pose somebody gives.
+
+    Raises:
+        ConfigError: it is in another frame than the map's.
+        GeodesyError: its quaternion is no rotation.
+    """
+    frame = message.header.frame_id.lstrip("/")
+    if frame != map_frame:
+        raise ConfigError(f"the initial pose is in frame {frame!r}; it must be in {map_frame!r}")
+    return planar_pose_of(message.pose.pose), planar_covariance(message.pose.covariance)
 
 
 def pose_message(estimate: PoseEstimate, map_frame: str) -> PoseWithCovarianceStamped:

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import cv2
 
 from geoloc_ros.datatypes import CameraFrame
 from geoloc_ros.errors import ConfigError
-from geoloc_ros.ros.node_config import LocalizerConfig
+from geoloc_ros.ros.node_config import LocalizerConfig, user_path
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class FrameRecorder:
 
     def __init__(self, config: LocalizerConfig) -> None:
         self._left = MOST if config.record_frames else 0
-        self._folder = Path(config.record_dir).expanduser()
+        self._folder = user_path(config.record_dir)
         if not config.record_frames:
             return
         if not config.record_dir:
@@ -44,7 +43,7 @@ class FrameRecorder:
         """Write one frame, if frames are wanted; never raises."""
         if self._left <= 0 or frame.rgb is None:
             return
-        path = self._folder / f"{frame.camera or 'camera'}_{frame.stamp_ns}.jpg"
+        path = self._folder / f"{frame.camera.replace('/', '_') or 'camera'}_{frame.stamp_ns}.jpg"
         done, data = cv2.imencode(".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
         try:
             if done:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
 from tf2_msgs.msg import TFMessage
 
-from geoloc_ros.errors import GeolocError
+from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Live
 from geoloc_ros.ros.node_config import LocalizerConfig
@@ -43,8 +44,23 @@ def image_topic(camera: str, transport: str) -> tuple[str, type]:
 
 
 def camera_names(cameras: str) -> list[str]:
-    """The names in a comma separated list; one without a name if it is empty."""
-    return [name.strip() for name in cameras.split(",") if name.strip()] or [""]
+    """The names in a comma separated list; one without a name if it is empty.
+
+    Raises:
+        ConfigError: a name is given twice, or is none for a topic.
+    """
+    names = [name.strip() for name in cameras.split(",") if name.strip()] or [""]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"cameras is {cameras!r}; {name} is given twice")
+        if name and not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"cameras is {cameras!r}; {name!r} is no name for a topic: letters, digits, _"
+            )
+    return names
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 
 
 class Inputs:
@@ -74,6 +90,14 @@ class Inputs:
         self._group = MutuallyExclusiveCallbackGroup()
         self.foreign_tf_ns: int | None = None
         self._subscriptions: list[Any] = []
+        try:
+            self._listen()
+        except BaseException:
+            self.close()
+            raise
+
+    def _listen(self) -> None:
+        config, live = self._config, self._live
         for camera in camera_names(config.cameras):
             self._camera(camera)
         self._subscribe(TFMessage, "/tf_static", live.transforms, _LATCHED)
@@ -143,24 +167,15 @@ class Inputs:
         for item in message.transforms:
             if (item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")) == ends:
                 if self._config.odometry_source == "tf":
-                    self._live.odometry_transform(item)
+                    self._live.odometry_transform(item, self._now_ns())
             elif self._is_foreign(item):
                 self.foreign_tf_ns = self._now_ns()
 
     def _initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        frame = message.header.frame_id.lstrip("/")
-        if frame != self._config.map_frame:
-            self._node.get_logger().error(
-                f"initialpose is in frame {frame!r}; it must be in {self._config.map_frame!r}"
-            )
-            return
         stamp = message.header.stamp
         stamp_ns = stamp.sec * conversions.NS + stamp.nanosec or self._now_ns()
-        self._live.initial_pose(
-            stamp_ns,
-            conversions.planar_pose_of(message.pose.pose),
-            conversions.planar_covariance(message.pose.covariance),
-        )
+        found = conversions.initial_pose(message, self._config.map_frame)
+        self._live.initial_pose(stamp_ns, *found)
 
     def _prior(self, message: Any) -> None:  # noqa: ANN401
         stamp = message.header.stamp

@@ -118,6 +118,7 @@ def prior_of(message: object, stamp_ns: int, plane: LocalFrame) -> GeoPrior:
     if parts:
         means = np.column_stack([plane.to_xy(lat, lon), [part.yaw for part in parts]])
     covs = np.array([np.asarray(part.covariance).reshape(3, 3) for part in parts])
+    covs = 0.5 * (covs + np.swapaxes(covs, 1, 2)) if parts else covs
     shares = np.array([part.share for part in parts], dtype=np.float64)
     source = str(message.source)  # type: ignore[attr-defined]
     return GeoPrior(stamp_ns, means, covs, shares, source or "prior")

@@ -32,6 +32,7 @@ from geoloc_ros.datatypes import (
     Status,
 )
 from geoloc_ros.errors import BagError, CameraError, GeolocError
+from geoloc_ros.filtering.estimate import nowhere
 from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.geo.wgs84 import LocalFrame
@@ -39,6 +40,7 @@ from geoloc_ros.ros.cameras import Cameras
 from geoloc_ros.ros.loading import Loaded
 from geoloc_ros.ros.node_config import LocalizerConfig
 from geoloc_ros.ros.odometry_trail import OdometryTrail
+from geoloc_ros.ros.time_window import refusal
 from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
 
@@ -132,6 +134,8 @@ class Live:
         self._initial_poses = 0
         self._lost_after_m = config.filter.lost_after_m
         self._blind_m = 0.0
+        self._moved_at_ns: int | None = None
+        self._odometry_timeout_s = config.input.odometry_timeout_s
         self._T_map_odom: FloatArray | None = None
 
     # -- called from anywhere: put down and leave -----------------------------------------------
@@ -141,7 +145,7 @@ class Live:
         self.received += 1
         stamp = message.header.stamp
         stamp_ns = int(stamp.sec) * NS + int(stamp.nanosec)
-        reason = self._refusal(stamp_ns, now_ns)
+        reason = refusal(self._node, stamp_ns, now_ns)
         if reason is not None:
             self.refused[reason] += 1
             return
@@ -151,13 +155,13 @@ class Live:
 
     def odometry(self, message: Any, now_ns: int) -> None:  # noqa: ANN401
         """A nav_msgs/Odometry has arrived."""
-        sample = messages.odometry(message, now_ns)
-        self.post(lambda: self._add_odometry(sample))
+        self._take_odometry(messages.odometry(message, now_ns), now_ns)
 
     def height(self, message: Any, now_ns: int) -> None:  # noqa: ANN401
         """A sensor_msgs/Range has arrived."""
         stamp_ns, height_m = messages.stamp_ns(message, now_ns), messages.height_m(message)
-        self.post(lambda: self._tracker.add_height(stamp_ns, height_m))
+        if refusal(self._node, stamp_ns, now_ns) is None:
+            self.post(lambda: self._tracker.add_height(stamp_ns, height_m))
 
     def camera_info(self, camera: str, message: Any) -> None:  # noqa: ANN401
         """A CameraInfo has arrived; most only repeat the one before."""
@@ -169,20 +173,24 @@ class Live:
         """A tf2_msgs/TFMessage has arrived."""
         self.post(lambda: self._add_transforms(message))
 
-    def odometry_transform(self, message: Any) -> None:  # noqa: ANN401
-        """A transform odom_frame to base_frame, a (geometry_msgs/TransformStamped)."""
+    def odometry_transform(self, message: Any, now_ns: int) -> None:  # noqa: ANN401
+        """A transform odom_frame to base_frame, a geometry_msgs/TransformStamped."""
         place, turn = message.transform.translation, message.transform.rotation
-        yaw = messages.yaw_of(turn)
-        stamp_ns = messages.stamp_ns(message, 0)
-        sample = Odometry(stamp_ns, np.array([place.x, place.y, yaw]))
-        self.post(lambda: self._add_odometry(sample))
+        stamp_ns = messages.stamp_ns(message, now_ns)
+        pose = np.array([place.x, place.y, messages.yaw_of(turn)])
+        self._take_odometry(Odometry(stamp_ns, pose), now_ns)
 
     def prior(self, prior: GeoPrior) -> None:
         """Soft knowledge, in the plane of the map frame."""
         self.post(lambda: self._apply(prior))
 
     def initial_pose(self, stamp_ns: int, mean: FloatArray, cov_xy_yaw: FloatArray) -> None:
-        """Somebody says where the vehicle is, in the map frame."""
+        """Somebody says where the vehicle is, in the map frame.
+
+        Raises:
+            GeodesyError: nobody can be there.
+        """
+        self.plane.position(float(mean[0]), float(mean[1]))
         cov_xy_yaw = cov_xy_yaw + np.diag([0.25, 0.25, 1e-3])  # nobody knows better than that
         self._initial_poses += 1  # each is a source of its own: none repeats another
         source = f"initialpose {self._initial_poses}"
@@ -194,7 +202,7 @@ class Live:
 
     def relocalize(self) -> None:
         """Forget where the vehicle is and search again."""
-        self.post(self._tracker.localizer.belief.reset)
+        self.post(self._forget)
 
     def reconfigure(self, config: Config, node: LocalizerConfig) -> None:
         """Go on with other values of filter, search and view, and of what is read each time."""
@@ -266,11 +274,26 @@ class Live:
         if not reasons:
             return None
         if said is None:
-            return nothing_yet(now_ns, reasons)
+            return nowhere(now_ns, Status.UNINITIALISED, set(reasons), math.nan)
         status = said.status
         if status in TRACKING:
-            status = Status.LOST if self._blind_m > self._lost_after_m else Status.DEGRADED
+            lost = self._blind_m + self._unheard_m(now_ns) > self._lost_after_m
+            status = Status.LOST if lost else Status.DEGRADED
+            self.said.held = self.said.held and not lost
+        if self._unheard_m(now_ns) > 0.0:
+            reasons = (*reasons, Reason.NO_ODOMETRY)
         return replace(said, status=status, reasons=tuple(sorted({*said.reasons, *reasons})))
+
+    def _unheard_m(self, now_ns: int) -> float:
+        """How far the vehicle may have driven since odometry fell silent, too.
+
+        As fast as it drove then, and at a walk at least: nobody knows whether it stands.
+        """
+        heard_ns = self._moved_at_ns or self.used_at_ns
+        silent_s = 0.0 if heard_ns is None else (now_ns - heard_ns) / NS
+        if silent_s < self._odometry_timeout_s:
+            return 0.0
+        return silent_s * max(self._odometry.speed_mps(), 1.0)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -278,22 +301,12 @@ class Live:
         since = self.used_at_ns
         return since is None or abs(now_ns - since) > self._node.stale_after_s * NS
 
-    def _refusal(self, stamp_ns: int, now_ns: int) -> Reason | None:
-        if stamp_ns == 0:
-            return Reason.BAD_STAMP
-        age_s = (now_ns - stamp_ns) / NS
-        if now_ns == 0:  # simulated time has not begun
-            return None
-        if 0.0 < self._node.max_image_age_s < age_s:
-            return Reason.STALE_FRAME
-        if 0.0 < self._node.max_image_lead_s < -age_s:
-            return Reason.BAD_STAMP
-        return None
-
     def _ask(self, job: Callable[[], T]) -> Future[T]:
         answer: Future[T] = Future()
 
         def run() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
             try:
                 answer.set_result(job())
             except Exception as error:  # noqa: BLE001 - handed to whoever asked
@@ -301,6 +314,11 @@ class Live:
 
         self.post(run)
         return answer
+
+    def _take_odometry(self, sample: Odometry, now_ns: int) -> None:
+        if refusal(self._node, sample.stamp_ns, now_ns) is None:
+            self._moved_at_ns = now_ns
+            self.post(lambda: self._add_odometry(sample))
 
     def _add_odometry(self, sample: Odometry) -> None:
         self._blind_m += self._odometry.add(sample)
@@ -311,14 +329,16 @@ class Live:
         self._make_view(name)
 
     def _add_transforms(self, message: Any) -> None:  # noqa: ANN401
-        for name in self.cameras.add_transforms(messages.static_transforms(message)):
+        for name in self.cameras.add_transforms(message):
             self._make_view(name)
 
     def _make_view(self, name: str) -> None:
         """Tell the tracker about a camera, as soon as lens and mount are known."""
         try:
             found = self.cameras.model(name)
-            if found is not None:
+            if found is None:
+                self._tracker.forget_camera(name)
+            else:
                 self._tracker.set_camera(name, *found)
                 self.cameras.usable(name)
         except CameraError as error:
@@ -331,7 +351,17 @@ class Live:
             self._images.clear()
         self._odometry = OdometryTrail()
         self._tracker.restart()
-        self.used_at_ns = self._T_map_odom = None
+        self.used_at_ns = None
+        self._say_nothing()
+
+    def _forget(self) -> None:
+        self._tracker.localizer.belief.reset()
+        self._say_nothing()
+
+    def _say_nothing(self) -> None:
+        """What was said does not hold any more."""
+        self._T_map_odom = self.said.estimate = None
+        self.said.held = False
         self.said.held = False
 
     def _swap(self, loaded: Loaded) -> None:
@@ -360,18 +390,3 @@ class Live:
             self._T_map_odom = self._odometry.map_to_odom(estimate.stamp_ns, pose)
         anew = self.said.held and not before
         return Conclusion(estimate, found, self._T_map_odom, tracked, anew)
-
-
-def nothing_yet(stamp_ns: int, reasons: tuple[Reason, ...]) -> PoseEstimate:
-    """What is said before the first frame."""
-    nan = float("nan")
-    return PoseEstimate(
-        stamp_ns,
-        Status.UNINITIALISED,
-        tuple(sorted(reasons)),
-        np.full(3, nan),
-        np.full((3, 3), nan),
-        None,
-        nan,
-        nan,
-    )

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from geoloc_ros.errors import ConfigError
 from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.ros.node_config import user_path
 
 #: is told what is being done; may raise to stop it
 Progress = Callable[[str], None]
@@ -51,7 +51,7 @@ def load(index: str, model: str, threads: int, progress: Progress) -> Loaded:
         raise ConfigError(
             "parameter index is empty; it must name a directory made by 'geoloc index build'"
         )
-    path = Path(index).expanduser()
+    path = user_path(index)
     progress(f"reading the manifest of {path}")
     manifest = load_manifest(path)
     progress("verifying the model")
@@ -78,4 +78,4 @@ def load_index(index: str, package: ModelPackage, progress: Progress) -> Sharded
     def shard(done: int, of: int) -> None:
         progress(f"verifying and loading the index: shard {done + 1} of {of}")
 
-    return ShardedIndex.open(Path(index).expanduser(), package, shard)
+    return ShardedIndex.open(user_path(index), package, shard)

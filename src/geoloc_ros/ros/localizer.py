@@ -28,7 +28,7 @@ from geoloc_ros.ros import health, interfaces
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.diagnostics import Diagnostics, Pace, Report
 from geoloc_ros.ros.frame_recorder import FrameRecorder
-from geoloc_ros.ros.inputs import Inputs
+from geoloc_ros.ros.inputs import Inputs, camera_names
 from geoloc_ros.ros.live import NS, Conclusion, Live
 from geoloc_ros.ros.loading import Loaded, load
 from geoloc_ros.ros.logs import Interrupted, forward_logs, run
@@ -42,7 +42,7 @@ from geoloc_ros.ros.worker import Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
-TICK_S = 0.1
+TICK_S = 0.2
 
 
 class Localizer(LifecycleNode):
@@ -73,6 +73,7 @@ class Localizer(LifecycleNode):
         self._bond = BondToManager(self, self.node_config.bond)
         self._said_at_s = 0.0
         self._saved_at_s = 0.0
+        self._lock = threading.RLock()  # what the timer uses is not taken from it meanwhile
         self.unknown = unknown_parameters(self, (*self._tree.names, *self._own.names))
         for line in (*self.unknown, *interfaces.missing()):
             self.get_logger().warning(line)
@@ -162,11 +163,14 @@ class Localizer(LifecycleNode):
     def _configure(self) -> None:
         self.config, self.node_config = self._tree.read(), self._own.read()
         config, node = self.config, self.node_config
+        camera_names(node.cameras)
         self._recorder = FrameRecorder(node)
         self.loaded = load(node.index, node.model, config.encoder_threads, self._progress)
         self._saved = SavedPose(node, self.get_fully_qualified_name())
         self._outputs = Outputs(self, node, config.input.base_frame)
-        self._offers = Services(self, lambda: self.live, self._wake, self.loaded, self._swapped)
+        self._offers = Services(
+            self, lambda: self.live, self._wake, self.loaded, node.map_frame, self._swapped
+        )
         self.plane = self.loaded.index.manifest.frame
         self.get_logger().info(
             f"configured: {self.loaded.package.name}, {len(self.loaded.index)} entries; map is at "
@@ -196,6 +200,8 @@ class Localizer(LifecycleNode):
         self._worker.wake()
 
     def _silence(self) -> None:
+        with self._lock:
+            live, self.live = self.live, None
         self._bond.release()
         if self.inputs is not None:
             self.inputs.close()
@@ -204,17 +210,17 @@ class Localizer(LifecycleNode):
             if not self._worker.stop():
                 self.get_logger().error("the worker has not come to an end within 10 s")
             self._worker = None
-        if self.live is not None and self._saved is not None:
-            self._saved.keep(self.live.said.estimate)
-        self.live = None
+        if live is not None and self._saved is not None:
+            self._saved.keep(live.said.estimate)
 
     def _forget(self) -> None:
         if self._offers is not None:
             self._offers.close()
             self._offers = None
-        if self._outputs is not None:
-            self._outputs.close()
-            self._outputs = None
+        with self._lock:
+            outputs, self._outputs = self._outputs, None
+        if outputs is not None:
+            outputs.close()
         self.loaded = self._saved = self._recorder = None
         if not self.progress.startswith("cannot"):
             self.progress = "not configured"
@@ -270,6 +276,10 @@ class Localizer(LifecycleNode):
 
     def _tick(self) -> None:
         """Say what silence means, hold the transform up, keep the pose."""
+        with self._lock:
+            self._hold()
+
+    def _hold(self) -> None:
         live, outputs, saved = self.live, self._outputs, self._saved
         if live is None or outputs is None or saved is None:
             return

@@ -7,6 +7,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
+import traceback
 from collections.abc import Callable
 
 import rclpy
@@ -44,6 +46,15 @@ def forward_logs(node: Node) -> None:
     package.propagate = False
 
 
+def _spin(executor: MultiThreadedExecutor, node: Node) -> None:
+    """Spin once; what a callback raises is logged, and the node lives on."""
+    try:
+        executor.spin_once(timeout_sec=0.2)
+    except Exception:  # noqa: BLE001 - rclpy raises here what callbacks and their answers raise
+        node.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)
+        time.sleep(0.01)
+
+
 def run(make: Callable[[threading.Event], Node], arguments: list[str] | None = None) -> int:
     """Spin a node until Ctrl-C or SIGTERM; then its `close` is called, while it can still speak.
 
@@ -66,7 +77,7 @@ def run(make: Callable[[threading.Event], Node], arguments: list[str] | None = N
     executor.add_node(node)
     try:
         while not ended.is_set():
-            executor.spin_once(timeout_sec=0.2)
+            _spin(executor, node)
     finally:
         executor.shutdown(10.0)
         node.close()

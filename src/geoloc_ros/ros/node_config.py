@@ -9,8 +9,23 @@ parameter reference is written on machines without ROS, too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from geoloc_ros.config import Checked, param
+from geoloc_ros.errors import ConfigError, shown
+
+
+def user_path(text: str) -> Path:
+    """A path that may begin with ~.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"path {shown(text)} cannot be used: {error}") from error
+
 
 #: read when a node starts
 READ_ONLY = ("autostart", "diagnostics_every_s", "bond")

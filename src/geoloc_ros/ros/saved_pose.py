@@ -15,12 +15,22 @@ import numpy as np
 from geoloc_ros.datatypes import GeoPrior, PoseEstimate, Status
 from geoloc_ros.errors import GeodesyError
 from geoloc_ros.geo.wgs84 import LocalFrame
-from geoloc_ros.ros.node_config import LocalizerConfig
+from geoloc_ros.ros.node_config import LocalizerConfig, user_path
 
 logger = logging.getLogger(__name__)
 
 NOWHERE = "none"
 TURNED_SIGMA_DEG = 10.0
+#: what reading a file that somebody else has written may raise
+_UNUSABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    GeodesyError,
+)
 
 
 class SavedPose:
@@ -36,7 +46,7 @@ class SavedPose:
         home = Path(os.environ.get("ROS_HOME", Path.home() / ".ros"))
         default = home / "geoloc_ros" / f"{name.strip('/').replace('/', '_')}.json"
         given = node.saved_pose_file
-        self.path = None if given == NOWHERE else Path(given).expanduser() if given else default
+        self.path = None if given == NOWHERE else user_path(given) if given else default
         self._kept_ns: int | None = None
 
     def keep(self, estimate: PoseEstimate | None) -> None:
@@ -63,14 +73,16 @@ class SavedPose:
 
     def prior(self, plane: LocalFrame) -> GeoPrior | None:
         """The kept pose as a prior in a plane; None if there is none that could be right."""
-        if self.path is None or not self.path.is_file():
+        if self.path is None:
             return None
         try:
+            if not self.path.is_file():
+                return None
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             xy_m = plane.to_xy(float(kept["lat_deg"]), float(kept["lon_deg"]))[0]
             mean = np.array([*xy_m, float(kept["yaw_rad"])])
             cov = np.array(kept["cov_xy_yaw"], dtype=np.float64).reshape(3, 3)
-        except (OSError, ValueError, KeyError, TypeError, GeodesyError) as error:
+        except _UNUSABLE as error:
             logger.warning("the pose kept in %s is of no use: %s", self.path, error)
             return None
         moved = self._node.saved_pose_sigma_m**2

@@ -12,7 +12,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from std_srvs.srv import Trigger
 
-from geoloc_ros.errors import GeodesyError, GeolocError
+from geoloc_ros.errors import ConfigError, GeodesyError, GeolocError, first_line
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Live
@@ -30,6 +30,7 @@ class Services:
         live: answers the vehicle being followed, None while inactive.
         wake: lets the worker look for something to do.
         loaded: what is in use.
+        map_frame: in which poses are given.
         swapped: told what is in use from now on.
     """
 
@@ -39,11 +40,13 @@ class Services:
         live: Callable[[], Live | None],
         wake: Callable[[], None],
         loaded: Loaded,
+        map_frame: str,
         swapped: Callable[[Loaded], None],
     ) -> None:
         self._node, self._live, self._wake = node, live, wake
-        self._loaded, self._swapped = loaded, swapped
+        self._loaded, self._swapped, self._map_frame = loaded, swapped, map_frame
         self._plane = loaded.index.manifest.frame
+        self._closed = False
         self._group = MutuallyExclusiveCallbackGroup()
         self._services = [self._offer(Trigger, "~/relocalize", self._relocalize)]
         found = interfaces.geoloc_srvs
@@ -60,35 +63,42 @@ class Services:
             )
 
     def close(self) -> None:
-        """Offer nothing any more."""
+        """Offer nothing any more; what is going on will change nothing."""
+        self._closed = True
         for service in self._services:
             self._node.destroy_service(service)
         self._services.clear()
 
     def _offer(self, kind: Any, name: str, callback: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401
-        return self._node.create_service(kind, name, callback, callback_group=self._group)
+        def answer(request: Any, response: Any) -> Any:  # noqa: ANN401
+            try:
+                callback(request, response)
+            except Exception as error:  # noqa: BLE001 - a request must not end the process
+                self._node.get_logger().error(f"{name}: {error!r}")
+                if hasattr(response, "message"):
+                    response.success, response.message = False, first_line(error)
+            return response
 
-    def _relocalize(self, _: Any, response: Any) -> Any:  # noqa: ANN401
+        return self._node.create_service(kind, name, answer, callback_group=self._group)
+
+    def _relocalize(self, _: Any, response: Any) -> None:  # noqa: ANN401
         live = self._live()
         response.success = live is not None
         response.message = "searching" if live is not None else INACTIVE
         if live is not None:
             live.relocalize()
             self._wake()
-        return response
 
-    def _load_index(self, request: Any, response: Any) -> Any:  # noqa: ANN401
+    def _load_index(self, request: Any, response: Any) -> None:  # noqa: ANN401
         say = self._node.get_logger().info
         try:
             index = load_index(request.path, self._loaded.package, say)
+            origin = index.manifest.origin
+            self._plane.to_xy(origin.lat_deg, origin.lon_deg)  # the map must reach so far
             loaded = Loaded(self._loaded.package, self._loaded.encoder, index)
-            live = self._live()
-            if live is not None:
-                swapped = live.load_index(loaded)
-                self._wake()
-                swapped.result(SWAP_WITHIN_S)
-        except (GeolocError, futures.TimeoutError) as error:
-            response.message = str(error) or f"the worker did not answer in {SWAP_WITHIN_S:g} s"
+            self._swap(loaded)
+        except GeolocError as error:
+            response.message = str(error)
             self._node.get_logger().error(f"the index is not swapped: {response.message}")
         else:
             self._loaded = loaded
@@ -97,43 +107,56 @@ class Services:
             response.message = f"{len(index)} entries of {request.path}"
             say(f"index swapped: {response.message}")
         response.entries = len(self._loaded.index)
-        return response
 
-    def _from_ll(self, request: Any, response: Any) -> Any:  # noqa: ANN401
+    def _swap(self, loaded: Loaded) -> None:
+        """Let the worker go on with another index.
+
+        Raises:
+            ConfigError: the node is not what it was when this was asked, or is too busy.
+            GeodesyError: the belief cannot be carried over.
+        """
+        if self._closed:
+            raise ConfigError("the localizer was cleaned up meanwhile; the index is not used")
+        live = self._live()
+        if live is None:
+            return
+        swapped = live.load_index(loaded)
+        self._wake()
+        try:
+            swapped.result(SWAP_WITHIN_S)
+        except futures.TimeoutError as error:
+            if swapped.cancel():
+                raise ConfigError(f"the worker was busy for {SWAP_WITHIN_S:g} s") from error
+            swapped.result()
+
+    def _from_ll(self, request: Any, response: Any) -> None:  # noqa: ANN401
         try:
             place = LatLon(request.latitude, request.longitude)
             xy_m = self._plane.to_xy(place.lat_deg, place.lon_deg)[0]
         except GeodesyError as error:
             response.message = str(error)
-            return response
+            return
         response.success = True
         response.map_point.x, response.map_point.y = xy_m.tolist()
-        return response
 
-    def _to_ll(self, request: Any, response: Any) -> Any:  # noqa: ANN401
+    def _to_ll(self, request: Any, response: Any) -> None:  # noqa: ANN401
         try:
             place = self._plane.position(request.map_point.x, request.map_point.y)
         except GeodesyError as error:
             response.message = str(error)
-            return response
+            return
         response.success = True
         response.latitude, response.longitude = place.lat_deg, place.lon_deg
-        return response
 
-    def _set_initial_pose(self, request: Any, response: Any) -> Any:  # noqa: ANN401
+    def _set_initial_pose(self, request: Any, response: Any) -> None:  # noqa: ANN401
+        del response
         live = self._live()
         if live is None:
             self._node.get_logger().error(f"set_initial_pose: {INACTIVE}")
-            return response
+            return
         now_ns = self._node.get_clock().now().nanoseconds
         try:
-            asked = request.pose.pose
-            mean = conversions.planar_pose_of(asked.pose)
-        except GeodesyError as error:
+            live.initial_pose(now_ns, *conversions.initial_pose(request.pose, self._map_frame))
+        except GeolocError as error:
             self._node.get_logger().error(f"set_initial_pose: {error}")
-            return response
-        live.initial_pose(
-            now_ns, mean, conversions.planar_covariance(request.pose.pose.covariance)
-        )
         self._wake()
-        return response

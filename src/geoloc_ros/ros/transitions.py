@@ -19,8 +19,11 @@ def start_by_itself(node: LifecycleNode) -> None:
 
     def start() -> None:
         timer.cancel()
-        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            node.trigger_activate()
+        try:
+            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+        except Exception as error:  # noqa: BLE001 - RCLError: somebody else was quicker
+            node.get_logger().warning(f"not started by itself: {error}")
 
     timer = node.create_timer(0.05, start, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

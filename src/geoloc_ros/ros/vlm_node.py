@@ -10,7 +10,6 @@ the frame it speaks about, however late it comes.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from typing import Any
 
@@ -179,12 +178,13 @@ class Vlm(LifecycleNode):
         asked = process.ask(rgb, self.config.deadline_s)
         self.outcomes[asked.outcome] += 1
         self._last = asked
-        if self._worker is not None and self._worker.ending:
+        worker = self._worker
+        if worker is None or worker.ending:
             return False
         if asked.why:
             self.get_logger().warning(asked.why, throttle_duration_sec=5.0)
         self._publish(message.header, asked)
-        time.sleep(self.config.pause_s)
+        worker.rest(self.config.pause_s)
         return True
 
     def _publish(self, header: Any, asked: Asked) -> None:  # noqa: ANN401

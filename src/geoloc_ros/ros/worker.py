@@ -20,9 +20,6 @@ class Worker:
         work: answers whether it may have more to do.
         on_error: is told what went wrong.
         name: of the thread.
-
-    Attributes:
-        ending: `stop` has been called.
     """
 
     def __init__(
@@ -30,9 +27,18 @@ class Worker:
     ) -> None:
         self._work, self._on_error = work, on_error
         self._woken = threading.Event()
-        self.ending = False
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def ending(self) -> bool:
+        """Whether `stop` has been called."""
+        return self._ended.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Wait, but not longer than until the end; for the work itself."""
+        self._ended.wait(seconds)
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -40,7 +46,7 @@ class Worker:
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """End after the piece of work at hand; answers whether that came to its end in time."""
-        self.ending = True
+        self._ended.set()
         self._woken.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
