@@ -4,131 +4,22 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
-from made_flight import CAMERA, MOUNT, PLANE, STEP_NS, Made, make, record
+from live_vehicle import Drive
+from made_flight import PLANE, STEP_NS
 
-from geoloc_ros.config import Config
 from geoloc_ros.datatypes import GeoPrior, Odometry, PoseEstimate, Reason, Status
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo import se2
-from geoloc_ros.geo.rotations import quat_xyzw_from_matrix
 from geoloc_ros.ros.frame_recorder import FrameRecorder
-from geoloc_ros.ros.live import Live
-from geoloc_ros.ros.loading import Loaded, load
+from geoloc_ros.ros.loading import Loaded
 from geoloc_ros.ros.node_config import LocalizerConfig
 from geoloc_ros.ros.odometry_trail import OdometryTrail
 from geoloc_ros.ros.saved_pose import SavedPose
 
 NS = 10**9
-
-
-def header(stamp_ns: int, frame_id: str) -> Message:
-    return Message(stamp=Message(sec=stamp_ns // NS, nanosec=stamp_ns % NS), frame_id=frame_id)
-
-
-def quaternion(x: float, y: float, z: float, w: float) -> Message:
-    return Message(x=x, y=y, z=z, w=w)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Made:
-    return make(tmp_path_factory.mktemp("flight"))
-
-
-@pytest.fixture(scope="module")
-def loaded(made) -> Loaded:
-    said = []
-    found = load(str(made.index), str(made.model), 1, said.append)
-    assert said[-1] == "ready"
-    assert any("shard 1 of" in line for line in said)
-    return found
-
-
-@pytest.fixture(scope="module")
-def ticks(made, tmp_path_factory) -> list:
-    found = []
-    record(made, tmp_path_factory.mktemp("bag") / "bag", lambda t: found.append(t) or t)
-    return found
-
-
-class Drive:
-    """A vehicle that speaks to a Live."""
-
-    def __init__(self, loaded: Loaded, ticks: list, **node: object) -> None:
-        self.ticks = ticks
-        config = LocalizerConfig(use_height=True, **node)
-        self.live = Live(config, Config(), loaded, loaded.index.manifest.frame)
-        self.live.cameras.expect("")
-        self.now_ns = ticks[0].stamp_ns
-        self.concluded = []
-
-    def mount(self) -> None:
-        x, y, z, w = quat_xyzw_from_matrix(MOUNT[:3, :3])
-        transform = Message(rotation=quaternion(x, y, z, w), translation=Message(x=0, y=0, z=0))
-        item = Message(header=header(0, "base_link"), child_frame_id="camera", transform=transform)
-        self.live.transforms(Message(transforms=[item]))
-
-    def info(self, **changes: object) -> None:
-        fields = {
-            "header": header(self.now_ns, "camera"),
-            "width": CAMERA.width,
-            "height": CAMERA.height,
-            "distortion_model": "plumb_bob",
-            "d": np.zeros(5),
-            "k": CAMERA.K.ravel(),
-            "p": np.zeros(12),
-            "r": np.eye(3).ravel(),
-        }
-        self.live.camera_info("", Message(**(fields | changes)))
-
-    def odometry(self, stamp_ns: int, pose: np.ndarray) -> None:
-        yaw = pose[2]
-        turn = quaternion(0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2))
-        place = Message(x=pose[0], y=pose[1], z=0.0)
-        twist = Message(linear=Message(x=15.0), angular=Message(z=0.2))
-        self.live.odometry(
-            Message(
-                header=header(stamp_ns, "odom"),
-                pose=Message(pose=Message(position=place, orientation=turn)),
-                twist=Message(twist=twist),
-            ),
-            stamp_ns,
-        )
-
-    def image(self, stamp_ns: int, jpeg: bytes) -> None:
-        data = np.frombuffer(jpeg, np.uint8)
-        message = Message(header=header(stamp_ns, "camera"), format="jpeg", data=data)
-        self.live.image("", message, self.now_ns)
-
-    def frame(self, tick) -> None:
-        self.now_ns = tick.stamp_ns
-        self.odometry(tick.stamp_ns, tick.odometry)
-        ranging = Message(header=header(tick.stamp_ns, "base_link"), range=tick.height_m)
-        self.live.height(ranging, tick.stamp_ns)
-        self.image(tick.stamp_ns, tick.jpeg)
-
-    def work(self) -> None:
-        while (found := self.live.work()) is not None:
-            self.live.used_at_ns = self.now_ns
-            self.concluded.append(found)
-
-    def go(self, numbers) -> list[Status]:
-        before = len(self.concluded)
-        for number in numbers:
-            self.frame(self.ticks[number])
-            self.work()
-        return [found.estimate.status for found in self.concluded[before:]]
-
-
-@pytest.fixture
-def drive(loaded, ticks) -> Drive:
-    drive = Drive(loaded, ticks)
-    drive.info()
-    drive.mount()
-    return drive
 
 
 def test_a_vehicle_is_found_and_map_to_odom_answers_to_raw_odometry(drive, made) -> None:
@@ -191,6 +82,7 @@ def test_silence_degrades_and_driving_on_in_silence_loses(drive) -> None:
     assert degraded.status is Status.DEGRADED
     assert Reason.STALE_FRAME in degraded.reasons
     for tick in drive.ticks[60:100]:
+        drive.now_ns = tick.stamp_ns
         drive.odometry(tick.stamp_ns, tick.odometry)
     drive.work()
     assert live.status_now(late + 4 * NS).status is Status.LOST

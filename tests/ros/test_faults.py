@@ -218,6 +218,8 @@ def test_index_deleted_and_corrupted_while_running(driving, made) -> None:
     gone = driving.call(LoadIndex, "load_index", LoadIndex.Request(path=str(copy / "gone")))
     assert not gone.success
     assert gone.entries == answer.entries > 0
+    nobody = driving.call(LoadIndex, "load_index", LoadIndex.Request(path="~nosuchuser/index"))
+    assert "nosuchuser" in nobody.message
     assert driving.vehicle.drive(range(60, 61))[0].state == LOCALISED
     shutil.rmtree(copy)
     shutil.copytree(made.index, copy)
@@ -240,6 +242,18 @@ def test_an_index_that_is_gone_when_configuring(made, tmp_path) -> None:
         found_again(stage, range(90))
     finally:
         stage.close()
+
+
+def test_camera_names_that_are_none_are_refused_when_configuring(made, tmp_path) -> None:
+    from harness import Stage
+
+    for names, words in (("front, rear cam", "rear cam"), ("front, front", "twice")):
+        stage = Stage(made, tmp_path / words, cameras=names)
+        try:
+            assert not stage.change("configure")
+            assert words in stage.localizer.progress
+        finally:
+            stage.close()
 
 
 def test_two_localizers_claim_the_transform(made, tmp_path) -> None:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The localizer node on a real rclpy, driven frame by frame."""
 
+import copy
 import gc
 import threading
 
@@ -120,6 +121,10 @@ def test_a_pose_from_somebody_shortens_the_search_and_a_service_forgets_it(stage
     hint = PoseWithCovarianceStamped(header=header(vehicle.now_ns, "map"))
     hint.pose.pose = planar_pose(stage.made.poses[1])
     hint.pose.covariance = covariance_6x6(np.diag([4.0, 4.0, 0.03]))
+    wrong = copy.deepcopy(hint)
+    wrong.header.frame_id = "odom"
+    wrong.pose.pose.position.x += 500.0
+    out.publish(wrong)  # of another frame: not taken
     out.publish(hint)
     helped = vehicle.drive(range(2, 60))
     first = next(i for i, s in enumerate(helped) if s.state == LOCALISED)

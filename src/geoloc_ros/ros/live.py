@@ -46,6 +46,7 @@ from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
 NS = 1_000_000_000
+LEAP_M = 5.0
 T = TypeVar("T")
 
 
@@ -58,7 +59,7 @@ class Conclusion:
         candidates: vehicle poses that were retrieved, None if the frame was not searched.
         T_map_odom: (3,) planar transform, None where odometry does not reach the frame.
         tracked: the frame, and the estimate in the index's own plane.
-        anew: whether a place is held now and none was before.
+        anew: whether a place is held now and none was before, or one more than `LEAP_M` away.
     """
 
     estimate: PoseEstimate
@@ -386,7 +387,8 @@ class Live:
         before, self.said.held = self.said.held, estimate.status in TRACKING
         if estimate.status is Status.LOCALISED:
             self.said.fix_stamp_ns = estimate.stamp_ns
+        leapt = self._odometry.leap_m(self._T_map_odom, estimate.stamp_ns, pose) > LEAP_M
         if math.isfinite(pose[0]):
             self._T_map_odom = self._odometry.map_to_odom(estimate.stamp_ns, pose)
-        anew = self.said.held and not before
+        anew = self.said.held and (leapt or not before)
         return Conclusion(estimate, found, self._T_map_odom, tracked, anew)

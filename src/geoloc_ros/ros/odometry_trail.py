@@ -78,3 +78,10 @@ class OdometryTrail:
         """Pose (3,) of the odom frame in the map frame, given that of the vehicle at a stamp."""
         odom = self.at(stamp_ns)
         return None if odom is None else se2.compose(pose, se2.inverse(odom))
+
+    def leap_m(self, T_map_odom: FloatArray | None, stamp_ns: int, pose: FloatArray) -> float:
+        """How far a pose (3,) lies from where odometry has led since map to odom was so, m."""
+        odom = self.at(stamp_ns)
+        if T_map_odom is None or odom is None:
+            return 0.0
+        return float(np.hypot(*(pose - se2.compose(T_map_odom, odom))[:2]))
