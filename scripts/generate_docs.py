@@ -176,7 +176,20 @@ def _overhead_block() -> str:
     return "\n".join(lines)
 
 
+def _soak_block() -> str:
+    path = ROOT / "docs/results/soak.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/soak.py` makes one."
+    lines = ["| figure | wanted | reached |", "|---|---|---|"]
+    wanted = {"memory_growth": "<= 0.02", "threads_grown": "0", "files_grown": "0"}
+    wanted["outside_of_core"] = "<= 0.15"
+    for name, value in json.loads(path.read_text()).items():
+        lines.append(f"| `{name}` | {wanted.get(name, '')} | {_figure(value)} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "soak": _soak_block,
     "overhead": _overhead_block,
     "commands": _commands_block,
     "heldout": _heldout_block,
