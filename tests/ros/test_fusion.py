@@ -30,7 +30,10 @@ def stack(made, tmp_path):
 
 
 def check_errors(stack, found) -> None:
-    """Of what carries the vehicle on the map: as good as the localizer, no worse than odometry."""
+    """Of what carries the vehicle on the map: about as good as the localizer.
+
+    Odometry that starts at the truth is no measure: in 13 s it has hardly begun to drift.
+    """
     vehicle = stack.vehicle
     own = vehicle.errors(vehicle.poses)
     print(f"\nlocalizer: {own}\nfused: {found}")
@@ -39,8 +42,6 @@ def check_errors(stack, found) -> None:
         print(f"EKF and localizer are {apart:.2f} m apart")
         assert apart < 1.0
     assert np.median(found.poses) < MEDIAN_M
-    end = found.last(1 / 3)
-    assert np.median(end.poses) < np.median(end.reckoned)
     assert np.median(found.poses) < np.median(own.poses) + 1.0
 
 
