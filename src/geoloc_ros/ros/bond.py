@@ -8,14 +8,11 @@ it set the manager's `bond_timeout` to 0.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from rclpy.node import Node
 
 from geoloc_ros.ros.interfaces import optional
-
-logger = logging.getLogger(__name__)
 
 TOPIC = "bond"
 

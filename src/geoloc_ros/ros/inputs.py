@@ -22,6 +22,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
 from tf2_msgs.msg import TFMessage
 
+from geoloc_ros import messages
 from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Live
@@ -172,12 +173,10 @@ class Inputs:
                 self.foreign_tf_ns = self._now_ns()
 
     def _initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * conversions.NS + stamp.nanosec or self._now_ns()
+        stamp_ns = messages.stamp_ns(message, self._now_ns())
         found = conversions.initial_pose(message, self._config.map_frame)
         self._live.initial_pose(stamp_ns, *found)
 
     def _prior(self, message: Any) -> None:  # noqa: ANN401
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * conversions.NS + stamp.nanosec or self._now_ns()
+        stamp_ns = messages.stamp_ns(message, self._now_ns())
         self._live.prior(interfaces.prior_of(message, stamp_ns, self._live.plane))

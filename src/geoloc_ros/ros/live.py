@@ -144,8 +144,7 @@ class Live:
     def image(self, camera: str, message: Any, now_ns: int) -> None:  # noqa: ANN401
         """An image has arrived; it waits for the worker, in place of one that still waits."""
         self.received += 1
-        stamp = message.header.stamp
-        stamp_ns = int(stamp.sec) * NS + int(stamp.nanosec)
+        stamp_ns = messages.stamp_ns(message, 0)
         reason = refusal(self._node, stamp_ns, now_ns)
         if reason is not None:
             self.refused[reason] += 1
@@ -362,7 +361,6 @@ class Live:
     def _say_nothing(self) -> None:
         """What was said does not hold any more."""
         self._T_map_odom = self.said.estimate = None
-        self.said.held = False
         self.said.held = False
 
     def _swap(self, loaded: Loaded) -> None:

@@ -132,8 +132,7 @@ class Localizer(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to where the node can be configured again."""
         del state
-        self._silence()
-        self._forget()
+        self.close()
         return SUCCESS
 
     def close(self) -> None:
