@@ -42,10 +42,8 @@ def _start(context: LaunchContext) -> list[Any]:
     found += fusing.managers(context)
     if flag(context, "local_ekf"):
         found.append(fusing.local_ekf(context, CONFIG / "nav2_local.yaml"))
-    if mode == "fix":
-        found.append(fusing.navsat_transform(context, file))
     if mode != "tf":
-        found.append(fusing.WhenLocated(lambda pose: [fusing.map_ekf(context, file, pose)]))
+        found.append(fusing.when_located(context, file, fix=mode == "fix"))
     return found
 
 

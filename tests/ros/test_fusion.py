@@ -94,6 +94,10 @@ def test_two_ekfs_and_navsat_transform_fuse_the_fix(stack) -> None:
     check_errors(stack, vehicle.errors(vehicle.fused))
     assert set(check_transforms(vehicle.transforms)) == {("map", "odom"), ("odom", "base_link")}
     assert publishers(vehicle, "/tf") == {"vehicle", "ekf_local", "ekf_map"}
+    off = vehicle.errors(of_fixes).poses
+    print(f"first of navsat_transform: {np.round(off[:3], 1)} m off")
+    # the first is counted from no datum yet, thousands of km away; the EKF's gate leaves it out
+    assert np.all(off[1:] < 50), "navsat_transform has taken a fix for one at the map's origin"
     good = sum(fix.status.status >= 0 for fix in vehicle.fixes)
     print(f"{len(of_fixes)} of {good} fixes have passed navsat_transform")
     assert len(of_fixes) > 0.5 * good  # those before the EKF ran have not

@@ -23,6 +23,7 @@ from launch.actions import LogInfo
 from launch.events import IncludeLaunchDescription
 from launch_ros.actions import Node
 from launch_ros.ros_adapters import get_ros_node
+from tf2_msgs.msg import TFMessage
 
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo.rotations import yaw_from_quat_xyzw
@@ -36,37 +37,59 @@ _STATES = (
 )
 
 
-class WhenLocated(Action):
-    """Starts something when the localizer has said where the vehicle is.
+class WhenHeard(Action):
+    """Starts something at the first message that is a reason to.
 
     Args:
-        make: answers what to start, given the first pose.
+        kind: of the messages.
+        topic: where they come from, under the launch file's namespace unless it begins with '/'.
+        make: answers what to start, given a message; nothing: the next one is waited for.
     """
 
-    def __init__(self, make: Callable[[PoseWithCovarianceStamped], list[Node]]) -> None:
+    def __init__(self, kind: type, topic: str, make: Callable[[Any], list[Action]]) -> None:
         super().__init__()
-        self._make = make
+        self._kind, self._topic, self._make = kind, topic, make
         self._subscription: Any = None
 
     def execute(self, context: LaunchContext) -> None:
-        """Listen for the first pose."""
+        """Listen."""
         node, loop = get_ros_node(context), context.asyncio_loop
         namespace = given(context, "namespace").strip("/")
-        topic = f"/{namespace}/geoloc_localizer/pose".replace("//", "/")
+        topic = self._topic if self._topic[0] == "/" else f"/{namespace}/{self._topic}"
 
-        def take(pose: PoseWithCovarianceStamped) -> None:
-            loop.call_soon_threadsafe(start, pose)
+        def take(message: Any) -> None:
+            loop.call_soon_threadsafe(start, message)
 
-        def start(pose: PoseWithCovarianceStamped) -> None:
-            subscription, self._subscription = self._subscription, None
-            if subscription is None:
+        def start(message: Any) -> None:
+            if self._subscription is None:
                 return
-            node.destroy_subscription(subscription)
-            said = LogInfo(msg="the vehicle is located: the EKF of the map is started")
-            found = LaunchDescription([said, *self._make(pose)])
-            context.emit_event_sync(IncludeLaunchDescription(found))
+            found = self._make(message)
+            if found:
+                subscription, self._subscription = self._subscription, None
+                node.destroy_subscription(subscription)
+                context.emit_event_sync(IncludeLaunchDescription(LaunchDescription(found)))
 
-        self._subscription = node.create_subscription(PoseWithCovarianceStamped, topic, take, 1)
+        topic = topic.replace("//", "/")
+        self._subscription = node.create_subscription(self._kind, topic, take, 10)
+
+
+def when_located(context: LaunchContext, file: Path, fix: bool) -> WhenHeard:
+    """Starts the EKF of the map at the first pose; then, if fixes are fused, navsat_transform.
+
+    Without a transform from map to base_link navsat_transform takes every fix for one at the map's
+    origin (robot_localization 3.8.3), which the EKF would believe; with one it never does.
+    """
+
+    def is_placed(message: TFMessage) -> list[Action]:
+        pairs = {(t.header.frame_id, t.child_frame_id) for t in message.transforms}
+        return [navsat_transform(context, file)] if ("map", "odom") in pairs else []
+
+    def found(pose: PoseWithCovarianceStamped) -> list[Action]:
+        said = LogInfo(msg="the vehicle is located: the EKF of the map is started")
+        then = [WhenHeard(TFMessage, "/tf", is_placed)] if fix else []
+        return [said, *then, map_ekf(context, file, pose)]
+
+    return WhenHeard(PoseWithCovarianceStamped, "geoloc_localizer/pose", found)
 
 
 def managers(context: LaunchContext) -> list[Node]:
