@@ -57,10 +57,10 @@ class WhenHeard(Action):
         namespace = given(context, "namespace").strip("/")
         topic = self._topic if self._topic[0] == "/" else f"/{namespace}/{self._topic}"
 
-        def take(message: Any) -> None:
+        def take(message: object) -> None:
             loop.call_soon_threadsafe(start, message)
 
-        def start(message: Any) -> None:
+        def start(message: object) -> None:
             if self._subscription is None:
                 return
             found = self._make(message)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
@@ -21,6 +22,11 @@ from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Conclusion
 from geoloc_ros.ros.node_config import LocalizerConfig
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -39,7 +45,10 @@ class Outputs:
         self._lock = threading.Lock()
         self._sent_tf: deque[tuple[int, int, float]] = deque(maxlen=200)
         self._sent_tf_ns = 0
-        create = node.create_lifecycle_publisher
+        # rclpy looks after each event of each publisher whenever a message comes in. A subscriber
+        # whose quality of service cannot be met is told so by events of its own.
+        silent = PublisherEventCallbacks(use_default_callbacks=False)
+        create = partial(node.create_lifecycle_publisher, event_callbacks=silent)
         self._pose = create(PoseWithCovarianceStamped, "~/pose", 10)
         self._relocalised = create(PoseWithCovarianceStamped, "~/relocalised", 1)
         self._fix = create(NavSatFix, "~/fix", 10)
