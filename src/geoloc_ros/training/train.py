@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,12 +22,18 @@ from tqdm import tqdm
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import normalise
+from geoloc_ros.training.checkpoint import (
+    Averaged,
+    append_row,
+    read_checkpoint,
+    refuse_changes,
+    write_checkpoint,
+)
 from geoloc_ros.training.data import Batch
 from geoloc_ros.training.losses import info_nce, layout_loss
 from geoloc_ros.training.nets import MEAN, STD, EncoderPair, LayoutHead, reduced_precision
 from geoloc_ros.training.start import settle, start_from
 
-LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
 WARM_UP_STEPS = 40
 PLATEAU = 0.55
@@ -148,28 +151,6 @@ def schedule(step: int, total: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, share))))
 
 
-class Averaged:
-    """Exponential moving average of weights and of normalisation statistics."""
-
-    def __init__(self, model: EncoderPair, decay: float) -> None:
-        self.model = EncoderPair(model.kind)
-        self.model.load_state_dict(model.state_dict())
-        self.model.eval()
-        self.decay, self.steps = decay, 0
-
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move towards the current weights; faster at the start, when the average means little."""
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        ours, theirs = self.model.state_dict(), model.state_dict()
-        for name, value in ours.items():
-            if value.dtype.is_floating_point:
-                value.lerp_(theirs[name], 1 - decay)
-            else:
-                value.copy_(theirs[name])
-
-
 class Trainer:
     """One training run; everything it needs to continue lies in its checkpoint.
 
@@ -227,9 +208,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "source": self.source.state(),
         }
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.checkpoint)
+        write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
         """Continue from the checkpoint.
@@ -237,23 +216,12 @@ class Trainer:
         Raises:
             TrainingError: no readable checkpoint, or one of another configuration.
         """
-        try:
-            state = torch.load(self.checkpoint, weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise TrainingError(
-                f"cannot resume from {self.checkpoint} ({reason}); train without --resume"
-            ) from error
+        state = read_checkpoint(self.checkpoint)
         kept, asked = state["config"], dataclasses.asdict(self.config)
         free = {"threads"}
         if state["epoch"] <= PLATEAU * min(kept["epochs"], asked["epochs"]):
             free.add("epochs")
-        changed = [k for k in asked if kept.get(k) != asked[k] and k not in free]
-        if changed:
-            raise TrainingError(
-                f"{self.checkpoint} was made with other settings ({', '.join(changed)}); "
-                "train without --resume, or with the same settings"
-            )
+        refuse_changes(self.checkpoint, kept, asked, free)
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
@@ -285,7 +253,9 @@ class Trainer:
             torch.set_num_threads(self.config.threads)
             scores = evaluate(self.average.model, self.epoch == self.config.epochs)
             seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
-            self._log({"epoch": self.epoch, **losses, **scores, **seconds})
+            append_row(
+                self.folder / "log.csv", {"epoch": self.epoch, **losses, **scores, **seconds}
+            )
             export(self.average.model, scores, self.epoch)
         return scores
 
@@ -359,13 +329,3 @@ class Trainer:
         with ThreadPoolExecutor(1) as other:
             beside = other.submit(reference)
             return query(), beside.result()
-
-    def _log(self, row: dict[str, float]) -> None:
-        LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What every training keeps: its checkpoint, averaged weights and a log. No pickle is loaded."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Generic, TypeVar
+
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from torch import nn  # noqa: TID253
+
+from geoloc_ros.errors import TrainingError
+
+LOG = logging.getLogger(__name__)
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Averaged(Generic[Net]):
+    """Exponential moving average of weights and of normalisation statistics."""
+
+    def __init__(self, model: Net, decay: float) -> None:
+        self.model = copy.deepcopy(model)
+        self.model.eval()
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards the current weights; faster at the start, when the average means little."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        ours, theirs = self.model.state_dict(), model.state_dict()
+        for name, value in ours.items():
+            if value.dtype.is_floating_point:
+                value.lerp_(theirs[name], 1 - decay)
+            else:
+                value.copy_(theirs[name])
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint, replacing the old one in one step."""
+    part = path.with_suffix(".part")
+    torch.save(dict(state), part)
+    part.replace(path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        TrainingError: there is no readable one.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise TrainingError(
+            f"cannot resume from {path} ({reason}); train without --resume"
+        ) from error
+    return state
+
+
+def refuse_changes(
+    path: Path, kept: Mapping[str, Any], asked: Mapping[str, Any], free: Collection[str]
+) -> None:
+    """Compare the settings of a checkpoint with those of the run that wants to go on.
+
+    Args:
+        path: the checkpoint.
+        kept: its settings.
+        asked: those of the run.
+        free: what may differ.
+
+    Raises:
+        TrainingError: something else differs.
+    """
+    changed = [k for k in asked if kept.get(k) != asked[k] and k not in free]
+    if changed:
+        raise TrainingError(
+            f"{path} was made with other settings ({', '.join(changed)}); "
+            "train without --resume, or with the same settings"
+        )
+
+
+def append_row(path: Path, row: Mapping[str, float]) -> None:
+    """Append a row to a CSV file, with a header where the file is new, and log it."""
+    LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
