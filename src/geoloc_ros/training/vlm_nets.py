@@ -16,68 +16,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
-VISION_EPS = 1e-6
-_PLACED = 0.02
+from geoloc_ros.training.gguf_export import NORM_EPS, ROPE_BASE, TextSpec, VisionSpec, Weights
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisionSpec:
-    """Size of the picture's half.
-
-    Attributes:
-        image_px: side of the square picture.
-        patch_px: side of a patch; one token each.
-        width: of a token.
-        layers: how many.
-        heads: of attention, each `width / heads` wide.
-        ffn: width inside a layer's MLP.
-        hidden: width inside the MLP that leads to the language half.
-    """
-
-    image_px: int = 192
-    patch_px: int = 16
-    width: int = 256
-    layers: int = 6
-    heads: int = 4
-    ffn: int = 1024
-    hidden: int = 512
-
-    @property
-    def side(self) -> int:
-        """Patches along one side."""
-        return self.image_px // self.patch_px
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextSpec:
-    """Size of the language half.
-
-    Attributes:
-        vocabulary: tokens known.
-        start: number of the token every text begins with.
-        width: of a token.
-        layers: how many.
-        heads: of attention, each `width / heads` wide.
-        ffn: width inside a layer's gated MLP.
-        rope_base: of the rotary positions.
-        eps: of RMSNorm.
-        context: positions there are.
-    """
-
-    vocabulary: int
-    start: int = 1
-    width: int = 256
-    layers: int = 3
-    heads: int = 4
-    ffn: int = 512
-    rope_base: float = 10_000.0
-    eps: float = 1e-5
-    context: int = 2048
+_SMALL = 0.02
 
 
 @dataclass(frozen=True)
@@ -131,17 +78,19 @@ class VisionLayer(nn.Module):
         super().__init__()
         width = spec.width
         self.heads = spec.heads
-        self.norm1, self.norm2 = (nn.LayerNorm(width, VISION_EPS) for _ in range(2))
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.up, self.down = nn.Linear(width, spec.ffn), nn.Linear(spec.ffn, width)
+        self.ln1, self.ln2 = (nn.LayerNorm(width, NORM_EPS) for _ in range(2))
+        self.attn_q, self.attn_k, self.attn_v, self.attn_out = (
+            nn.Linear(width, width) for _ in range(4)
+        )
+        self.ffn_up, self.ffn_down = nn.Linear(width, spec.ffn), nn.Linear(spec.ffn, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, C) to (B, N, C)."""
-        y = self.norm1(x)
-        q, k, v = (_heads(f(y), self.heads) for f in (self.query, self.key, self.value))
-        x = x + self.out(_joined(F.scaled_dot_product_attention(q, k, v)))
-        y = F.gelu(self.up(self.norm2(x)), approximate="tanh")
-        out: Tensor = x + self.down(y)
+        y = self.ln1(x)
+        q, k, v = (_heads(f(y), self.heads) for f in (self.attn_q, self.attn_k, self.attn_v))
+        x = x + self.attn_out(_joined(F.scaled_dot_product_attention(q, k, v)))
+        y = F.gelu(self.ffn_up(self.ln2(x)), approximate="tanh")
+        out: Tensor = x + self.ffn_down(y)
         return out
 
 
@@ -157,13 +106,14 @@ class Vision(nn.Module):
         super().__init__()
         self.spec = spec
         self.patch = nn.Linear(3 * spec.patch_px**2, spec.width)
-        self.position = nn.Parameter(sine_positions(spec.side, spec.width))
+        self.side = spec.image_px // spec.patch_px
+        self.position = nn.Parameter(sine_positions(self.side, spec.width))
         self.layers = nn.ModuleList([VisionLayer(spec) for _ in range(spec.layers)])
-        self.norm = nn.LayerNorm(spec.width, VISION_EPS)
+        self.norm = nn.LayerNorm(spec.width, NORM_EPS)
 
     def patches(self, images: Tensor) -> Tensor:
         """Pixels of each patch (B, side * side, 3 * p * p), channel by channel, row by row."""
-        side, size = self.spec.side, self.spec.patch_px
+        side, size = self.side, self.spec.patch_px
         cells = images.reshape(len(images), 3, side, size, side, size)
         return cells.permute(0, 2, 4, 1, 3, 5).reshape(len(images), side * side, -1)
 
@@ -179,10 +129,10 @@ class Vision(nn.Module):
 class Projector(nn.Module):
     """Patch tokens -> words of the language half: two layers with a GELU between."""
 
-    def __init__(self, vision: VisionSpec, text: TextSpec) -> None:
+    def __init__(self, spec: VisionSpec) -> None:
         super().__init__()
-        self.first = nn.Linear(vision.width, vision.hidden)
-        self.second = nn.Linear(vision.hidden, text.width)
+        self.first = nn.Linear(spec.width, spec.text_width)
+        self.second = nn.Linear(spec.text_width, spec.text_width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, vision width) to (B, N, text width)."""
@@ -193,14 +143,14 @@ class Projector(nn.Module):
 class RmsNorm(nn.Module):
     """Scale to unit mean square, then by a learned weight per channel."""
 
-    def __init__(self, width: int, eps: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
+        self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis."""
         y = x.float()
-        return y * torch.rsqrt(y.square().mean(dim=-1, keepdim=True) + self.eps) * self.weight
+        return y * torch.rsqrt(y.square().mean(dim=-1, keepdim=True) + NORM_EPS) * self.weight
 
 
 class TextLayer(nn.Module):
@@ -210,12 +160,12 @@ class TextLayer(nn.Module):
         super().__init__()
         width = spec.width
         self.heads = spec.heads
-        self.norm1, self.norm2 = (RmsNorm(width, spec.eps) for _ in range(2))
-        self.query, self.key, self.value, self.out = (
+        self.attn_norm, self.ffn_norm = RmsNorm(width), RmsNorm(width)
+        self.attn_q, self.attn_k, self.attn_v, self.attn_output = (
             nn.Linear(width, width, bias=False) for _ in range(4)
         )
-        self.gate, self.up = (nn.Linear(width, spec.ffn, bias=False) for _ in range(2))
-        self.down = nn.Linear(spec.ffn, width, bias=False)
+        self.ffn_gate, self.ffn_up = (nn.Linear(width, spec.ffn, bias=False) for _ in range(2))
+        self.ffn_down = nn.Linear(spec.ffn, width, bias=False)
 
     def forward(self, x: Tensor, turn: Tensor, branches: Branches, prefix: int) -> Tensor:
         """Every token attends to what it may see.
@@ -226,9 +176,9 @@ class TextLayer(nn.Module):
             branches: where the questions begin and end.
             prefix: tokens that all questions share.
         """
-        y = self.norm1(x)
-        q, k = (_rotated(_heads(f(y), self.heads), turn) for f in (self.query, self.key))
-        v = _heads(self.value(y), self.heads)
+        y = self.attn_norm(x)
+        q, k = (_rotated(_heads(f(y), self.heads), turn) for f in (self.attn_q, self.attn_k))
+        v = _heads(self.attn_v(y), self.heads)
         seen = [
             F.scaled_dot_product_attention(
                 q[:, :, :prefix], k[:, :, :prefix], v[:, :, :prefix], is_causal=True
@@ -237,25 +187,25 @@ class TextLayer(nn.Module):
         for first, end in branches.spans:
             rows = slice(prefix + first, prefix + end)
             seen.append(_branch(q[:, :, rows], k, v, prefix, rows))
-        return self._mlp(x + self.out(_joined(torch.cat(seen, dim=2))))
+        return self._mlp(x + self.attn_output(_joined(torch.cat(seen, dim=2))))
 
     def answer(self, x: Tensor, turn: Tensor, branches: Branches, prefix: int) -> Tensor:
         """As `forward`, but only what comes out at the last token of each question (B, Q, C)."""
-        y = self.norm1(x)
+        y = self.attn_norm(x)
         rows = prefix + branches.last
-        k = _rotated(_heads(self.key(y), self.heads), turn)
-        v = _heads(self.value(y), self.heads)
-        q = _rotated(_heads(self.query(y[:, rows]), self.heads), turn[rows])
+        k = _rotated(_heads(self.attn_k(y), self.heads), turn)
+        v = _heads(self.attn_v(y), self.heads)
+        q = _rotated(_heads(self.attn_q(y[:, rows]), self.heads), turn[rows])
         mask = torch.zeros(len(rows), x.shape[1], dtype=torch.bool)
         mask[:, :prefix] = True
         for i, (first, end) in enumerate(branches.spans):
             mask[i, prefix + first : prefix + end] = True
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self._mlp(x[:, rows] + self.out(_joined(seen)))
+        return self._mlp(x[:, rows] + self.attn_output(_joined(seen)))
 
     def _mlp(self, x: Tensor) -> Tensor:
-        y = self.norm2(x)
-        out: Tensor = x + self.down(F.silu(self.gate(y)) * self.up(y))
+        y = self.ffn_norm(x)
+        out: Tensor = x + self.ffn_down(F.silu(self.ffn_gate(y)) * self.ffn_up(y))
         return out
 
 
@@ -272,37 +222,35 @@ class Language(nn.Module):
     """Picture words (B, N, C) and packed questions -> logits of the next token of each question.
 
     Attributes:
-        embedding: (vocabulary, C).
-        output: (vocabulary, C); not shared with `embedding`.
+        embedding: (V, C), by which words go in and come out.
     """
 
     def __init__(self, spec: TextSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.embedding = nn.Embedding(spec.vocabulary, spec.width)
+        self.embedding = nn.Embedding(len(spec.vocabulary), spec.width)
         self.layers = nn.ModuleList([TextLayer(spec) for _ in range(spec.layers)])
-        self.norm = RmsNorm(spec.width, spec.eps)
-        self.output = nn.Linear(spec.width, spec.vocabulary, bias=False)
+        self.norm = RmsNorm(spec.width)
 
     def turns(self, positions: Tensor) -> Tensor:
         """Cosine and sine (T, d / 2, 2) by which each pair of channels turns at each position."""
         half = self.spec.width // self.spec.heads // 2
-        rate = self.spec.rope_base ** (-torch.arange(half) / half)
+        rate = ROPE_BASE ** (-torch.arange(half) / half)
         angle = positions[:, None] * rate
         return torch.stack([angle.cos(), angle.sin()], dim=-1)
 
     def forward(self, picture: Tensor, branches: Branches) -> Tensor:
         """Logits (B, Q, vocabulary)."""
         count, prefix = len(picture), 1 + picture.shape[1]
-        start = self.embedding.weight[self.spec.start].expand(count, 1, -1)
+        start = self.embedding.weight[self.spec.vocabulary.bos].expand(count, 1, -1)
         words = self.embedding(branches.tokens).expand(count, -1, -1)
         x = torch.cat([start, picture.float(), words], dim=1)
         turn = self.turns(torch.cat([torch.arange(prefix), prefix + branches.positions]))
         for layer in list(self.layers)[:-1]:
             x = layer(x, turn, branches, prefix)
         last: TextLayer = self.layers[-1]  # type: ignore[assignment]
-        out: Tensor = self.output(self.norm(last.answer(x, turn, branches, prefix)))
-        return out
+        said = self.norm(last.answer(x, turn, branches, prefix))
+        return F.linear(said, self.embedding.weight)
 
 
 class TinyVlm(nn.Module):
@@ -310,29 +258,59 @@ class TinyVlm(nn.Module):
 
     def __init__(self, vision: VisionSpec, text: TextSpec) -> None:
         super().__init__()
-        self.vision, self.projector = Vision(vision), Projector(vision, text)
+        self.vision, self.projector = Vision(vision), Projector(vision)
         self.language = Language(text)
         self.apply(_initialise)
-        for layer in [*self.vision.layers, *self.language.layers]:
-            depth = len(
-                self.vision.layers if layer in self.vision.layers else self.language.layers
-            )
-            for final in (layer.out, layer.down):  # what is added starts small
-                nn.init.normal_(final.weight, std=_PLACED / math.sqrt(2 * depth))
+        for name, weight in self.named_parameters():  # what is added starts small
+            if name.endswith(("attn_out.weight", "attn_output.weight", "ffn_down.weight")):
+                nn.init.normal_(weight, std=_SMALL / math.sqrt(2 * vision.layers))
 
     def forward(self, images: Tensor, branches: Branches) -> Tensor:
-        """Logits (B, Q, vocabulary) of the token that follows each question."""
+        """Logits (B, Q, V) of the token that follows each question."""
         out: Tensor = self.language(self.projector(self.vision(images)), branches)
         return out
+
+    def weights(self) -> tuple[Weights, Weights]:
+        """Weights of the language half and of the picture's half, named as in GGUF files."""
+        text: dict[str, Any] = {}
+        vision: dict[str, Any] = {}
+        for name, value in self.state_dict().items():
+            array = value.detach().float().numpy()
+            if name == "vision.patch.weight":
+                size = self.vision.spec.patch_px
+                array = array.reshape(len(array), 3, size, size)
+            named = _gguf_name(name)
+            (vision if named.startswith(("v.", "mm.")) else text)[named] = array
+        return text, vision
+
+
+_NAMES = (
+    ("vision.layers.", "v.blk."),
+    ("vision.patch.", "v.patch_embd."),
+    ("vision.position", "v.position_embd.weight"),
+    ("vision.norm.", "v.post_ln."),
+    ("projector.first.", "mm.0."),
+    ("projector.second.", "mm.1."),
+    ("language.layers.", "blk."),
+    ("language.embedding.", "token_embd."),
+    ("language.norm.", "output_norm."),
+)
+
+
+def _gguf_name(name: str) -> str:
+    for ours, theirs in _NAMES:
+        if name.startswith(ours):
+            return theirs + name[len(ours) :]
+    raise AssertionError(name)
 
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=min(0.06, module.in_features**-0.5))
+        nn.init.normal_(module.weight, std=module.in_features**-0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=0.5)
+        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
