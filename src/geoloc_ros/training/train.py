@@ -139,14 +139,14 @@ def _backward(
     return float(loss.detach())
 
 
-def schedule(step: int, total: int) -> float:
+def schedule(step: int, total: int, warm_up: int = WARM_UP_STEPS) -> float:
     """Factor on the learning rate: linear warm-up, a plateau, half a cosine down to zero.
 
     Until the descent begins nothing depends on `total`, so a run can be made longer or shorter
     while it is on the plateau and is still the run it would have been.
     """
-    if step < WARM_UP_STEPS:
-        return (step + 1) / WARM_UP_STEPS
+    if step < warm_up:
+        return (step + 1) / warm_up
     share = (step / max(1, total) - PLATEAU) / (1.0 - PLATEAU)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, share))))
 

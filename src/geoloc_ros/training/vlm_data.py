@@ -16,7 +16,6 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
@@ -77,8 +76,9 @@ def crop_poses(shard: Shard) -> FloatArray:
 
 def truth_key(questions: QuestionSet) -> str:
     """Identity of questions and of the code that answers them."""
-    code = Path(str(scene_truth.__file__)).read_bytes()
-    return hashlib.sha256(questions.sha256.encode() + code).hexdigest()[:16]
+    code = sorted(Path(str(scene_truth.__file__)).parent.glob("scene_*.py"))
+    parts = [questions.sha256.encode(), *(path.read_bytes() for path in code)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def find_truth(folder: Path, questions: QuestionSet, size_m: float) -> Truth:
@@ -183,7 +183,7 @@ class Mirror:
     def __call__(self, answers: npt.NDArray[np.integer]) -> IntArray:
         """Answers (N, Q) as they are in the mirrored world; `UNASKED` stays."""
         taken = answers[:, self._source]
-        return self._option[np.arange(len(self._source)), taken]
+        return np.asarray(self._option[np.arange(len(self._source)), taken])
 
 
 def _swapped(name: str) -> str:
@@ -304,11 +304,11 @@ class VlmData:
 
     def _view(self, row: int) -> Image:
         town = int(self.towns[row])
-        return self._shards[town].images[row - self._first[town]]
+        return np.asarray(self._shards[town].images[row - self._first[town]])
 
     def _crop(self, pose: FloatArray, row: int, season: int, mirrored: bool) -> Image:
         ortho = self._shards[int(self.towns[row])].orthos[season]
-        return cut(ortho, pose[None], self._spec, np.array([mirrored]))[0]
+        return np.asarray(cut(ortho, pose[None], self._spec, np.array([mirrored]))[0])
 
     def _map(self, pose: FloatArray, town: int, mirrored: bool) -> IntArray:
         """Class of each cell (MAP_PX, MAP_PX) of a crop."""
@@ -325,7 +325,7 @@ class VlmData:
         found = raster.image[
             np.clip(row, 0, last).astype(np.int64), np.clip(column, 0, last).astype(np.int64)
         ]
-        return found.astype(np.int64)
+        return np.asarray(found, np.int64)
 
 
 def _class_map(shard: Shard) -> Ortho:
@@ -338,8 +338,3 @@ def _recoloured(image: Image, rng: np.random.Generator) -> Image:
     """Other light and another sensor, but colours that can be told still."""
     out = augment.recolour(image, rng, 0.4)
     return augment.sensor(out, rng, 0.4) if rng.random() < 0.2 else out
-
-
-def single_thread() -> None:
-    """Keep OpenCV from starting threads beside those that train."""
-    cv2.setNumThreads(1)

@@ -81,7 +81,7 @@ class Lessons(nn.Module):
         direct = F.cross_entropy(
             logits.flatten(0, 1), answers.flatten().clamp(min=-1), ignore_index=-1
         )
-        grid = tokens[:views].transpose(1, 2).unflatten(2, (self.side, self.side))
+        grid = tokens[:views].transpose(1, 2).reshape(views, -1, self.side, self.side)
         stands = layout_loss(self.ahead(grid), ahead)
         cells = self.below(tokens[views:]).float()
         cells = cells.view(-1, self.side, self.side, self.cells, self.cells, len(CLASSES))

@@ -1,0 +1,348 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop of the vision-language model; can be interrupted at any step."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+import torch.nn.functional as F  # noqa: TID253
+from torch import Tensor, nn  # noqa: TID253
+from tqdm import tqdm
+
+from geoloc_ros.errors import TrainingError
+from geoloc_ros.training.checkpoint import (
+    Averaged,
+    append_row,
+    read_checkpoint,
+    refuse_changes,
+    write_checkpoint,
+)
+from geoloc_ros.training.gguf_export import TextSpec, VisionSpec
+from geoloc_ros.training.nets import MEAN, STD, reduced_precision
+from geoloc_ros.training.train import PLATEAU, schedule, to_tensor
+from geoloc_ros.training.vlm_data import VlmBatch, VlmData
+from geoloc_ros.training.vlm_lessons import Lessons
+from geoloc_ros.training.vlm_nets import Branches, TinyVlm, pack
+from geoloc_ros.training.vocabulary import MARK, Vocabulary, learn_vocabulary
+from geoloc_ros.vlm.questions import LETTERS, QuestionSet, prompt
+
+IntArray = npt.NDArray[np.int64]
+Evaluate = Callable[[TinyVlm, bool], dict[str, float]]
+Export = Callable[[TinyVlm, dict[str, float], int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VlmTrainConfig:
+    """Everything that decides the outcome of a training, besides the data.
+
+    Attributes:
+        epochs: passes over the camera views, with as many crops.
+        batch: pictures per step.
+        questions: asked in words per step, of all pictures of the batch.
+        paraphrased: share of them in other words.
+        learning_rate: peak of the schedule.
+        warm_up: steps until it is reached.
+        weight_decay: of AdamW.
+        direct_weight: of the answers without words, beside those in letters.
+        layout_weight: of the layout.
+        ema: decay of the averaged weights.
+        seed: of weights, order, augmentation and choice of questions.
+        threads: CPU threads of torch.
+        save_every: steps between two checkpoints.
+        image_px: side of the square picture.
+        patch_px: side of a patch.
+        vision_width: of the vision tower.
+        vision_layers: of the vision tower.
+        vision_ffn: of the vision tower.
+        text_width: of the language model.
+        text_layers: of the language model.
+        text_ffn: of the language model.
+        heads: of attention, in both.
+    """
+
+    epochs: int = 3
+    batch: int = 64
+    questions: int = 8
+    paraphrased: float = 0.3
+    learning_rate: float = 1e-3
+    warm_up: int = 300
+    weight_decay: float = 0.05
+    direct_weight: float = 1.0
+    layout_weight: float = 1.0
+    ema: float = 0.998
+    seed: int = 1
+    threads: int = 2
+    save_every: int = 100
+    image_px: int = 192
+    patch_px: int = 16
+    vision_width: int = 256
+    vision_layers: int = 6
+    vision_ffn: int = 1024
+    text_width: int = 256
+    text_layers: int = 3
+    text_ffn: int = 512
+    heads: int = 4
+
+    def specs(self, vocabulary: Vocabulary) -> tuple[VisionSpec, TextSpec]:
+        """Sizes of both halves."""
+        vision = VisionSpec(
+            image_px=self.image_px, patch_px=self.patch_px, width=self.vision_width,
+            layers=self.vision_layers, heads=self.heads, ffn=self.vision_ffn,
+            text_width=self.text_width, mean=MEAN, std=STD,
+        )  # fmt: skip
+        text = TextSpec(
+            vocabulary=vocabulary, width=self.text_width, layers=self.text_layers,
+            heads=self.heads, ffn=self.text_ffn,
+        )  # fmt: skip
+        return vision, text
+
+
+class Prompts:
+    """The questions as tokens.
+
+    Attributes:
+        questions: what is asked.
+        vocabulary: learned from them.
+        letters: (most options,) token of each option's letter.
+    """
+
+    def __init__(self, questions: QuestionSet) -> None:
+        self.questions = questions
+        texts = [["\n" + prompt(q, p) for q in questions.questions] for p in (False, True)]
+        self.vocabulary = learn_vocabulary([*texts[0], *texts[1]])
+        self._tokens = [[self.vocabulary.encode(text) for text in row] for row in texts]
+        most = max(self.options)
+        self.letters = torch.tensor([self.vocabulary.ids[MARK + c] for c in LETTERS[:most]])
+
+    @property
+    def options(self) -> list[int]:
+        """How many options each question has."""
+        return [len(question.options) for question in self.questions.questions]
+
+    def branches(self, asked: IntArray, paraphrased: npt.NDArray[np.bool_]) -> Branches:
+        """Some questions, each in its first or its other words."""
+        return pack([self._tokens[int(p)][q] for q, p in zip(asked, paraphrased, strict=True)])
+
+    def every(self, paraphrased: bool = False) -> Branches:
+        """All questions."""
+        return pack(self._tokens[int(paraphrased)])
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of training needs.
+
+    Attributes:
+        batch: the pictures.
+        asked: (K,) numbers of the questions asked in words.
+        branches: these as tokens.
+    """
+
+    batch: VlmBatch
+    asked: IntArray
+    branches: Branches
+
+
+class VlmTrainer:
+    """One training run; everything it needs to continue lies in its checkpoint.
+
+    A step is made from its number alone, so a run that was interrupted comes to the same weights.
+
+    Attributes:
+        model: weights in training.
+        average: averaged weights, the ones evaluated and exported.
+        step: steps done.
+    """
+
+    def __init__(
+        self, config: VlmTrainConfig, data: VlmData, prompts: Prompts, folder: Path
+    ) -> None:
+        """Set up a run with random weights.
+
+        Raises:
+            TrainingError: there are fewer pictures than a batch needs.
+        """
+        torch.manual_seed(config.seed)
+        self.config, self.data, self.prompts, self.folder = config, data, prompts, folder
+        vision, text = config.specs(prompts.vocabulary)
+        self.model = TinyVlm(vision, text)
+        self.lessons = Lessons(vision, prompts.options)
+        self.average = Averaged(self.model, config.ema)
+        self._both = nn.ModuleList([self.model, self.lessons])
+        self.optimizer = torch.optim.AdamW(
+            _groups(self._both, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
+        )
+        self.step = 0
+        self.per_epoch = len(self._plan(0))
+        if not self.per_epoch:
+            raise TrainingError("an epoch has no full batch; render more towns or lower --batch")
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // self.per_epoch
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run is kept."""
+        return self.folder / "checkpoint.pt"
+
+    def save(self) -> None:
+        """Write the checkpoint, replacing the old one in one step."""
+        state = {
+            "config": dataclasses.asdict(self.config),
+            "questions": self.prompts.questions.sha256,
+            "pictures": self.data.views,
+            "step": self.step,
+            "model": self._both.state_dict(),
+            "average": self.average.model.state_dict(),
+            "average_steps": self.average.steps,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        write_checkpoint(self.checkpoint, state)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint.
+
+        Raises:
+            TrainingError: no readable checkpoint, or one of other settings, questions or data.
+        """
+        state = read_checkpoint(self.checkpoint)
+        kept = {**state["config"], **{k: state[k] for k in ("questions", "pictures")}}
+        asked = {
+            **dataclasses.asdict(self.config),
+            "questions": self.prompts.questions.sha256,
+            "pictures": self.data.views,
+        }
+        free = {"threads", "save_every"}
+        if state["step"] <= PLATEAU * self.per_epoch * min(kept["epochs"], asked["epochs"]):
+            free.add("epochs")
+        refuse_changes(self.checkpoint, kept, asked, free)
+        self._both.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.average.steps = state["average_steps"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def run(
+        self, evaluate: Evaluate, export: Export, stop_after: int | None = None
+    ) -> dict[str, float]:
+        """Train to the end; evaluate, checkpoint and export after every epoch.
+
+        Args:
+            evaluate: validation, told whether it is the last and may take its time.
+            export: writes the model package.
+            stop_after: leave off after this many epochs, to be resumed or kept as it is.
+
+        Returns:
+            The last validation figures.
+        """
+        torch.set_num_threads(self.config.threads)
+        last = min(self.config.epochs, stop_after or self.config.epochs)
+        scores: dict[str, float] = {}
+        with tqdm(total=last * self.per_epoch, initial=self.step, desc="vlm", unit="step") as bar:
+            while self.epoch < last:
+                started = time.monotonic()
+                losses = self._epoch(bar)
+                trained = time.monotonic()
+                scores = evaluate(self.average.model, self.epoch == self.config.epochs)
+                seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
+                row = {"epoch": self.epoch, **losses, **scores, **seconds}
+                append_row(self.folder / "log.csv", row)
+                export(self.average.model, scores, self.epoch)
+        return scores
+
+    def _plan(self, epoch: int) -> list[IntArray]:
+        rng = np.random.default_rng([self.config.seed, 71, epoch])
+        return self.data.epoch(self.config.batch, rng)
+
+    def _make(self, rows: IntArray, number: int) -> Step:
+        """The step of a number: pictures, and which questions are asked of them in words."""
+        rng = np.random.default_rng([self.config.seed, 72, number])
+        count = len(self.prompts.options)
+        asked = rng.choice(count, min(self.config.questions, count), replace=False)
+        words = rng.random(len(asked)) < self.config.paraphrased
+        return Step(self.data.batch(rows, rng), asked, self.prompts.branches(asked, words))
+
+    def _steps(self) -> Iterator[Step]:
+        """The rest of the epoch; the next step is made while the networks work on this one."""
+        first = self.epoch * self.per_epoch
+        plan = self._plan(self.epoch)
+        with ThreadPoolExecutor(1) as maker:
+            coming: list[Future[Step]] = []
+            for number in range(self.step, first + self.per_epoch):
+                coming.append(maker.submit(self._make, plan[number - first], number))
+                if len(coming) > 1:
+                    yield coming.pop(0).result()
+            yield coming.pop(0).result()
+
+    def _epoch(self, bar: Any) -> dict[str, float]:  # noqa: ANN401 - tqdm has no types
+        self._both.train()
+        losses: list[tuple[float, ...]] = []
+        total = self.config.epochs * self.per_epoch
+        for step in self._steps():
+            factor = schedule(self.step, total, self.config.warm_up)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * factor
+            losses.append(self._learn(step))
+            self.step += 1
+            bar.update()
+            recent = np.mean(losses[-50:], axis=0)
+            bar.set_postfix(words=f"{recent[0]:.3f}", direct=f"{recent[1]:.3f}", refresh=False)
+            if self.step % self.config.save_every == 0 or self.step % self.per_epoch == 0:
+                self.save()
+        means = np.mean(losses, axis=0).tolist()
+        return dict(zip(("words", "direct", "layout"), means, strict=True))
+
+    def _learn(self, step: Step) -> tuple[float, ...]:
+        batch = step.batch
+        answers = torch.from_numpy(batch.answers)
+        with reduced_precision():
+            tokens = self.model.vision(to_tensor(batch.images))
+            said = self.model.language(self.model.projector(tokens), step.branches)
+            direct, layout = self.lessons(
+                tokens, answers, torch.from_numpy(batch.ahead), torch.from_numpy(batch.below)
+            )
+        words = word_loss(said, answers[:, torch.from_numpy(step.asked)], self.prompts.letters)
+        config = self.config
+        loss = words + config.direct_weight * direct + config.layout_weight * layout
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._both.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.model)
+        return tuple(float(x.detach()) for x in (words, direct, layout))
+
+
+def word_loss(said: Tensor, answers: Tensor, letters: Tensor) -> Tensor:
+    """Cross entropy of the right letter among all tokens.
+
+    Args:
+        said: (B, K, V) logits of the next token.
+        answers: (B, K) right option, negative where not asked.
+        letters: (most options,) token of each option's letter.
+    """
+    target = torch.where(answers >= 0, letters[answers.clamp(min=0)], -1)
+    return F.cross_entropy(said.float().flatten(0, 1), target.flatten(), ignore_index=-1)
+
+
+def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, vectors and positions do not."""
+    named = list(module.named_parameters())
+    decay = [p for n, p in named if p.ndim > 1 and not n.endswith(("position", "query"))]
+    kept = [p for _, p in named if not any(p is other for other in decay)]
+    return [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
