@@ -9,8 +9,9 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from geoloc_ros.cli.train_vlm import add_vlm, check_bounds
 from geoloc_ros.encoders.registry import find_model
-from geoloc_ros.errors import TrainingError, shown
+from geoloc_ros.errors import TrainingError
 
 _DESCRIPTION = """\
 Train one of the shipped encoder pairs from seeds.
@@ -52,7 +53,7 @@ BOUNDS = {
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser("train", help="train the encoders")
+    parser = subparsers.add_parser("train", help="train the encoders or the vision-language model")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     encoder = verbs.add_parser(
         "encoder",
@@ -63,6 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_arguments(encoder)
     encoder.set_defaults(run=_encoder)
+    add_vlm(verbs)
 
 
 def _each(values: dict[str, int]) -> str:
@@ -99,12 +101,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _encoder(arguments: argparse.Namespace) -> int:
-    for name, (least, most) in BOUNDS.items():
-        value = getattr(arguments, name)
-        if value is not None and not least <= value <= most:
-            raise TrainingError(
-                f"--{name.replace('_', '-')} is {shown(value)}; it must lie in {least}..{most}"
-            )
+    check_bounds(arguments, BOUNDS)
     if arguments.aerial is not None and not arguments.aerial.is_dir():
         raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")
     logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)

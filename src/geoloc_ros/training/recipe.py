@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 
 from geoloc_ros.encoders.package import ModelPackage
-from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.augment import fill_colour
 from geoloc_ros.training.card import model_card
 from geoloc_ros.training.data import PerspectiveData, Shard, read_shard
@@ -40,11 +39,10 @@ from geoloc_ros.training.overhead import (
 from geoloc_ros.training.sources import PerspectiveSource
 from geoloc_ros.training.train import Evaluate, Export, Source, TrainConfig, Trainer
 from geoloc_ros.training.worlds import (
-    HELD_OUT_SEED,
     TRAIN_SEED,
-    VALIDATION_SEED,
     WorldConfig,
     render_towns,
+    split_seeds,
 )
 
 LOG = logging.getLogger(__name__)
@@ -106,16 +104,7 @@ class Recipe:
         Raises:
             TrainingError: they are negative, overlap or reach the held-out seeds.
         """
-        train = range(self.first_seed, self.first_seed + self.towns)
-        validation = range(VALIDATION_SEED, VALIDATION_SEED + self.validation_towns)
-        apart = train.stop <= validation.start or validation.stop <= train.start
-        if train.start < 0 or train.stop > HELD_OUT_SEED or not apart:
-            raise TrainingError(
-                f"training seeds {train.start}..{train.stop - 1} must be 0 or more, must not "
-                f"touch validation seeds {validation.start}..{validation.stop - 1} nor reach "
-                f"{HELD_OUT_SEED}"
-            )
-        return train, validation
+        return split_seeds(self.first_seed, self.towns, self.validation_towns)
 
 
 def render(recipe: Recipe) -> tuple[list[Path], list[Path]]:

@@ -99,15 +99,17 @@ def fit_temperature(probabilities: Float32Array, answers: IntArray) -> float:
 
 
 def fit_temperatures(said: Said) -> FloatArray:
-    """One temperature per question (Q,), over both views."""
-    count = said.answers.shape[1]
-    return np.array(
-        [fit_temperature(said.probabilities[:, q], said.answers[:, q]) for q in range(count)]
-    )
+    """One temperature per view and question (V, Q)."""
+    out = np.ones((len(VIEWS), said.answers.shape[1]))
+    for view, row in enumerate(out):
+        rows = said.views == view
+        for q in range(len(row)):
+            row[q] = fit_temperature(said.probabilities[rows, q], said.answers[rows, q])
+    return out
 
 
 def held_out_tempered(said: Said) -> Float32Array:
-    """Probabilities under temperatures fitted without the town of each picture's parity.
+    """Probabilities under temperatures that were fitted in other towns.
 
     Even towns are judged by what odd ones say and the other way round; one town is judged by its
     own.
@@ -117,7 +119,7 @@ def held_out_tempered(said: Said) -> Float32Array:
     for part in (odd, ~odd):
         fit = ~part if (~part).any() else part
         others = Said(*(getattr(said, name)[fit] for name in Said.__dataclass_fields__))
-        out[part] = tempered(said.probabilities[part], fit_temperatures(others)[None])
+        out[part] = tempered(said.probabilities[part], fit_temperatures(others)[said.views[part]])
     return out
 
 

@@ -133,9 +133,13 @@ class Prompts:
         """Some questions, each in its first or its other words."""
         return pack([self._tokens[int(p)][q] for q, p in zip(asked, paraphrased, strict=True)])
 
+    def tokens(self, paraphrased: bool = False) -> list[list[int]]:
+        """Tokens of every question."""
+        return self._tokens[int(paraphrased)]
+
     def every(self, paraphrased: bool = False) -> Branches:
-        """All questions."""
-        return pack(self._tokens[int(paraphrased)])
+        """All questions, packed."""
+        return pack(self.tokens(paraphrased))
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,29 @@ class WorldConfig:
     drone_views: int = 120
 
 
+def split_seeds(first: int, towns: int, validation_towns: int) -> tuple[range, range]:
+    """Seeds of training and of validation towns.
+
+    Args:
+        first: seed of the first training town.
+        towns: training towns.
+        validation_towns: validation towns, from `VALIDATION_SEED`.
+
+    Raises:
+        TrainingError: they are negative, overlap or reach the held-out seeds.
+    """
+    train = range(first, first + towns)
+    validation = range(VALIDATION_SEED, VALIDATION_SEED + validation_towns)
+    apart = train.stop <= validation.start or validation.stop <= train.start
+    if train.start < 0 or train.stop > HELD_OUT_SEED or not apart:
+        raise TrainingError(
+            f"training seeds {train.start}..{train.stop - 1} must be 0 or more, must not "
+            f"touch validation seeds {validation.start}..{validation.stop - 1} nor reach "
+            f"{HELD_OUT_SEED}"
+        )
+    return train, validation
+
+
 def lane_poses(town: Town, count: int, rng: Rng) -> FloatArray:
     """Poses of vehicles on the road: in their lane, off it by up to 2.5 m, not quite straight.
 
