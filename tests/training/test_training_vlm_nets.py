@@ -47,6 +47,6 @@ def test_patches_are_those_of_a_convolution() -> None:
     model = toy_vlm()
     images = torch.randn(1, 3, 48, 48)
     kernel = torch.from_numpy(np.asarray(model.weights()[1]["v.patch_embd.weight"]))
-    expected = torch.nn.functional.conv2d(images, kernel, stride=8).flatten(2).transpose(1, 2)
+    expected = torch.nn.functional.conv2d(images, kernel, stride=4).flatten(2).transpose(1, 2)
     found = torch.nn.functional.linear(model.vision.patches(images), model.vision.patch.weight)
     assert torch.allclose(found, expected, atol=1e-5)

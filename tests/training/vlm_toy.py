@@ -16,7 +16,7 @@ from geoloc_ros.vlm.questions import VIEWS, load_questions
 QUESTIONS = load_questions()
 TOY = {
     "batch": 16, "questions": 4, "threads": 1, "warm_up": 2, "save_every": 1000, "image_px": 48,
-    "patch_px": 8, "vision_width": 32, "vision_layers": 1, "vision_ffn": 64, "text_width": 32,
+    "patch_px": 4, "vision_width": 32, "vision_layers": 1, "vision_ffn": 64, "text_width": 32,
     "text_layers": 2, "text_ffn": 64, "heads": 2,
 }  # fmt: skip
 

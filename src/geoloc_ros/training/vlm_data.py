@@ -200,12 +200,16 @@ class VlmBatch:
         answers: (B, Q) true options, `UNASKED` where not asked.
         ahead: (G, BINS, columns, classes) shares of what stands where, of the camera views.
         below: (B - G, MAP_PX, MAP_PX) class of what lies where in the crops.
+        views: (G, 96, 192, 3) the camera views before they were squeezed.
+        crops: (B - G, 144, 144, 3) the crops before they were.
     """
 
     images: Image
     answers: IntArray
     ahead: Float32Array
     below: IntArray
+    views: Image
+    crops: Image
 
 
 class VlmData:
@@ -299,8 +303,12 @@ class VlmData:
             season = int(rng.integers(len(self._shards[self.towns[row]].orthos)))
             images.append(self._crop(pose, row, season, bool(mirrored)))
             below.append(self._map(pose, int(self.towns[row]), bool(mirrored)))
-        pictures = [square(_recoloured(i, rng), self._image_px) for i in images]
-        return VlmBatch(np.stack(pictures), answers, np.stack(ahead), np.stack(below))
+        images = [_recoloured(image, rng) for image in images]
+        return VlmBatch(
+            np.stack([square(image, self._image_px) for image in images]),
+            answers, np.stack(ahead), np.stack(below),
+            np.stack(images[:views]), np.stack(images[views:]),
+        )  # fmt: skip
 
     def _view(self, row: int) -> Image:
         town = int(self.towns[row])

@@ -49,6 +49,14 @@ class Branches:
         """(Q,) where each question ends."""
         return torch.tensor([b - 1 for _, b in self.spans])
 
+    @property
+    def mask(self) -> Tensor:
+        """(T, T) what each token sees: what stands before it in its own question, and itself."""
+        out = torch.zeros(len(self.tokens), len(self.tokens), dtype=torch.bool)
+        for a, b in self.spans:
+            out[a:b, a:b] = torch.ones(b - a, b - a, dtype=torch.bool).tril()
+        return out
+
 
 def pack(questions: Sequence[Sequence[int]]) -> Branches:
     """Pack the tokens of some questions."""
@@ -86,8 +94,8 @@ class VisionLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, C) to (B, N, C)."""
-        y = self.ln1(x)
-        q, k, v = (_heads(f(y), self.heads) for f in (self.attn_q, self.attn_k, self.attn_v))
+        at_once = _side_by_side(self.ln1(x), self.attn_q, self.attn_k, self.attn_v)
+        q, k, v = (_heads(z, self.heads) for z in at_once)
         x = x + self.attn_out(_joined(F.scaled_dot_product_attention(q, k, v)))
         y = F.gelu(self.ffn_up(self.ln2(x)), approximate="tanh")
         out: Tensor = x + self.ffn_down(y)
@@ -116,6 +124,23 @@ class Vision(nn.Module):
         side, size = self.side, self.spec.patch_px
         cells = images.reshape(len(images), 3, side, size, side, size)
         return cells.permute(0, 2, 4, 1, 3, 5).reshape(len(images), side * side, -1)
+
+    @torch.no_grad()
+    def start(self, images: Tensor) -> None:
+        """Begin with the principal components of patches, each brought to the same deviation.
+
+        Args:
+            images: (B, 3, S, S) normalised pictures as they come in training.
+        """
+        cells = self.patches(images).flatten(0, 1).double()
+        centred = cells - cells.mean(dim=0)
+        variance, axes = torch.linalg.eigh(centred.T @ centred / len(cells))
+        count = min(self.spec.width, len(variance))
+        variance, axes = variance.flip(0)[:count], axes.flip(1)[:, :count]
+        scale = 0.5 / torch.sqrt(variance + 0.01 * variance.mean())
+        self.patch.weight.zero_()
+        self.patch.weight[:count] = (axes * scale).T.float()
+        self.patch.bias.copy_(-(self.patch.weight @ cells.mean(dim=0).float()))
 
     def forward(self, images: Tensor) -> Tensor:
         """Look at pictures."""
@@ -149,8 +174,9 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis."""
-        y = x.float()
-        return y * torch.rsqrt(y.square().mean(dim=-1, keepdim=True) + NORM_EPS) * self.weight
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = torch.rsqrt(length.square() / x.shape[-1] + NORM_EPS)
+        return x * scale * self.weight
 
 
 class TextLayer(nn.Module):
@@ -167,55 +193,36 @@ class TextLayer(nn.Module):
         self.ffn_gate, self.ffn_up = (nn.Linear(width, spec.ffn, bias=False) for _ in range(2))
         self.ffn_down = nn.Linear(spec.ffn, width, bias=False)
 
-    def forward(self, x: Tensor, turn: Tensor, branches: Branches, prefix: int) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
         """Every token attends to what it may see.
 
         Args:
-            x: (B, prefix + T, C) the picture, then the packed questions.
-            turn: (prefix + T, d / 2, 2) cosine and sine of each position.
-            branches: where the questions begin and end.
-            prefix: tokens that all questions share.
+            x: (B, P + T, C) the picture's P tokens, then the packed questions.
+            turn: (P + T, d / 2) by which each pair of channels turns, complex.
+            mask: (T, P + T) what each token of the questions sees.
         """
-        y = self.attn_norm(x)
-        q, k = (_rotated(_heads(f(y), self.heads), turn) for f in (self.attn_q, self.attn_k))
-        v = _heads(self.attn_v(y), self.heads)
-        seen = [
-            F.scaled_dot_product_attention(
-                q[:, :, :prefix], k[:, :, :prefix], v[:, :, :prefix], is_causal=True
-            )
-        ]
-        for first, end in branches.spans:
-            rows = slice(prefix + first, prefix + end)
-            seen.append(_branch(q[:, :, rows], k, v, prefix, rows))
-        return self._mlp(x + self.attn_output(_joined(torch.cat(seen, dim=2))))
+        at_once = _side_by_side(self.attn_norm(x), self.attn_q, self.attn_k, self.attn_v)
+        q, k, v = (_heads(z, self.heads) for z in at_once)
+        q, k = _rotated(q, turn), _rotated(k, turn)
+        sizes = [x.shape[1] - len(mask), len(mask)]
+        (q, asks), keys, values = (torch.split(z, sizes, dim=2) for z in (q, k, v))
+        seen = F.scaled_dot_product_attention(q, keys[0], values[0], is_causal=True)
+        read = F.scaled_dot_product_attention(asks, k, v, attn_mask=mask)
+        return self._mlp(x + self.attn_output(_joined(torch.cat([seen, read], dim=2))))
 
-    def answer(self, x: Tensor, turn: Tensor, branches: Branches, prefix: int) -> Tensor:
+    def answer(self, x: Tensor, turn: Tensor, mask: Tensor, last: Tensor) -> Tensor:
         """As `forward`, but only what comes out at the last token of each question (B, Q, C)."""
         y = self.attn_norm(x)
-        rows = prefix + branches.last
-        k = _rotated(_heads(self.attn_k(y), self.heads), turn)
-        v = _heads(self.attn_v(y), self.heads)
+        k, v = (_heads(z, self.heads) for z in _side_by_side(y, self.attn_k, self.attn_v))
+        rows = x.shape[1] - len(mask) + last
         q = _rotated(_heads(self.attn_q(y[:, rows]), self.heads), turn[rows])
-        mask = torch.zeros(len(rows), x.shape[1], dtype=torch.bool)
-        mask[:, :prefix] = True
-        for i, (first, end) in enumerate(branches.spans):
-            mask[i, prefix + first : prefix + end] = True
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        seen = F.scaled_dot_product_attention(q, _rotated(k, turn), v, attn_mask=mask[last])
         return self._mlp(x[:, rows] + self.attn_output(_joined(seen)))
 
     def _mlp(self, x: Tensor) -> Tensor:
-        y = self.ffn_norm(x)
-        out: Tensor = x + self.ffn_down(F.silu(self.ffn_gate(y)) * self.ffn_up(y))
+        gate, up = _side_by_side(self.ffn_norm(x), self.ffn_gate, self.ffn_up)
+        out: Tensor = x + self.ffn_down(F.silu(gate) * up)
         return out
-
-
-def _branch(q: Tensor, k: Tensor, v: Tensor, prefix: int, rows: slice) -> Tensor:
-    """Attention of one question to the picture and to itself."""
-    count = q.shape[2]
-    own = torch.ones(count, count, dtype=torch.bool).tril()
-    mask = F.pad(own, (prefix, 0), value=True)
-    keys, values = (torch.cat([z[:, :, :prefix], z[:, :, rows]], dim=2) for z in (k, v))
-    return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
 
 
 class Language(nn.Module):
@@ -233,23 +240,23 @@ class Language(nn.Module):
         self.norm = RmsNorm(spec.width)
 
     def turns(self, positions: Tensor) -> Tensor:
-        """Cosine and sine (T, d / 2, 2) by which each pair of channels turns at each position."""
+        """By which each pair of channels turns at each position (T, d / 2), complex."""
         half = self.spec.width // self.spec.heads // 2
-        rate = ROPE_BASE ** (-torch.arange(half) / half)
-        angle = positions[:, None] * rate
-        return torch.stack([angle.cos(), angle.sin()], dim=-1)
+        angle = positions[:, None] * ROPE_BASE ** (-torch.arange(half) / half)
+        return torch.polar(torch.ones_like(angle), angle)
 
     def forward(self, picture: Tensor, branches: Branches) -> Tensor:
-        """Logits (B, Q, vocabulary)."""
+        """Logits (B, Q, V)."""
         count, prefix = len(picture), 1 + picture.shape[1]
         start = self.embedding.weight[self.spec.vocabulary.bos].expand(count, 1, -1)
         words = self.embedding(branches.tokens).expand(count, -1, -1)
-        x = torch.cat([start, picture.float(), words], dim=1)
+        x = torch.cat([start, picture, words], dim=1)
         turn = self.turns(torch.cat([torch.arange(prefix), prefix + branches.positions]))
+        mask = F.pad(branches.mask, (prefix, 0), value=True)
         for layer in list(self.layers)[:-1]:
-            x = layer(x, turn, branches, prefix)
+            x = layer(x, turn, mask)
         last: TextLayer = self.layers[-1]  # type: ignore[assignment]
-        said = self.norm(last.answer(x, turn, branches, prefix))
+        said = self.norm(last.answer(x, turn, mask, branches.last))
         return F.linear(said, self.embedding.weight)
 
 
@@ -323,9 +330,15 @@ def _joined(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
+def _side_by_side(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
+    """What several layers make of the same input, in one multiplication."""
+    weight = torch.cat([layer.weight for layer in layers])
+    bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
+    sizes = [layer.out_features for layer in layers]
+    return torch.split(F.linear(x, weight, bias), sizes, dim=-1)
+
+
 def _rotated(x: Tensor, turn: Tensor) -> Tensor:
     """Turn neighbouring channels (0 and 1, 2 and 3, ...) of (B, heads, N, d) as llama.cpp does."""
-    pair = x.reshape(*x.shape[:-1], -1, 2)
-    cos, sin = turn[..., 0].to(x.dtype), turn[..., 1].to(x.dtype)
-    even, odd = pair[..., 0], pair[..., 1]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turn).flatten(-2)

@@ -19,6 +19,7 @@ import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 from tqdm import tqdm
 
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.checkpoint import (
     Averaged,
@@ -28,10 +29,10 @@ from geoloc_ros.training.checkpoint import (
     write_checkpoint,
 )
 from geoloc_ros.training.gguf_export import TextSpec, VisionSpec
-from geoloc_ros.training.nets import MEAN, STD, reduced_precision
+from geoloc_ros.training.nets import MEAN, STD
 from geoloc_ros.training.train import PLATEAU, schedule, to_tensor
 from geoloc_ros.training.vlm_data import VlmBatch, VlmData
-from geoloc_ros.training.vlm_lessons import Lessons
+from geoloc_ros.training.vlm_lessons import Lesson, Lessons, Teacher
 from geoloc_ros.training.vlm_nets import Branches, TinyVlm, pack
 from geoloc_ros.training.vocabulary import MARK, Vocabulary, learn_vocabulary
 from geoloc_ros.vlm.questions import LETTERS, QuestionSet, prompt
@@ -55,6 +56,8 @@ class VlmTrainConfig:
         weight_decay: of AdamW.
         direct_weight: of the answers without words, beside those in letters.
         layout_weight: of the layout.
+        teacher_weight: of what the teacher sees.
+        teacher: sha256 of the encoders that teach; empty for none.
         ema: decay of the averaged weights.
         seed: of weights, order, augmentation and choice of questions.
         threads: CPU threads of torch.
@@ -79,6 +82,8 @@ class VlmTrainConfig:
     weight_decay: float = 0.05
     direct_weight: float = 1.0
     layout_weight: float = 1.0
+    teacher_weight: float = 1.0
+    teacher: str = ""
     ema: float = 0.998
     seed: int = 1
     threads: int = 2
@@ -169,27 +174,44 @@ class VlmTrainer:
     """
 
     def __init__(
-        self, config: VlmTrainConfig, data: VlmData, prompts: Prompts, folder: Path
+        self,
+        config: VlmTrainConfig,
+        data: VlmData,
+        prompts: Prompts,
+        folder: Path,
+        teacher: ModelPackage | None = None,
     ) -> None:
         """Set up a run with random weights.
 
+        Args:
+            config: its settings.
+            data: towns to learn from.
+            prompts: the questions.
+            folder: where checkpoint and log lie.
+            teacher: perspective encoders to learn from besides.
+
         Raises:
-            TrainingError: there are fewer pictures than a batch needs.
+            TrainingError: there are fewer pictures than a batch needs, or the teacher is not the
+                one of the settings.
         """
+        if config.teacher != (teacher.encoder_sha256 if teacher else ""):
+            raise TrainingError("the teacher is not the one that the settings name")
         torch.manual_seed(config.seed)
         self.config, self.data, self.prompts, self.folder = config, data, prompts, folder
+        self.step = 0
+        self.per_epoch = len(self._plan(0))
+        if not self.per_epoch:
+            raise TrainingError("an epoch has no full batch; render more towns or lower --batch")
         vision, text = config.specs(prompts.vocabulary)
         self.model = TinyVlm(vision, text)
         self.lessons = Lessons(vision, prompts.options)
+        self._teacher = Teacher(teacher) if teacher else None
+        self.model.vision.start(to_tensor(self._make(self._plan(0)[0], 0).batch.images))
         self.average = Averaged(self.model, config.ema)
         self._both = nn.ModuleList([self.model, self.lessons])
         self.optimizer = torch.optim.AdamW(
             _groups(self._both, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
         )
-        self.step = 0
-        self.per_epoch = len(self._plan(0))
-        if not self.per_epoch:
-            raise TrainingError("an epoch has no full batch; render more towns or lower --batch")
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -307,26 +329,32 @@ class VlmTrainer:
             if self.step % self.config.save_every == 0 or self.step % self.per_epoch == 0:
                 self.save()
         means = np.mean(losses, axis=0).tolist()
-        return dict(zip(("words", "direct", "layout"), means, strict=True))
+        return dict(zip(("words", "direct", "layout", "teacher"), means, strict=True))
 
     def _learn(self, step: Step) -> tuple[float, ...]:
-        batch = step.batch
-        answers = torch.from_numpy(batch.answers)
-        with reduced_precision():
-            tokens = self.model.vision(to_tensor(batch.images))
-            said = self.model.language(self.model.projector(tokens), step.branches)
-            direct, layout = self.lessons(
-                tokens, answers, torch.from_numpy(batch.ahead), torch.from_numpy(batch.below)
-            )
+        batch, config = step.batch, self.config
+        answers, ahead, below = (
+            torch.from_numpy(x) for x in (batch.answers, batch.ahead, batch.below)
+        )
+        tokens = self.model.vision(to_tensor(batch.images))
+        said = self.model.language(self.model.projector(tokens), step.branches)
         words = word_loss(said, answers[:, torch.from_numpy(step.asked)], self.prompts.letters)
-        config = self.config
+        direct, layout, teacher = self.lessons(
+            tokens, Lesson(answers, ahead, below), self._taught(batch)
+        )
         loss = words + config.direct_weight * direct + config.layout_weight * layout
+        loss = loss + config.teacher_weight * teacher
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._both.parameters(), 1.0)
         self.optimizer.step()
         self.average.update(self.model)
-        return tuple(float(x.detach()) for x in (words, direct, layout))
+        return tuple(float(x.detach()) for x in (words, direct, layout, teacher))
+
+    def _taught(self, batch: VlmBatch) -> tuple[Tensor, Tensor] | None:
+        if self._teacher is None:
+            return None
+        return self._teacher(to_tensor(batch.views), to_tensor(batch.crops))
 
 
 def word_loss(said: Tensor, answers: Tensor, letters: Tensor) -> Tensor:
