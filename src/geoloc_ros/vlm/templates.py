@@ -12,6 +12,7 @@ from geoloc_ros.errors import ModelError, first_line
 
 _SENTINEL = "@@QUESTION@@"
 _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+_PRINTED_PART = re.compile(r"""['"]type['"]: *['"]text['"]""")
 CHAT_HINT = "\nAnswer with the letter of one option only."
 
 
@@ -57,7 +58,8 @@ def chat(template: str, marker: str, bos: str, eos: str) -> Frame:
             continue
         before, found, rest = text.partition(marker)
         between, asked, after = rest.partition(_SENTINEL)
-        if found and asked and marker not in rest:
+        as_it_is = _PRINTED_PART.search(text)  # a list of parts printed into the text
+        if found and asked and marker not in rest and not as_it_is:
             return Frame(before.removeprefix(bos) + marker, between, after)
         complaints.append("picture or question got lost")
     raise ModelError(f"the model's chat template cannot be used: {'; '.join(complaints)}")
