@@ -77,7 +77,12 @@ class LlamaVlm:
         package.check_questions(self.questions)
         own = package.template == "plain"
         self._session = LlamaSession(
-            package.text_path, package.mmproj_path, n_threads=n_threads, exact=own, gpu=gpu
+            package.text_path,
+            package.mmproj_path,
+            n_threads=n_threads,
+            image_tokens=package.image_tokens,
+            exact=own,
+            gpu=gpu,
         )
         self.size = Size(0, 0, 0)
         try:

@@ -55,6 +55,8 @@ class LlamaSession:
         text: GGUF file of the language model.
         mmproj: GGUF file of the vision tower and projector.
         n_threads: threads; None for `default_threads`.
+        image_tokens: most tokens a picture may become, where the model lets one choose; 0 for as
+            many as it wants.
         exact: compute attention in 32-bit floats; for small models, where it costs little.
         gpu: use a GPU where llama.cpp was built for one.
 
@@ -69,6 +71,7 @@ class LlamaSession:
         mmproj: Path,
         *,
         n_threads: int | None = None,
+        image_tokens: int = 0,
         exact: bool = False,
         gpu: bool = True,
     ) -> None:
@@ -80,7 +83,7 @@ class LlamaSession:
         self._position = 0
         try:
             self._load_text(text, exact, gpu)
-            self._load_mmproj(mmproj, exact, gpu)
+            self._load_mmproj(mmproj, image_tokens, exact, gpu)
         except BaseException:
             self.close()
             raise
@@ -112,10 +115,12 @@ class LlamaSession:
         self._batch = llama.llama_batch_init(BATCH_TOKENS, 0, 1)
         self._stack.callback(llama.llama_batch_free, self._batch)
 
-    def _load_mmproj(self, path: Path, exact: bool, gpu: bool) -> None:
+    def _load_mmproj(self, path: Path, image_tokens: int, exact: bool, gpu: bool) -> None:
         mtmd = self._mtmd
         settings = mtmd.mtmd_context_params_default()
         settings.use_gpu, settings.n_threads, settings.print_timings = gpu, self.n_threads, False
+        if image_tokens:
+            settings.image_max_tokens = image_tokens
         if exact:
             settings.flash_attn_type = self._llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
         start = mtmd.mtmd_init_from_file

@@ -57,6 +57,8 @@ class VlmPackage:
         image_size: side of the picture the model is given, px.
         image_fit: ``square``: squeezed to exactly that; ``at_most``: shrunk until its longer side
             is no longer.
+        image_tokens: most tokens a picture may become, for models that let one choose; 0 for as
+            many as the model wants.
         template: ``plain``: picture, newline, question, for our own models; ``chat``: by the chat
             template in the language model's file.
         question_set: `version` and `sha256` of the questions it was trained for; empty for a
@@ -77,6 +79,7 @@ class VlmPackage:
     image_size: int
     image_fit: Fit
     template: Template
+    image_tokens: int = 0
     question_set: dict[str, Any] = field(default_factory=dict)
     temperature: Table = field(default_factory=dict)
     reliability: Table = field(default_factory=dict)
@@ -228,6 +231,8 @@ def _wrong(package: VlmPackage) -> str:
             return f"{key} is {shown(getattr(package, key))}; choose from {', '.join(choices)}"
     if type(package.image_size) is not int or not 16 <= package.image_size <= 8192:
         return f"image_size is {shown(package.image_size)}; it must lie in 16..8192 px"
+    if type(package.image_tokens) is not int or not 0 <= package.image_tokens <= 4096:
+        return f"image_tokens is {shown(package.image_tokens)}; it must lie in 0..4096"
     for file in (package.text, package.mmproj):
         if not isinstance(file.name, str) or not _plain_name(file.name):
             return f"a file's name is {shown(file.name)}; it must be a name without folders"
