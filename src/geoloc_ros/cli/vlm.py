@@ -73,7 +73,9 @@ def _add_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "model", metavar="MODEL", help="package by name or directory, or FILE.gguf"
     )
     parser.add_argument("--mmproj", type=Path, metavar="FILE", help="vision tower of FILE.gguf")
-    parser.add_argument("--threads", type=int, help="default: the cores there are, at most 4")
+    parser.add_argument(
+        "--threads", type=int, help="default: the cores there are but one, at most 4"
+    )
     parser.add_argument(
         "--pack",
         metavar="NAME",
@@ -104,7 +106,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help=f"package by name or directory, or FILE.gguf (default: {DEFAULT})",
     )
     parser.add_argument("--mmproj", type=Path, metavar="FILE", help="vision tower of FILE.gguf")
-    parser.add_argument("--threads", type=int, help="default: the cores there are, at most 4")
+    parser.add_argument(
+        "--threads", type=int, help="default: the cores there are but one, at most 4"
+    )
 
 
 def _load(arguments: argparse.Namespace) -> LlamaVlm:

@@ -92,7 +92,7 @@ def make_answerer(name: str, n_threads: int | None = None) -> Answerer:
 
     Args:
         name: one of `MAKERS`, or a package of a vision-language model by name or directory.
-        n_threads: threads of a model; None for as many as there are cores, at most four.
+        n_threads: threads of a model; None for the cores there are but one, at most four.
 
     Raises:
         ConfigError: there is none, or what it needs is not installed.

@@ -53,8 +53,7 @@ class LlamaVlm:
     Args:
         package: the model.
         questions: what is asked; None for the questions that ship with this version.
-        n_threads: threads; None for as many as there are cores, at most four.
-        gpu: use a GPU where llama.cpp was built for one.
+        n_threads: threads; None for the cores there are but one, at most four.
 
     Attributes:
         size: of the last picture and its questions.
@@ -70,7 +69,6 @@ class LlamaVlm:
         questions: QuestionSet | None = None,
         *,
         n_threads: int | None = None,
-        gpu: bool = True,
     ) -> None:
         self.package = package
         self.questions = questions or load_questions()
@@ -82,7 +80,6 @@ class LlamaVlm:
             n_threads=n_threads,
             image_tokens=package.image_tokens,
             exact=own,
-            gpu=gpu,
         )
         self.size = Size(0, 0, 0)
         try:

@@ -40,12 +40,16 @@ _F32 = 0
 
 
 def default_threads() -> int:
-    """Threads where nothing else is said: the cores this process may use, at most four."""
+    """Threads where nothing else is said: the cores this process may use but one, at most four.
+
+    Threads of llama.cpp wait for each other at every step; one whose core is taken by something
+    else makes all of them many times slower.
+    """
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         cores = os.cpu_count() or 1
-    return min(cores, MOST_THREADS)
+    return max(1, min(cores - 1, MOST_THREADS))
 
 
 class LlamaSession:
