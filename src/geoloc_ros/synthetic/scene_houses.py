@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import colorsys
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ _MIDDLE_RAD = np.radians(4.0)
 #: eaves seen steeper than this hide the roof
 _ROOF_SEEN = 0.7
 _ROW_M = 24.0
+_DISTANCES = ((12.0, "under_12"), (17.0, "to_17"), (25.0, "to_25"))
+_FLOORS = ((1.5, "one"), (2.5, "two"), (4.5, "three_four"))
+_GAPS = ((1.2, "joined"), (5.0, "close"))
 
 
 class Houses:
@@ -66,9 +70,8 @@ class Houses:
             ray = rays[np.argmin(seen.first[rays])]
             away = float(RANGES_M[seen.first[ray]])
             building = self._buildings[seen.house[ray] - 1]
-            names["distance"] = _named(away, ((12, "under_12"), (17, "to_17"), (25, "to_25")), "over_25")
-            floors = ((1.5, "one"), (2.5, "two"), (4.5, "three_four"))
-            names["floors"] = _named(building["storeys"], floors, "five_up")
+            names["distance"] = _named(away, _DISTANCES, "over_25")
+            names["floors"] = _named(building["storeys"], _FLOORS, "five_up")
             names["roof"] = _roof(building, away, from_road)
         return {f"house_{side}_{name}": value for name, value in names.items()}
 
@@ -85,15 +88,14 @@ class Houses:
             row = sorted(
                 (float(s[:, 0].min()), float(s[:, 0].max()))
                 for s in spans.values()
-                if 0.0 < sign * s.mean(0)[1] and np.abs(s[:, 1]).min() < _ROW_M
+                if sign * s.mean(0)[1] > 0.0 and np.abs(s[:, 1]).min() < _ROW_M
             )
-            gaps += [after[0] - before[1] for before, after in zip(row, row[1:], strict=False)]
+            gaps += [after[0] - before[1] for before, after in pairwise(row)]
         if not gaps:
             return {"house_kind": most, "house_spacing": "sparse"}
-        limits = ((1.2, "joined"), (5.0, "close"))
         return {
             "house_kind": most,
-            "house_spacing": _named(float(np.median(gaps)), limits, "loose"),
+            "house_spacing": _named(float(np.median(gaps)), _GAPS, "loose"),
         }
 
 

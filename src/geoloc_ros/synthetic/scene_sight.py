@@ -157,9 +157,7 @@ def look(rasters: Rasters, pose: F64) -> Sight:
     """Cast the rays of one pose (3,) over the raster of buildings."""
     row, col = rasters.cells(placed(pose, POLAR))
     number = rasters.house[row, col]
-    rise = np.where(
-        number > 0, (rasters.height_m[row, col] - CAMERA_HEIGHT_M) / RANGES_M, -np.inf
-    )
+    rise = np.where(number > 0, (rasters.height_m[row, col] - CAMERA_HEIGHT_M) / RANGES_M, -np.inf)
     before = np.full(rise.shape, -np.inf)
     np.maximum.accumulate(rise[:, :-1], axis=1, out=before[:, 1:])
     hit = number > 0
