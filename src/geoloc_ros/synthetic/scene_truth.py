@@ -8,7 +8,7 @@ and drive - and by what cannot be told: the slope from above, and from the road 
 too tall or too near to see it.
 
 Left and right are of the vehicle, beyond its own lane; distances aside and ahead are from the
-vehicle's pose; those of junctions and crossings follow the road.
+vehicle's pose; those of junctions follow the road.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EPOCHS = {"ground": "drive", "satellite": "satellite"}
 _KEYS = ("roads", "buildings", "trees", "areas", "crossings_m", "size_m", "style")
 _DISTANCES = ((12.0, "under_12"), (24.0, "to_24"), (36.0, "to_36"), (48.0, "to_48"))
 _SLOTS = {"near": (10.0, 20.0), "middle": (20.0, 32.0), "far": (32.0, 46.0)}
-_ASIDE_M = np.arange(5.5, 21.0, 0.75)
+_ASIDE_M = np.arange(6.5, 21.0, 0.75)
 _SURFACES = {
     sight.GRASS: "grass",
     sight.PAVED: "paved",
@@ -67,7 +67,8 @@ class SceneTruth:
             )
         self._scene = content
         self._roads = RoadMap(content["roads"])
-        self._crossings = np.asarray(content["crossings_m"], dtype=np.float64).reshape(-1, 2, 2)
+        crossings = np.asarray(content["crossings_m"], dtype=np.float64).reshape(-1, 2, 2)
+        self._crossings = crossings.mean(axis=1)
         self._views = {view: _View(content, epoch) for view, epoch in EPOCHS.items()}
 
     def answers(self, pose: F64, view: str) -> dict[str, str]:
@@ -90,8 +91,9 @@ class SceneTruth:
         seen = look(epoch.rasters, pose)
         way = self._roads.ahead(pose)
         out = self._road(pose, way, seen, view)
+        out["crossing"] = self._crossing(pose, seen)
         out |= epoch.beside(pose, seen)
-        out |= epoch.houses.answers(pose, seen, view == "ground")
+        out |= epoch.houses.answers(seen, view == "ground")
         out |= epoch.trees(pose, seen)
         out["open_ground"] = epoch.open_ground(pose, seen)
         out["lawns"] = epoch.lawns(pose, seen)
@@ -111,7 +113,6 @@ class SceneTruth:
             "sidewalk": _binned(road["sidewalk_m"], (0.1, 1.8, 2.6), _WALKS),
             "parking_strip": _sides(left, right),
             "slope": _slope(way) if view == "ground" else CANNOT_TELL,
-            "crossing": self._crossing(pose, way, seen),
             **_junctions(pose, way, seen),
         }
 
@@ -121,15 +122,11 @@ class SceneTruth:
         dashed = "dashed" if road["centre"] == "dashed" else "solid"
         return f"{self._scene['centre_paint']}_{dashed}"
 
-    def _crossing(self, pose: F64, way: WayAhead, seen: Sight) -> str:
-        middles = self._crossings.mean(axis=1)
-        near = middles[np.hypot(*(middles - pose[:2]).T) < _WITHIN_M]
-        near = near[seen.sees(as_seen(pose, near))]
-        if len(near) == 0:
-            return "none"
-        away, nearest = cKDTree(way.line_m[:, :2]).query(near)
-        along = way.along_m[nearest[away < 3.0]]
-        return _distance(float(along.min())) if len(along) else "none"
+    def _crossing(self, pose: F64, seen: Sight) -> str:
+        """The nearest crossing in sight, on whichever road."""
+        local = as_seen(pose, self._crossings)
+        local = local[seen.sees(local)]
+        return _distance(float(np.hypot(*local.T).min())) if len(local) else "none"
 
 
 class _View:
@@ -220,13 +217,13 @@ def _wedge() -> F64:
 _STRIPS, _STRETCHES = _strips()
 _IN_VIEW = np.abs(_STRIPS[..., 1]) <= _STRIPS[..., 0] - sight.CAMERA_FORWARD_M
 _CLOSE_STEPS = int(np.searchsorted(_ASIDE_M, 11.0))
-_WEIGHTS = np.array([1.0, 1.0, 2.0, 2.0, 1.5])
+_WEIGHTS = np.array([1.0, 1.0, 2.0, 2.0, 1.4])
 _WEDGE, _WEDGE_M2 = _wedge(), 1.5 * 1.5
 _WIDTHS = ("narrow", "medium", "wide", "broad")
 _WALKS = ("none", "narrow", "medium", "wide")
 _ROAD_QUESTIONS = (
     "road_bend", "junction_kind", "junction_distance", "side_road_left", "side_road_right",
-    "road_width", "centre_line", "sidewalk", "parking_strip", "crossing", "slope",
+    "road_width", "centre_line", "sidewalk", "parking_strip", "slope",
 )  # fmt: skip
 
 
