@@ -126,6 +126,19 @@ def test_the_roof_of_a_tower_close_by_cannot_be_told_from_the_road() -> None:
     assert truth.answers(EAST, "ground")["house_right_floors"] == "five_up"
 
 
+@pytest.mark.parametrize(("gap", "spacing"), [(0.0, "joined"), (3.0, "close"), (9.0, "loose")])
+def test_room_between_houses_is_that_to_the_next_one(gap, spacing) -> None:
+    row = [_building(k, (12 + k * (8 + gap), -20), (8, 9), kind="terrace") for k in range(3)]
+    shed = _building(3, (12, -24), (3, 3))
+    found = _ground(_scene(buildings=[*row, shed]))
+    assert (found["house_spacing"], found["house_kind"]) == (spacing, "row")
+
+
+def test_a_crossing_on_the_side_road_is_one_in_sight() -> None:
+    assert _ground(_scene(crossings_m=[[[27, 8], [33, 8]]]))["crossing"] == "to_36"
+    assert _ground(_scene(crossings_m=[[[-10, -3], [-10, 3]]]))["crossing"] == "none"
+
+
 @pytest.mark.parametrize(
     ("roads", "kind", "bend"),
     [
