@@ -30,9 +30,9 @@ ALLOWED = {
     "report": STAGES | {"evaluation"},
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
-    "vlm": set(),  # besides the base
+    "vlm": {"encoders"},
     "synthetic": STAGES | {"bags"},
-    "training": STAGES | {"synthetic", "bags", "evaluation"},
+    "training": STAGES | {"synthetic", "bags", "evaluation", "vlm"},
 }
 
 

@@ -30,7 +30,7 @@ from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
-from geoloc_ros.vlm.answerer import MAKERS, Outcome, make_answerer
+from geoloc_ros.vlm.answerer import Outcome, check_answerer
 from geoloc_ros.vlm.process import AnswererProcess, Asked
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -76,8 +76,7 @@ class Vlm(LifecycleNode):
             self.config = self._own.read()
             if interfaces.geoloc_msgs is None:
                 raise ConfigError("geoloc_msgs is not built; the node has nothing to publish")
-            if self.config.answerer not in MAKERS:
-                make_answerer(self.config.answerer)
+            check_answerer(self.config.answerer)
         except GeolocError as error:
             self._fault = f"cannot configure: {error}"
             self.get_logger().error(self._fault)

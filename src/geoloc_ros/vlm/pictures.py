@@ -9,6 +9,8 @@ import numpy as np
 
 from geoloc_ros.datatypes import Image
 
+LONGEST_STRIP = 16
+
 
 def square(rgb: Image, side_px: int) -> Image:
     """A picture (H, W, 3) squeezed to a square (side_px, side_px, 3), whatever its aspect ratio.
@@ -24,12 +26,17 @@ def square(rgb: Image, side_px: int) -> Image:
 def at_most(rgb: Image, side_px: int) -> Image:
     """A picture (H, W, 3) shrunk until its longer side has at most `side_px`.
 
+    Strips are widened until the shorter side is `LONGEST_STRIP` times shorter than the longer one:
+    llama.cpp ends the process over a picture that becomes thinner than a pixel.
+
     Raises:
         ValueError: it is no picture of three channels of bytes.
     """
     height, width = _checked(rgb).shape[:2]
-    scale = min(1.0, side_px / max(height, width))
-    return _resized(rgb, max(1, round(height * scale)), max(1, round(width * scale)))
+    longer = max(height, width)
+    scale = min(1.0, side_px / longer)
+    least = longer * scale / LONGEST_STRIP
+    return _resized(rgb, *(max(1, round(max(side * scale, least))) for side in (height, width)))
 
 
 def _checked(rgb: Image) -> Image:

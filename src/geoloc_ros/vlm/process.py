@@ -134,7 +134,10 @@ class AnswererProcess:
 
 def _read(said: dict[str, Any], latency_s: float) -> Asked:
     outcome = Outcome[said["outcome"]]
-    answers = tuple(Answer(**item) for item in said["answers"])
+    answers = tuple(
+        Answer(**item | {"probabilities": tuple(item["probabilities"])})
+        for item in said["answers"]
+    )
     guesses = tuple(
         PlaceGuess(LatLon(**item["position"]), item["sigma_m"], item["share"])
         for item in said["guesses"]
