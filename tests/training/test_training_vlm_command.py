@@ -10,14 +10,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 
-from training_toy import toy_shard  # noqa: E402
-from vlm_toy import QUESTIONS, toy_config  # noqa: E402
+from training_toy import toy_shard
+from vlm_toy import QUESTIONS, toy_config
 
-from geoloc_ros.cli import train  # noqa: E402
-from geoloc_ros.errors import TrainingError  # noqa: E402
-from geoloc_ros.training import vlm_recipe  # noqa: E402
-from geoloc_ros.training.data import write_shard  # noqa: E402
-from geoloc_ros.vlm.package import load_vlm  # noqa: E402
+from geoloc_ros.cli import train
+from geoloc_ros.errors import TrainingError
+from geoloc_ros.training import vlm_recipe
+from geoloc_ros.training.data import write_shard
+from geoloc_ros.vlm.package import load_vlm
 
 
 def run(*arguments: str) -> int:

@@ -32,12 +32,12 @@ def test_mirrored_answers_change_sides_and_come_back() -> None:
     for question, option in said.items():
         answers[0, NAMES.index(question)] = number(question, option)
     answers[0, NAMES.index("road_bend")] = number("road_bend", "slight_left")
-    answers[0, NAMES.index("hedges")] = UNASKED
+    answers[0, NAMES.index("crossing")] = UNASKED
     found = mirror(answers)
     expected = {"left_near": "road", "right_near": "water", "driving_side": "right", "slope": "up"}
     for question, option in {**expected, "road_bend": "slight_right"}.items():
         assert found[0, NAMES.index(question)] == number(question, option), question
-    assert found[0, NAMES.index("hedges")] == UNASKED
+    assert found[0, NAMES.index("crossing")] == UNASKED
     assert found[0, NAMES.index("region")] == UNASKED
     twice = mirror(found)
     kept = [i for i, name in enumerate(NAMES) if name != "region"]

@@ -1,5 +1,7 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,27 @@ def test_patches_are_those_of_a_convolution() -> None:
     expected = torch.nn.functional.conv2d(images, kernel, stride=4).flatten(2).transpose(1, 2)
     found = torch.nn.functional.linear(model.vision.patches(images), model.vision.patch.weight)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_llama_cpp_comes_to_the_same_probabilities(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    from geoloc_ros.training.vlm_evaluate import llama_answers, torch_answers
+    from geoloc_ros.training.vlm_export import write_files
+    from geoloc_ros.vlm.llama_session import LlamaSession
+
+    model, prompts = toy_vlm(vision_layers=2, text_layers=3, vision_width=64), toy_prompts()
+    with torch.no_grad():
+        for weight in model.parameters():  # far from where training starts, so that all matters
+            weight.add_(torch.randn_like(weight) * (0.1 if weight.ndim > 1 else 0.3))
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), np.uint8)
+    session = LlamaSession(
+        *write_files(model, tmp_path, "F32"), n_threads=1, exact=True, gpu=False
+    )
+    try:
+        found = llama_answers(session, prompts, images)
+    finally:
+        session.close()
+    expected = torch_answers(model, prompts, images)
+    assert np.abs(found - expected).max() < 1e-3
+    assert np.abs(expected[0] - expected[1]).max() > 0.02
+    assert 0.2 < expected.max(axis=2).mean() < 0.9

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.errors import TrainingError, shown
 
 _DESCRIPTION = """\
@@ -74,6 +75,9 @@ def add_vlm(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add("--first-seed", type=int, default=1000, metavar="SEED",
         help="seed of the first training town; 2000.. validate, 900000.. are refused "
              "(default: 1000)")  # fmt: skip
+    add("--teacher", default="perspective", metavar="MODEL",
+        help="perspective encoders whose feature maps the vision tower learns to say besides; "
+             "'' for none (default: perspective)")  # fmt: skip
     add("--data", type=Path, default=Path("out/train/towns"), metavar="DIR",
         help="rendered towns, made where missing (default: out/train/towns)")  # fmt: skip
     add("--work", type=Path, default=Path("out/train/vlm"), metavar="DIR",
@@ -98,8 +102,10 @@ def _vlm(arguments: argparse.Namespace) -> int:
         raise TrainingError(
             f"training needs {error.name}; install it with: pip install 'geoloc_ros[train,vlm]'"
         ) from error
+    teacher = find_model(arguments.teacher) if arguments.teacher else None
     recipe = VlmRecipe(
         train=VlmTrainConfig(
+            teacher=teacher.encoder_sha256 if teacher else "",
             epochs=arguments.epochs,
             batch=arguments.batch,
             seed=arguments.seed,
@@ -112,6 +118,7 @@ def _vlm(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         workers=arguments.threads,
         stop_after=arguments.stop_after,
+        teacher=teacher,
     )
     if arguments.render_only:
         train, validation = render_vlm(recipe)
@@ -135,9 +142,9 @@ def _command(arguments: argparse.Namespace) -> str:
     """The command that makes this model again, without paths of this machine."""
     parts = ["geoloc train vlm --out models/vlm-tiny"]
     defaults = {"towns": TOWNS, "epochs": EPOCHS, "batch": BATCH, "seed": 1, "first_seed": 1000,
-                "stop_after": None}  # fmt: skip
+                "stop_after": None, "teacher": "perspective"}  # fmt: skip
     for name, default in defaults.items():
         value = getattr(arguments, name)
         if value != default:
-            parts.append(f"--{name.replace('_', '-')} {value}")
+            parts.append(f"--{name.replace('_', '-')} {value or repr('')}")
     return " ".join(parts)

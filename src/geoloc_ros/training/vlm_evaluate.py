@@ -121,7 +121,7 @@ def ask_files(
         ModelError: llama.cpp does not take the files.
         ConfigError: llama-cpp-python is missing.
     """
-    session = LlamaSession(*files, n_threads=threads, gpu=False)
+    session = LlamaSession(*files, n_threads=threads, exact=True, gpu=False)
     parts, seconds = [], 0.0
     try:
         llama_answers(session, prompts, data.pictures(rows[:2]))  # warm

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.training.data import Shard, read_shard
 from geoloc_ros.training.vlm_card import DIAGRAM, vlm_card
 from geoloc_ros.training.vlm_data import VlmData, find_truths
@@ -51,6 +52,7 @@ class VlmRecipe:
         out: model directory.
         workers: processes that render.
         stop_after: interrupt the run after this many epochs; None runs it to the end.
+        teacher: perspective encoders to learn from besides; None for none.
     """
 
     train: VlmTrainConfig
@@ -63,6 +65,7 @@ class VlmRecipe:
     out: Path = Path("models/vlm-tiny")
     workers: int = 2
     stop_after: int | None = None
+    teacher: ModelPackage | None = None
 
     def seeds(self) -> tuple[range, range]:
         """Training and validation seeds.
@@ -109,7 +112,7 @@ def train_vlm(recipe: VlmRecipe, command: str, resume: bool) -> dict[str, float]
     )
     if not resume:
         (recipe.work / "log.csv").unlink(missing_ok=True)
-    trainer = VlmTrainer(recipe.train, train, prompts, recipe.work)
+    trainer = VlmTrainer(recipe.train, train, prompts, recipe.work, recipe.teacher)
     if resume:
         trainer.resume()
     writer = _Writer(recipe, prompts, unseen, _provenance(recipe, command, train))
