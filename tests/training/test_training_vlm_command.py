@@ -11,12 +11,13 @@ pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 
 from training_toy import toy_shard
-from vlm_toy import QUESTIONS, toy_config
+from vlm_toy import QUESTIONS, toy_config, toy_truth
 
 from geoloc_ros.cli import train
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training import vlm_recipe
 from geoloc_ros.training.data import write_shard
+from geoloc_ros.training.vlm_data import truth_path, write_truth
 from geoloc_ros.vlm.package import load_vlm
 
 
@@ -40,11 +41,12 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> vlm_recipe.VlmRec
             "anchors": shard.anchors, "layout": shard.layout,
         }  # fmt: skip
         meta = {"seed": seed, "style": "uk_terrace"}
-        write_shard(tmp_path / "towns" / f"town_{seed:06d}", meta, shard.orthos, arrays)
+        folder = tmp_path / "towns" / f"town_{seed:06d}"
+        write_shard(folder, meta, shard.orthos, arrays)
+        write_truth(truth_path(folder, QUESTIONS), toy_truth(shard))
     return vlm_recipe.VlmRecipe(
-        train=toy_config(), world=vlm_recipe.WorldConfig(size_m=250.0), towns=1,
-        validation_towns=1, data=tmp_path / "towns", work=tmp_path / "run",
-        out=tmp_path / "model", workers=1,
+        train=toy_config(), towns=1, validation_towns=1, data=tmp_path / "towns",
+        work=tmp_path / "run", out=tmp_path / "model", workers=1,
     )  # fmt: skip
 
 

@@ -74,11 +74,11 @@ def crop_poses(shard: Shard) -> FloatArray:
     return np.concatenate([near, shard.anchors[np.sort(rows)]])
 
 
-def truth_key(questions: QuestionSet) -> str:
-    """Identity of questions and of the code that answers them."""
+def truth_path(folder: Path, questions: QuestionSet) -> Path:
+    """Where a shard's truth is kept, by the questions and the code that answers them."""
     code = sorted(Path(str(scene_truth.__file__)).parent.glob("scene_*.py"))
     parts = [questions.sha256.encode(), *(path.read_bytes() for path in code)]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+    return folder / f"answers_{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.npz"
 
 
 def find_truth(folder: Path, questions: QuestionSet, size_m: float) -> Truth:
@@ -92,7 +92,7 @@ def find_truth(folder: Path, questions: QuestionSet, size_m: float) -> Truth:
     Raises:
         TrainingError: the shard cannot be used.
     """
-    path = folder / f"answers_{truth_key(questions)}.npz"
+    path = truth_path(folder, questions)
     if path.exists():
         try:
             with np.load(path) as kept:
@@ -107,13 +107,18 @@ def find_truth(folder: Path, questions: QuestionSet, size_m: float) -> Truth:
         poses,
         _answers(scene, poses, VIEWS[SATELLITE], questions),
     )
+    write_truth(path, truth)
+    return truth
+
+
+def write_truth(path: Path, truth: Truth) -> None:
+    """Keep the truth of a shard; the file appears only when it is complete."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez_compressed(
             file, ground=truth.ground, poses=truth.poses, satellite=truth.satellite
         )
     part.replace(path)
-    return truth
 
 
 def _answers(scene: SceneTruth, poses: FloatArray, view: str, questions: QuestionSet) -> Answers:
@@ -135,8 +140,7 @@ def find_truths(
         TrainingError: a shard cannot be used.
     """
     folders = list(folders)
-    key = truth_key(questions)
-    missing = [f for f in folders if not (f / f"answers_{key}.npz").exists()]
+    missing = [folder for folder in folders if not truth_path(folder, questions).exists()]
     if missing:
         calls = [(folder, questions, size_m) for folder in missing]
         with (
