@@ -27,8 +27,8 @@ ALLOWED = {
     "tracker": STAGES | {"pipeline", "synchronizer"},
     "messages": set(),
     "stage_clock": set(),
-    "evaluation": STAGES,
-    "report": STAGES | {"evaluation"},
+    "evaluation": STAGES | {"vlm"},
+    "report": STAGES | {"evaluation", "vlm"},
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "vlm", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
     "vlm": set(),  # besides the base

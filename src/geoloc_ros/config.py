@@ -167,7 +167,7 @@ class WorkerConfig(Checked):
         4096,
         "a process that holds more memory, its model included, is killed; 0: no limit, MB",
         ge=0,
-        le=1_048_576,
+        le=1_000_000,
     )
     nice: int = param(10, "how much it stands back for other processes", ge=0, le=19)
     spared_cores: int = param(

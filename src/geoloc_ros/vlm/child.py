@@ -11,7 +11,6 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -124,9 +123,4 @@ def check(reply: Reply) -> None:
 
 
 def _said(outcome: Outcome, reply: Reply, why: str) -> dict[str, Any]:
-    return {
-        "outcome": outcome.name,
-        "answers": [asdict(answer) for answer in reply.answers],
-        "guesses": [asdict(guess) for guess in reply.guesses],
-        "why": why,
-    }
+    return {"outcome": outcome.name, "why": why, "reply": reply.plain()}

@@ -21,10 +21,9 @@ import numpy as np
 
 from geoloc_ros.config import WorkerConfig
 from geoloc_ros.datatypes import Image
-from geoloc_ros.errors import first_line
-from geoloc_ros.geo.wgs84 import LatLon
+from geoloc_ros.errors import GeodesyError, first_line
 from geoloc_ros.vlm import child
-from geoloc_ros.vlm.answerer import Answer, Answerer, Outcome, PlaceGuess, Reply, make_answerer
+from geoloc_ros.vlm.answerer import Answerer, Outcome, Reply, make_answerer
 from geoloc_ros.vlm.watchdog import BackOff, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -135,11 +134,11 @@ class AnswererProcess:
         if isinstance(said, Asked):
             return said
         try:
-            asked = _read(said, time.monotonic() - begun)
-        except (KeyError, TypeError, ValueError) as error:
+            outcome, reply = Outcome[said["outcome"]], Reply.of(said["reply"])
+        except (KeyError, TypeError, GeodesyError) as error:
             return self._give_up(Outcome.FAILED, begun, f"its process talks nonsense: {error!r}")
         self._backoff.succeeded()
-        return asked
+        return Asked(outcome, reply, time.monotonic() - begun, said["why"])
 
     def await_ready(self) -> Asked | None:
         """Wait until there is somebody to ask; answers what went wrong, if anything."""
@@ -226,15 +225,3 @@ def _shrunk(rgb: Image) -> Image:
         return rgb
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _read(said: dict[str, Any], latency_s: float) -> Asked:
-    answers = tuple(
-        Answer(item["question"], item["answer"], item["probability"], tuple(item["probabilities"]))
-        for item in said["answers"]
-    )
-    guesses = tuple(
-        PlaceGuess(LatLon(**item["position"]), item["sigma_m"], item["share"])
-        for item in said["guesses"]
-    )
-    return Asked(Outcome[said["outcome"]], Reply(answers, guesses), latency_s, said["why"])
