@@ -229,6 +229,14 @@ def test_a_mixture_prior_says_what_its_parts_say():
     assert certain.shares.sum() == pytest.approx(0.95)
 
 
+def test_a_region_says_nothing_about_where_in_it_a_town_lies():
+    here, beyond = np.zeros((1, 3)), np.array([[9e5, 0.0, 0.0]])
+    prior = GeoPrior.gaussian(0, np.array([3e4, 0.0, 0.0]), np.diag([1e10, 1e10, 9.0]), 0.9, "t")
+    moved = MovedPrior(prior, np.zeros(3), 0.0)
+    assert moved.log_factor(here, np.zeros(3), 0.0, 1e6)[0] == pytest.approx(0.0, abs=0.05)
+    assert moved.log_factor(beyond, np.zeros(3), 0.0, 1e6)[0] == pytest.approx(np.log(0.1))
+
+
 @pytest.mark.parametrize("shares", [[], [0.0, 0.0], [0.9, 0.9], [-0.1, 0.5], [np.nan, 0.5]])
 def test_shares_that_are_no_probabilities_are_not_usable(shares):
     count = len(shares)
