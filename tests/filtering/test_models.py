@@ -229,6 +229,17 @@ def test_a_mixture_prior_says_what_its_parts_say():
     assert certain.shares.sum() == pytest.approx(0.95)
 
 
+def test_a_late_prior_of_unknown_heading_is_as_sharp_as_it_was():
+    cov = np.diag([2500.0, 2500.0, 9.0])
+    moved = MovedPrior(GeoPrior.gaussian(0, np.zeros(3), cov, 0.9, "t"), np.zeros(3), 0.0)
+    driven = np.array([400.0, 0.0, 0.7])
+    came_along = np.array([[0.0, 400.0, np.pi / 2 + 0.7]])  # it set out from the origin, northward
+    never_there = np.array([[0.0, 400.0, -np.pi / 2 + 0.7]])  # it set out 800 m north of it
+    start = moved.log_factor(np.array([[0.0, 0.0, np.pi / 2]]), np.zeros(3), 0.0, 1e6)
+    assert moved.log_factor(came_along, driven, 400.0, 1e6) == pytest.approx(start, abs=0.06)
+    assert moved.log_factor(never_there, driven, 400.0, 1e6)[0] == pytest.approx(np.log(0.1))
+
+
 def test_a_region_says_nothing_about_where_in_it_a_town_lies():
     here, beyond = np.zeros((1, 3)), np.array([[9e5, 0.0, 0.0]])
     prior = GeoPrior.gaussian(0, np.array([3e4, 0.0, 0.0]), np.diag([1e10, 1e10, 9.0]), 0.9, "t")

@@ -91,6 +91,9 @@ class MovedPrior:
     ) -> FloatArray:
         """Log of how much more likely the prior makes poses than nowhere in particular.
 
+        Poses are led back to where they were when the prior was made: whatever is not known of
+        its heading, each of them knows its own.
+
         A part wider than the area says nothing about where in it: it is even there, not thin, or
         a region that is right would speak against every place of a town in it.
 
@@ -105,9 +108,12 @@ class MovedPrior:
         """
         shares = self.shares
         total = np.full(len(poses), 1.0 - shares.sum())
-        means, covs = self.now(pose_now, distance_m)
-        for mean, cov, share in zip(means, covs, shares, strict=True):
-            total += share * _gain(poses - mean, cov, area_m2)
+        then = se2.compose(poses, se2.between(pose_now, self.pose_then))
+        drift_m2 = (DRIFT_SHARE * (distance_m - self.distance_then_m)) ** 2
+        drift = np.diag([drift_m2, drift_m2, 0.0])
+        parts = zip(self.prior.means, self.prior.covs_xy_yaw, shares, strict=True)
+        for mean, cov, share in parts:
+            total += share * _gain(then - mean, cov + drift, area_m2)
         factor: FloatArray = np.log(total)
         return factor
 
