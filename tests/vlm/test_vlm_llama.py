@@ -17,6 +17,7 @@ pytest.importorskip("gguf", reason="gguf is not installed")
 from numpy_vlm import embeddings_of, logits_of
 from tiny_vlm import IMAGE_PX, make_tiny, question_vocabulary, text_spec, text_weights, vision_spec
 
+from geoloc_ros.config import WorkerConfig
 from geoloc_ros.errors import ConfigError, ModelError
 from geoloc_ros.training.gguf_export import random_weights
 from geoloc_ros.vlm.answerer import UNPARSEABLE, Reply, make_answerer
@@ -178,9 +179,9 @@ def test_files_that_do_not_fit_are_refused(package: VlmPackage, tmp_path: Path) 
 
 
 def test_it_answers_in_a_process_of_its_own(package: VlmPackage) -> None:
-    process = AnswererProcess(str(package.root))
+    process = AnswererProcess(str(package.root), WorkerConfig(deadline_s=60.0))
     try:
-        asked = process.ask(made_picture(0), 20.0)
+        asked = process.ask(made_picture(0))
     finally:
         process.stop()
     assert asked.outcome is Outcome.OK, asked.why

@@ -45,11 +45,11 @@ def test_it_is_found_by_name_and_never_taken_for_an_encoder(
 ) -> None:
     monkeypatch.setenv("GEOLOC_MODELS", str(root.parent))
     assert find_vlm("tiny").root == root
-    with pytest.raises(ModelError, match=r"no model package 'tiny'; found here: .*perspective"):
+    with pytest.raises(ModelError, match=r"no encoder package 'tiny'; found here: .*perspective"):
         find_model("tiny")
     with pytest.raises(ModelError, match="the index was built with encoder"):
         find_model_by_sha("0" * 64)
-    with pytest.raises(ModelError, match="no model package 'perspective'"):
+    with pytest.raises(ModelError, match="no vlm package 'perspective'"):
         find_vlm("perspective")
 
 

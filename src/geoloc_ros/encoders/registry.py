@@ -15,7 +15,7 @@ from geoloc_ros.errors import ModelError
 
 #: directories with model packages, besides the ones that are always searched; like PATH
 VARIABLE = "GEOLOC_MODELS"
-#: kind of a package whose card does not name one
+#: kind of a package whose card names none
 ENCODER = "encoder"
 
 
@@ -31,13 +31,13 @@ def _packages(kind: str = ENCODER) -> Iterator[Path]:
     seen = set()
     for folder in model_folders():
         for card in sorted(folder.glob("*/model.json")):
-            if card.parent.resolve() not in seen and _kind(card) == kind:
+            if card.parent.resolve() not in seen and kind_of(card) == kind:
                 seen.add(card.parent.resolve())
                 yield card.parent
 
 
-def _kind(card: Path) -> str:
-    """What a model card is of; an unreadable one counts as an encoder's, and is refused there."""
+def kind_of(card: Path) -> str:
+    """What kind of model a `model.json` is of; an unreadable one counts as an encoder's."""
     try:
         content = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -46,10 +46,10 @@ def _kind(card: Path) -> str:
 
 
 def find_folder(name: str, kind: str) -> Path:
-    """Directory of the package at a path or of a name.
+    """The folder of a package of some kind at a path or of a name, not verified.
 
     Raises:
-        ModelError: there is none of this kind.
+        ModelError: there is none.
     """
     if (Path(name) / "model.json").is_file():
         return Path(name)
@@ -58,11 +58,11 @@ def find_folder(name: str, kind: str) -> Path:
         if path.name == name:
             return path
     known = ", ".join(path.name for path in found) or "none"
-    raise ModelError(f"no model package {name!r}; found here: {known}; or name a directory")
+    raise ModelError(f"no {kind} package {name!r}; found here: {known}; or name a directory")
 
 
 def find_model(name: str) -> ModelPackage:
-    """The encoder package at a path or of a name, verified.
+    """The package at a path or of a name, verified.
 
     Raises:
         ModelError: there is none, or it was altered.

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from geoloc_ros.datatypes import Image
 from geoloc_ros.errors import ConfigError, ModelError
@@ -70,6 +70,40 @@ class Reply:
 
     answers: tuple[Answer, ...] = ()
     guesses: tuple[PlaceGuess, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, texts and numbers, as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Reply:
+        """The reply that `plain` gave.
+
+        Raises:
+            KeyError, TypeError, GeodesyError: it is none.
+        """
+        answers = tuple(
+            Answer(**{**item, "probabilities": tuple(item["probabilities"])})
+            for item in plain["answers"]
+        )
+        guesses = tuple(
+            PlaceGuess(**{**item, "position": LatLon(**item["position"])})
+            for item in plain["guesses"]
+        )
+        return cls(answers, guesses)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneDescription:
+    """What was said of a frame.
+
+    Attributes:
+        stamp_ns: capture time of the frame.
+        reply: what was said.
+    """
+
+    stamp_ns: int
+    reply: Reply
 
 
 class Answerer(Protocol):

@@ -31,7 +31,7 @@ Logits = NDArray[np.float32]
 #: cells of the cache: the picture, and the texts of one batch behind it
 CONTEXT = 4096
 BATCH_TOKENS = 512
-BATCH_TEXTS = 16
+BATCH_TEXTS = 6  # more in a batch and each attends over more that is not its own
 MOST_THREADS = 4
 _ALL_LAYERS = 999
 _ATTRIBUTE_NORMAL = 4
