@@ -29,6 +29,7 @@ from geoloc_ros.training.checkpoint import (
     write_checkpoint,
 )
 from geoloc_ros.training.gguf_export import TextSpec, VisionSpec
+from geoloc_ros.training.muon import Muon
 from geoloc_ros.training.nets import MEAN, STD
 from geoloc_ros.training.train import PLATEAU, schedule, to_tensor
 from geoloc_ros.training.vlm_data import VlmBatch, VlmData
@@ -53,7 +54,7 @@ class VlmTrainConfig:
         paraphrased: share of them in other words.
         learning_rate: peak of the schedule.
         warm_up: steps until it is reached.
-        weight_decay: of AdamW.
+        weight_decay: of both optimizers.
         direct_weight: of the answers without words, beside those in letters.
         layout_weight: of the layout.
         teacher_weight: of what the teacher sees.
@@ -75,10 +76,10 @@ class VlmTrainConfig:
 
     epochs: int = 3
     batch: int = 64
-    questions: int = 8
+    questions: int = 4
     paraphrased: float = 0.3
-    learning_rate: float = 1e-3
-    warm_up: int = 300
+    learning_rate: float = 2e-3
+    warm_up: int = 100
     weight_decay: float = 0.05
     direct_weight: float = 1.0
     layout_weight: float = 1.0
@@ -209,9 +210,7 @@ class VlmTrainer:
         self.model.vision.start(to_tensor(self._make(self._plan(0)[0], 0).batch.images))
         self.average = Averaged(self.model, config.ema)
         self._both = nn.ModuleList([self.model, self.lessons])
-        self.optimizer = torch.optim.AdamW(
-            _groups(self._both, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
-        )
+        self.optimizers = _optimizers(self._both, config)
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -234,7 +233,7 @@ class VlmTrainer:
             "model": self._both.state_dict(),
             "average": self.average.model.state_dict(),
             "average_steps": self.average.steps,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         write_checkpoint(self.checkpoint, state)
 
@@ -258,7 +257,8 @@ class VlmTrainer:
         self._both.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step = state["step"]
 
     def run(
@@ -319,8 +319,9 @@ class VlmTrainer:
         total = self.config.epochs * self.per_epoch
         for step in self._steps():
             factor = schedule(self.step, total, self.config.warm_up)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * factor
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.config.learning_rate * factor
             losses.append(self._learn(step))
             self.step += 1
             bar.update()
@@ -344,10 +345,11 @@ class VlmTrainer:
         )
         loss = words + config.direct_weight * direct + config.layout_weight * layout
         loss = loss + config.teacher_weight * teacher
-        self.optimizer.zero_grad(set_to_none=True)
+        self._both.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._both.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.average.update(self.model)
         return tuple(float(x.detach()) for x in (words, direct, layout, teacher))
 
@@ -369,12 +371,18 @@ def word_loss(said: Tensor, answers: Tensor, letters: Tensor) -> Tensor:
     return F.cross_entropy(said.float().flatten(0, 1), target.flatten(), ignore_index=-1)
 
 
-def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay, vectors and positions do not."""
+def _optimizers(module: nn.Module, config: VlmTrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for the rest; vectors and positions decay not."""
     named = list(module.named_parameters())
-    decay = [p for n, p in named if p.ndim > 1 and not n.endswith(("position", "query"))]
-    kept = [p for _, p in named if not any(p is other for other in decay)]
+    hidden = [p for n, p in named if p.ndim == 2 and ".layers." in n]
+    others = [(n, p) for n, p in named if not (p.ndim == 2 and ".layers." in n)]
+    fixed = [p for n, p in others if p.ndim < 2 or n.endswith(("position", "query"))]
+    decaying = [p for n, p in others if not (p.ndim < 2 or n.endswith(("position", "query")))]
+    groups: list[dict[str, Any]] = [
+        {"params": decaying, "weight_decay": config.weight_decay},
+        {"params": fixed, "weight_decay": 0.0},
+    ]
     return [
-        {"params": decay, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+        Muon(hidden, config.learning_rate, config.weight_decay),
+        torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98)),
     ]
