@@ -27,7 +27,7 @@ def no_export(model: TinyVlm, scores: dict[str, float], epoch: int) -> None:
 
 
 def test_it_learns_what_it_is_shown(tmp_path: Path) -> None:
-    run = trainer(tmp_path, epochs=5, learning_rate=8e-3)
+    run = trainer(tmp_path, epochs=5, learning_rate=8e-3, words_every=1)
     run.run(no_evaluation, no_export)
     log = np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)
     assert log["words"][0] > 2.5  # among all tokens at first

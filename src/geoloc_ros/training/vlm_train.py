@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -50,7 +51,8 @@ class VlmTrainConfig:
     Attributes:
         epochs: passes over the camera views, with as many crops.
         batch: pictures per step.
-        questions: asked in words per step, of all pictures of the batch.
+        questions: asked in words at a step, of all pictures of the batch.
+        words_every: steps from one that asks in words to the next; the others cost half.
         paraphrased: share of them in other words.
         learning_rate: peak of the schedule.
         warm_up: steps until it is reached.
@@ -76,7 +78,8 @@ class VlmTrainConfig:
 
     epochs: int = 3
     batch: int = 64
-    questions: int = 4
+    questions: int = 6
+    words_every: int = 2
     paraphrased: float = 0.3
     learning_rate: float = 2e-3
     warm_up: int = 100
@@ -154,7 +157,7 @@ class Step:
 
     Attributes:
         batch: the pictures.
-        asked: (K,) numbers of the questions asked in words.
+        asked: (K,) numbers of the questions asked in words; none at some steps.
         branches: these as tokens.
     """
 
@@ -296,9 +299,10 @@ class VlmTrainer:
     def _make(self, rows: IntArray, number: int) -> Step:
         """The step of a number: pictures, and which questions are asked of them in words."""
         rng = np.random.default_rng([self.config.seed, 72, number])
-        count = len(self.prompts.options)
-        asked = rng.choice(count, min(self.config.questions, count), replace=False)
-        words = rng.random(len(asked)) < self.config.paraphrased
+        config, count = self.config, len(self.prompts.options)
+        some = 0 if number % config.words_every else min(config.questions, count)
+        asked = rng.choice(count, some, replace=False)
+        words = rng.random(some) < config.paraphrased
         return Step(self.data.batch(rows, rng), asked, self.prompts.branches(asked, words))
 
     def _steps(self) -> Iterator[Step]:
@@ -325,12 +329,11 @@ class VlmTrainer:
             losses.append(self._learn(step))
             self.step += 1
             bar.update()
-            recent = np.mean(losses[-50:], axis=0)
+            recent = _means(losses[-50:])
             bar.set_postfix(words=f"{recent[0]:.3f}", direct=f"{recent[1]:.3f}", refresh=False)
             if self.step % self.config.save_every == 0 or self.step % self.per_epoch == 0:
                 self.save()
-        means = np.mean(losses, axis=0).tolist()
-        return dict(zip(("words", "direct", "layout", "teacher"), means, strict=True))
+        return dict(zip(("words", "direct", "layout", "teacher"), _means(losses), strict=True))
 
     def _learn(self, step: Step) -> tuple[float, ...]:
         batch, config = step.batch, self.config
@@ -338,8 +341,10 @@ class VlmTrainer:
             torch.from_numpy(x) for x in (batch.answers, batch.ahead, batch.below)
         )
         tokens = self.model.vision(to_tensor(batch.images))
-        said = self.model.language(self.model.projector(tokens), step.branches)
-        words = word_loss(said, answers[:, torch.from_numpy(step.asked)], self.prompts.letters)
+        words = torch.zeros(())
+        if len(step.asked):
+            said = self.model.language(self.model.projector(tokens), step.branches)
+            words = word_loss(said, answers[:, torch.from_numpy(step.asked)], self.prompts.letters)
         direct, layout, teacher = self.lessons(
             tokens, Lesson(answers, ahead, below), self._taught(batch)
         )
@@ -351,12 +356,19 @@ class VlmTrainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update(self.model)
-        return tuple(float(x.detach()) for x in (words, direct, layout, teacher))
+        said_loss = float(words.detach()) if len(step.asked) else float("nan")
+        return (said_loss, *(float(x.detach()) for x in (direct, layout, teacher)))
 
     def _taught(self, batch: VlmBatch) -> tuple[Tensor, Tensor] | None:
         if self._teacher is None:
             return None
         return self._teacher(to_tensor(batch.views), to_tensor(batch.crops))
+
+
+def _means(losses: list[tuple[float, ...]]) -> list[float]:
+    """Mean of each kind of loss over the steps that have it; NaN where none has."""
+    kinds = [[x for x in kind if not math.isnan(x)] for kind in zip(*losses, strict=True)]
+    return [sum(kind) / len(kind) if kind else math.nan for kind in kinds]
 
 
 def word_loss(said: Tensor, answers: Tensor, letters: Tensor) -> Tensor:
