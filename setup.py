@@ -25,7 +25,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages("src"),
     package_dir={"": "src"},
-    package_data={NAME: ["py.typed", "report/templates/*"]},
+    package_data={NAME: ["py.typed", "report/templates/*", "vlm/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
         ("share/" + NAME, ["package.xml"]),

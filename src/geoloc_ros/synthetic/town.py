@@ -16,6 +16,7 @@ from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.synthetic.buildings import LotBuilder
 from geoloc_ros.synthetic.layout import Area, Building, Occupancy, Prop, Tree
+from geoloc_ros.synthetic.paint import find_crossings
 from geoloc_ros.synthetic.planting import along_roads, fill_blocks, make_tree, open_areas, plant
 from geoloc_ros.synthetic.plots import pick
 from geoloc_ros.synthetic.roadnet import Road, make_roads
@@ -108,6 +109,10 @@ class Town:
             "areas": [
                 {"kind": a.kind, "polygon_m": np.round(a.polygon_m, 2).tolist()}
                 for a in self.areas
+            ],
+            "crossings_m": [
+                np.round(ends, 2).tolist()
+                for ends in find_crossings(self.seed, self.style, self.roads)
             ],
         }
 
