@@ -40,6 +40,7 @@ from geoloc_ros.geo import se2
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
+from geoloc_ros.vlm.answerer import Reply, SceneDescription
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
 MIN_HEIGHT_M = 2.0
@@ -64,6 +65,7 @@ class GeoLocalizer:
         last_candidates: vehicle poses retrieved for the latest searched frame, for scoring and
             display; None where the latest frame was not searched.
         last_anchor_offset_m: where the anchor of the latest view lies, forward and left.
+        scene: the newest frame that was described, and what was said of it; None before any.
 
     Args:
         config: the tree.
@@ -94,6 +96,7 @@ class GeoLocalizer:
         warm_up()
         self.last_candidates: Candidates | None = None
         self.last_anchor_offset_m = (0.0, 0.0)
+        self.scene: SceneDescription | None = None
         self._config = config
         self._encoder = encoder
         self._index = index
@@ -123,6 +126,16 @@ class GeoLocalizer:
     def apply_prior(self, prior: GeoPrior) -> None:
         """Let late knowledge speak about the time it carries."""
         self.belief.apply_prior(prior)
+
+    def describe(self, stamp_ns: int, reply: Reply) -> None:
+        """Take in what was said of a frame, however late; one of an older frame changes nothing.
+
+        Args:
+            stamp_ns: capture time of the frame.
+            reply: what was said.
+        """
+        if self.scene is None or stamp_ns >= self.scene.stamp_ns:
+            self.scene = SceneDescription(stamp_ns, reply)
 
     def swap_index(self, index: PlaceIndex) -> None:
         """Go on with another index of the same model; the belief is carried over.
