@@ -51,7 +51,15 @@ setup(
     ],
     extras_require={
         "synth": ["trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
-        "train": ["torch>=2.2", "onnx>=1.15", "trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
+        "train": [
+            "torch>=2.2",
+            "onnx>=1.15",
+            "gguf>=0.19",
+            "trimesh>=4.0",
+            "embreex>=2.17.7",
+            "shapely>=2.0",
+        ],
+        "vlm": ["llama-cpp-python==0.3.36"],  # its low-level interface, which changes
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",

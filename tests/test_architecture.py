@@ -31,9 +31,9 @@ ALLOWED = {
     "report": STAGES | {"evaluation", "vlm"},
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "vlm", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
-    "vlm": set(),  # besides the base
+    "vlm": {"encoders"},
     "synthetic": STAGES | {"bags"},
-    "training": STAGES | {"synthetic", "bags", "evaluation"},
+    "training": STAGES | {"synthetic", "bags", "evaluation", "vlm"},
 }
 
 

@@ -17,7 +17,18 @@ from geoloc_ros import __version__
 from geoloc_ros.errors import ConfigError, GeolocError
 
 #: modules of this folder that add a command, in the order of the help text
-COMMANDS = ("synth", "index", "replay", "locate", "eval", "bag", "train", "calibrate", "config")
+COMMANDS = (
+    "synth",
+    "index",
+    "replay",
+    "locate",
+    "eval",
+    "bag",
+    "train",
+    "calibrate",
+    "vlm",
+    "config",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

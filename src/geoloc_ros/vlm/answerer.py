@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
 from geoloc_ros.datatypes import Image
-from geoloc_ros.errors import ConfigError
+from geoloc_ros.errors import ConfigError, ModelError
 from geoloc_ros.geo.wgs84 import LatLon
 
 RULES = "rules"
+#: stands for the option where a model answered with none
+UNPARSEABLE = "unparseable"
 
 
 class Outcome(Enum):
@@ -31,15 +34,19 @@ class Answer:
 
     Attributes:
         question: identifier of the question.
-        answer: identifier of the option.
-        probability: of that option, 0..1.
+        answer: identifier of the option; `UNPARSEABLE` where the model wanted to say something
+            that is none of them.
+        probability: of that option, 0..1; 0 where unparseable.
         probabilities: of every option of the question, in its order; empty where unknown.
+        mass: share of the model's own probability that the options hold together, 0..1; the
+            probabilities are relative to it.
     """
 
     question: str
     answer: str
     probability: float
     probabilities: tuple[float, ...] = ()
+    mass: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +121,58 @@ class Answerer(Protocol):
         """
 
 
-def make_answerer(name: str) -> Answerer:
+def make_answerer(name: str, n_threads: int | None = None) -> Answerer:
     """The answerer of a name.
 
+    Args:
+        name: one of `MAKERS`, or a package of a vision-language model by name or directory.
+        n_threads: threads of a model; None for the cores there are but one, at most four.
+
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or what it needs is not installed.
+        ModelError: its files are missing or altered.
     """
-    check_answerer(name)
-    return MAKERS[name]()
+    if name in MAKERS:
+        return MAKERS[name]()
+    folder = _folder(name)
+    from geoloc_ros.vlm.llama import LlamaVlm
+    from geoloc_ros.vlm.package import load_vlm
+
+    return LlamaVlm(load_vlm(folder), n_threads=n_threads)
 
 
 def check_answerer(name: str) -> None:
     """See that there is an answerer of a name, without making it.
 
     Raises:
+        ConfigError: there is none, or what it needs is not installed.
+        ModelError: its files are missing or altered.
+    """
+    if name in MAKERS:
+        return
+    folder = _folder(name)
+    from geoloc_ros.vlm.llama_library import check_installed
+    from geoloc_ros.vlm.package import load_vlm
+
+    check_installed()
+    load_vlm(folder)
+
+
+def _folder(name: str) -> Path:
+    """Directory of the package of a name.
+
+    Raises:
         ConfigError: there is none.
     """
-    if name not in MAKERS:
+    from geoloc_ros.vlm.package import find_vlm_folder
+
+    try:
+        return find_vlm_folder(name)
+    except ModelError as error:
         raise ConfigError(
-            f"answerer is {name!r}; known: {', '.join(MAKERS)}. No vision-language model ships "
-            "with this version: leave the node out, localization needs none"
-        )
+            f"answerer is {name!r}; known: {', '.join(MAKERS)}, and packages of vision-language "
+            f"models: {error}; or leave the node out, localization needs none"
+        ) from error
 
 
 def _rules() -> Answerer:
