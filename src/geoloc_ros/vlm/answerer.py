@@ -33,11 +33,14 @@ class Answer:
         question: identifier of the question.
         answer: identifier of the option.
         probability: of that option, 0..1.
+        probabilities: of all options of the question in their order; empty if only the answer is
+            known.
     """
 
     question: str
     answer: str
     probability: float
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,12 @@ class Reply:
 class Answerer(Protocol):
     """Looks at pictures. Lives in its own process; may be slow, hang or die."""
 
-    def answer(self, rgb: Image) -> Reply:
+    def answer(self, rgb: Image, view: str = "ground") -> Reply:
         """What a picture (H, W, 3) shows.
+
+        Args:
+            rgb: the picture.
+            view: what it is: `ground`, a camera view, or `satellite`, a crop with the heading up.
 
         Raises:
             ValueError: the model said something that is no answer.

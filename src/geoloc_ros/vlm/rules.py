@@ -16,7 +16,7 @@ from geoloc_ros.vlm.answerer import Answer, Reply
 class Rules:
     """Tells day from night, green from grey, and whether there is anything to see."""
 
-    def answer(self, rgb: Image) -> Reply:
+    def answer(self, rgb: Image, view: str = "ground") -> Reply:
         """See `Answerer.answer`."""
         mean = rgb.reshape(-1, 3).mean(axis=0) / 255.0
         brightness, contrast = float(mean.mean()), float(rgb.std() / 255.0)
