@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoloc_ros.synthetic.layout import MARGIN_M, Area
-from geoloc_ros.synthetic.paint import RoadPainter
+from geoloc_ros.synthetic.paint import RoadPainter, paint_rng, painting_order
 from geoloc_ros.synthetic.roadnet import Road
 from geoloc_ros.synthetic.town import Town
 
@@ -40,7 +40,7 @@ _AREA_CODE = {
     "terrace": "plaza",
     "pool": "pool",
 }
-_DRAW_ORDER = (
+DRAW_ORDER = (
     "field",
     "forest",
     "park",
@@ -154,12 +154,12 @@ def make_ground(town: Town) -> Ground:
     Returns:
         Codes and tints; deterministic by the town's seed.
     """
-    rng = np.random.default_rng([town.seed, 9127])
+    rng = paint_rng(town.seed)
     half = 0.5 * town.size_m + MARGIN_M
     codes = np.full((int(np.ceil(2 * half / GSD_M)),) * 2, CODE["wild"], np.uint8)
     tint = np.full((int(np.ceil(2 * half / TINT_M)),) * 2, 128, np.uint8)
     canvas, shade = Canvas(codes, half, GSD_M), Canvas(tint, half, TINT_M)
-    for kind in _DRAW_ORDER:
+    for kind in DRAW_ORDER:
         for area in town.areas:
             if area.kind == kind:
                 _draw_area(canvas, shade, area)
@@ -198,12 +198,7 @@ def _bays(canvas: Canvas, area: Area) -> None:
 
 
 def _draw_roads(town: Town, canvas: Canvas, shade: Canvas, rng: np.random.Generator) -> None:
-    roads = sorted(
-        town.roads,
-        key=lambda r: ("service", "residential", "collector", "arterial", "roundabout").index(
-            r.kind
-        ),
-    )
+    roads = painting_order(town.roads)
     painter = RoadPainter(town.style, roads, CODE, canvas, rng)
     for road in roads:
         wide = road.width_m + 2 * max(road.parking_m)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +16,8 @@ from geoloc_ros.synthetic.styles import Style
 
 F64 = NDArray[np.float64]
 THIN_M = 0.15
+CROSSING_M = 3.0
+_ORDER = ("service", "residential", "collector", "arterial", "roundabout")
 
 
 class Surface(Protocol):
@@ -27,6 +31,45 @@ class Surface(Protocol):
 
     def disc(self, xy_m: F64, radius_m: float, value: int) -> None:
         """Fill a disc."""
+
+
+class _Nothing:
+    """A surface that keeps nothing of what is drawn on it."""
+
+    def polygon(self, xy_m: F64, value: int) -> None:
+        """Draw nothing."""
+
+    def line(self, xy_m: F64, width_m: float, value: int) -> None:
+        """Draw nothing."""
+
+    def disc(self, xy_m: F64, radius_m: float, value: int) -> None:
+        """Draw nothing."""
+
+
+def painting_order(roads: Sequence[Road]) -> list[Road]:
+    """Roads from the least to the most important: what is painted last lies on top."""
+    return sorted(roads, key=lambda road: _ORDER.index(road.kind))
+
+
+def paint_rng(seed: int) -> np.random.Generator:
+    """Source of the randomness of a town's paint."""
+    return np.random.default_rng([seed, 9127])
+
+
+def find_crossings(seed: int, style: Style, roads: Sequence[Road]) -> list[F64]:
+    """Where the roads of a town carry pedestrian crossings.
+
+    Returns:
+        Ends `(2, 2)` of the middle line of each, from kerb to kerb.
+    """
+    ordered = painting_order(roads)
+    codes: dict[str, int] = defaultdict(int)
+    painter = RoadPainter(style, ordered, codes, _Nothing(), paint_rng(seed))
+    for road in ordered:
+        painter.wear(road)
+    for road in ordered:
+        painter.paint(road)
+    return painter.crossings
 
 
 class _Track:
@@ -67,6 +110,7 @@ class RoadPainter:
     ) -> None:
         """Find out which roads meet where, and how far paint must stay from junctions."""
         self.style, self.roads, self.code, self.canvas, self.rng = style, roads, code, canvas, rng
+        self.crossings: list[F64] = []
         self.at: dict[int, list[Road]] = {}
         self.place: dict[int, F64] = {}
         for road in roads:
@@ -188,7 +232,9 @@ class RoadPainter:
 
     def _zebra(self, road: Road, track: _Track, s: float, inward: int) -> None:
         half, white = 0.5 * road.width_m, self.code["white"]
-        ends = sorted((s + inward * 0.4, s + inward * 3.4))
+        ends = sorted((s + inward * 0.4, s + inward * (0.4 + CROSSING_M)))
+        middle = 0.5 * (ends[0] + ends[1])
+        self.crossings.append(np.vstack([track.at([middle], y) for y in (-half, half)]))
         if self.style.zebra_style == "ladder" and road.shade < 0.5:
             for edge in ends:
                 self.canvas.polygon(

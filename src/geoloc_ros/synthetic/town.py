@@ -16,6 +16,7 @@ from geoloc_ros.errors import ConfigError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.synthetic.buildings import LotBuilder
 from geoloc_ros.synthetic.layout import Area, Building, Occupancy, Prop, Tree
+from geoloc_ros.synthetic.paint import find_crossings
 from geoloc_ros.synthetic.planting import along_roads, fill_blocks, make_tree, open_areas, plant
 from geoloc_ros.synthetic.plots import pick
 from geoloc_ros.synthetic.roadnet import Road, make_roads
@@ -102,12 +103,18 @@ class Town:
                     "xy_m": [round(p.x_m, 2), round(p.y_m, 2)],
                     "kind": p.kind,
                     "yaw_rad": round(p.yaw_rad, 3),
+                    "length_m": round(p.length_m, 2),
+                    "height_m": round(p.height_m, 2),
                 }
                 for p in self.props
             ],
             "areas": [
                 {"kind": a.kind, "polygon_m": np.round(a.polygon_m, 2).tolist()}
                 for a in self.areas
+            ],
+            "crossings_m": [
+                np.round(ends, 2).tolist()
+                for ends in find_crossings(self.seed, self.style, self.roads)
             ],
         }
 
