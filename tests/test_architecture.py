@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
 BASE = {"geo", "datatypes", "config", "errors", "workers", "compiled", "messages", "stage_clock"}
-STAGES = {"cameras", "encoders", "filtering", "imagery", "index"}
+STAGES = {"cameras", "encoders", "filtering", "imagery", "index", "rerank", "vlm"}
 #: room -> rooms it may import besides itself and the base
 ALLOWED = {
     "geo": set(),
@@ -21,6 +21,7 @@ ALLOWED = {
     "filtering": {"cameras", "encoders", "index", "imagery"},
     "imagery": {"encoders"},
     "index": {"encoders", "imagery"},
+    "rerank": {"encoders", "index", "vlm"},
     "pipeline": STAGES,
     "synchronizer": STAGES,
     "tracker": STAGES | {"pipeline", "synchronizer"},

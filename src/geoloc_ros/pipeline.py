@@ -40,12 +40,17 @@ from geoloc_ros.geo import se2
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
+from geoloc_ros.rerank.language import LanguageReranker
+from geoloc_ros.vlm.answerer import Reply
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
 MIN_HEIGHT_M = 2.0
 
 #: a camera that was silent for so long loses its turn
 TURN_NS = 1_000_000_000
+
+#: a scene is described as a camera sees it that looks ahead; others look at other things
+AHEAD_RAD = math.radians(20.0)
 
 #: wraps each stage, so that a caller that owns a clock can time it
 StageTimer = Callable[[str], AbstractContextManager[object]]
@@ -73,6 +78,7 @@ class GeoLocalizer:
         views: what is made of each camera's frames, by the camera's name. Cameras may come and
             change later.
         stage: wraps each stage.
+        reranker: orders candidates by what was said of the scene; None: they stay as retrieved.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class GeoLocalizer:
         index: PlaceIndex,
         views: Mapping[str, ViewBuilder],
         stage: StageTimer = untimed,
+        reranker: LanguageReranker | None = None,
     ) -> None:
         self.belief = Belief(
             config.filter,
@@ -99,6 +106,7 @@ class GeoLocalizer:
         self._index = index
         self._views = views
         self._stage = stage
+        self._reranker = reranker
         self._frozen: dict[str, FrozenView] = {}
         self._heard_ns: dict[str, int] = {}
         self._looked_with = ""
@@ -123,6 +131,11 @@ class GeoLocalizer:
     def apply_prior(self, prior: GeoPrior) -> None:
         """Let late knowledge speak about the time it carries."""
         self.belief.apply_prior(prior)
+
+    def describe(self, stamp_ns: int, reply: Reply) -> None:
+        """Let what was said of a past frame order candidates that are retrieved where it was."""
+        if self._reranker is not None:
+            self._reranker.hear(reply, self.belief.trail.at(stamp_ns)[1])
 
     def swap_index(self, index: PlaceIndex) -> None:
         """Go on with another index of the same model; the belief is carried over.
@@ -178,12 +191,25 @@ class GeoLocalizer:
         with self._stage("search"):
             if self.belief.wants_candidates():
                 found = self._index.search(descriptor, self._config.search.candidates)
-                self.last_candidates = _to_vehicle(one_per_place(found), view)
+                self.last_candidates = one_per_place(found)
+
+        # Let what was said of the scene reorder them; it may abstain
+        with self._stage("rerank"):
+            if self.last_candidates is not None:
+                found = self._reordered(descriptor, self.last_candidates, view)
+                self.last_candidates = _to_vehicle(found, view)
 
         # Compare the image with the map at every pose the vehicle may have
         with self._stage("filter"):
             self.belief.update(_similarity(self._index, descriptor, view), self.last_candidates)
         return None
+
+    def _reordered(
+        self, descriptor: npt.NDArray[np.float32], found: Candidates, view: View
+    ) -> Candidates:
+        if self._reranker is None or abs(view.anchor_yaw_rad) > AHEAD_RAD:
+            return found
+        return self._reranker.rerank(self._index, descriptor, found, self.belief.distance_m)
 
     def _view(
         self, views: ViewBuilder, rgb: Image | None, height_m: float | None, reduction: int

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from geoloc_ros.errors import ModelError
 
 #: directories with model packages, besides the ones that are always searched; like PATH
 VARIABLE = "GEOLOC_MODELS"
+#: kind of a package whose card names none
+ENCODER = "encoder"
 
 
 def model_folders() -> list[Path]:
@@ -24,13 +27,38 @@ def model_folders() -> list[Path]:
     return [*named, Path("models"), checkout, installed]
 
 
-def _packages() -> Iterator[Path]:
+def _packages(kind: str = ENCODER) -> Iterator[Path]:
     seen = set()
     for folder in model_folders():
         for card in sorted(folder.glob("*/model.json")):
-            if card.parent.resolve() not in seen:
+            if card.parent.resolve() not in seen and kind_of(card) == kind:
                 seen.add(card.parent.resolve())
                 yield card.parent
+
+
+def kind_of(card: Path) -> str:
+    """What kind of model a `model.json` is of; an unreadable one counts as an encoder's."""
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ENCODER
+    return str(content.get("kind", ENCODER)) if isinstance(content, dict) else ENCODER
+
+
+def find_folder(name: str, kind: str) -> Path:
+    """The folder of a package of some kind at a path or of a name, not verified.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if (Path(name) / "model.json").is_file():
+        return Path(name)
+    found = list(_packages(kind))
+    for path in found:
+        if path.name == name:
+            return path
+    known = ", ".join(path.name for path in found) or "none"
+    raise ModelError(f"no {kind} package {name!r}; found here: {known}; or name a directory")
 
 
 def find_model(name: str) -> ModelPackage:

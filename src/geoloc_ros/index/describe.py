@@ -165,7 +165,7 @@ def _one(
     answers = np.concatenate(found)
     if len(answers) != len(chosen):
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
-    silent = ~answers.any(axis=1)
+    silent = answers.max(axis=1) == 0
     rows = np.where(silent[rows], -1, rows).astype(np.int32)
     for part in PARTS:
         _share(known.path(job.old, part), known.path(job.place.root, part))

@@ -93,7 +93,7 @@ def quantise(answers: Float32Array) -> ByteArray:
 
 def dequantise(answers: ByteArray) -> Float32Array:
     """Probabilities (..., T) from bytes."""
-    return np.asarray(answers, dtype=np.float32) / np.float32(FULL)
+    return np.asarray(answers / np.float32(FULL), dtype=np.float32)
 
 
 class Descriptions:
@@ -109,7 +109,7 @@ class Descriptions:
         self, record: DescriptionRecord, answers: list[ByteArray], rows: list[RowArray]
     ) -> None:
         self.record = record
-        self._answers = np.concatenate(answers)
+        self._answers: ByteArray = np.concatenate(answers)
         starts = np.cumsum([0, *(len(part) for part in answers)])
         moved = [
             np.where(part < 0, -1, part + start)
@@ -124,9 +124,8 @@ class Descriptions:
     def of(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array:
         """Descriptions (n, T) of entries; zeros where the model said nothing of a tile."""
         rows = self._rows[entry_ids]
-        found = dequantise(self._answers[rows])
-        found[rows < 0] = 0.0
-        return found
+        said = (rows >= 0)[..., None]
+        return np.asarray(np.where(said, dequantise(self._answers[rows]), np.float32(0.0)))
 
 
 def sound(answers: npt.NDArray[Any], rows: npt.NDArray[Any], count: int, options: int) -> bool:

@@ -216,7 +216,7 @@ def _from_content(content: dict[str, Any]) -> Manifest:
     content["policy"] = SamplingPolicy(**content["policy"])
     content["origin"] = LatLon(**content["origin"])
     content["imagery"] = ImageryRecord(**content["imagery"])
-    parts = PARTS
+    parts: tuple[str, ...] = PARTS
     if content["schema"] >= DESCRIBED_SCHEMA:
         content["descriptions"] = DescriptionRecord(**content["descriptions"])
         parts = (*PARTS, *DESCRIBED_PARTS)
