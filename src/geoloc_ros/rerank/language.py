@@ -61,15 +61,18 @@ class LanguageReranker:
 
     Args:
         package: a verified reranker.
-        manifest: of the index whose candidates it will be given.
+        manifest: of the index whose candidates it will be given; None: only `judge` is asked.
         threads: of its session.
 
     Raises:
         ModelError: the reranker does not fit the index or the questions of this version.
     """
 
-    def __init__(self, package: RerankerPackage, manifest: Manifest, threads: int = 1) -> None:
-        package.check(manifest)
+    def __init__(
+        self, package: RerankerPackage, manifest: Manifest | None = None, threads: int = 1
+    ) -> None:
+        if manifest is not None:
+            package.check(manifest)
         self.package = package
         self._questions = _questions_of(package)
         self._embedder = package.embedder()
