@@ -65,7 +65,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="seed of the first training town; better none the encoder learnt from; 2000.. "
              "validate, 900000.. are refused (%(default)s)")  # fmt: skip
     add("--leave-out", nargs="*", metavar="STYLE",
-        help="styles that no training town has (default: uk_terrace es_coast jp_dense)")  # fmt: skip
+        help="styles no training town has (default: uk_terrace es_coast jp_dense)")  # fmt: skip
     add("--epochs", type=int, default=30, metavar="N", help="of each training (%(default)s)")
     add("--seed", type=int, default=1, help="of weights and order (%(default)s)")
     add("--data", type=Path, default=Path("out/train/reranker/towns"), metavar="DIR",

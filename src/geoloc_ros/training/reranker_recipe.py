@@ -62,6 +62,7 @@ VARIANTS = (
     Variant("no_text", "no_text"),
     Variant("sum_template", "sum", "template"),
     Variant("concat_template", "concat", "template"),
+    Variant("pairwise_template", "pairwise", "template"),
     Variant("pairwise_shuffled", "pairwise", shuffled=True),
     Variant("sum_shuffled", "sum", shuffled=True),
 )

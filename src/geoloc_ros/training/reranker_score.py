@@ -14,6 +14,10 @@ from geoloc_ros.training.reranker_lists import Lists
 from geoloc_ros.training.reranker_nets import Judge
 from geoloc_ros.training.reranker_train import Told, first_right, judged
 
+#: share of recall at 1 that answers to other views may cost
+MOST_HARM = 0.005
+#: no confidence reaches it
+NEVER = 1.5
 _THRESHOLDS = np.round(np.arange(0.3, 0.96, 0.05), 2)
 _TEMPERATURES = np.exp(np.linspace(np.log(0.005), np.log(20.0), 80))
 
@@ -81,14 +85,28 @@ def shares(
     return float(old.mean()), float(new.mean()), float(gated.mean())
 
 
-def choose_threshold(judge: Judge, parts: Sequence[Told]) -> float:
-    """The threshold with the highest recall at 1, the highest of equals."""
+def choose_threshold(judge: Judge, parts: Sequence[Told], seed: int = 1) -> float:
+    """The threshold with the highest recall at 1, the highest of equals.
+
+    Only thresholds count at which answers to other views cost next to nothing; if there is none,
+    the reranker never speaks.
+
+    Args:
+        judge: scorer and gate.
+        parts: validation lists.
+        seed: of the shuffling.
+    """
     heard = [(*judged(judge, told), told.lists) for told in parts]
+    wrong = [(*judged(judge, other), other.lists) for other in (t.shuffled(seed) for t in parts)]
+    before = float(np.mean([lists.correct[:, 0].mean() for _, _, lists in heard]))
 
-    def gated(threshold: float) -> float:
-        return float(np.mean([shares(s, c, threshold, lists)[2] for s, c, lists in heard]))
+    def gated(said: list[tuple[Float32Array, Float32Array, Lists]], threshold: float) -> float:
+        return float(np.mean([shares(s, c, threshold, lists)[2] for s, c, lists in said]))
 
-    return float(max(_THRESHOLDS, key=lambda threshold: (round(gated(threshold), 4), threshold)))
+    harmless = [t for t in _THRESHOLDS if gated(wrong, t) >= (1.0 - MOST_HARM) * before]
+    if not harmless:
+        return NEVER
+    return float(max(harmless, key=lambda t: (round(gated(heard, t), 4), t)))
 
 
 def fit_temperature(scores: Float32Array, lists: Lists) -> float:

@@ -150,7 +150,12 @@ class Fit:
         torch.manual_seed(config.seed)
         self.judge = Judge(Scorer(spec))
         if spec.fusion == "pairwise":
-            tables = met_tables(self.train, spec.blocks)
+            words = len(spec.blocks) == 1  # an embedding: alike is what points the same way
+            tables = (
+                np.eye(spec.blocks[0], dtype=np.float32)
+                if words
+                else met_tables(self.train, spec.blocks)
+            )
             with torch.no_grad():
                 self.judge.scorer.table.copy_(torch.from_numpy(tables))
         groups = [
