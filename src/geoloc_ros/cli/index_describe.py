@@ -10,10 +10,12 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from geoloc_ros.encoders.registry import find_model_by_sha, model_folders
 from geoloc_ros.errors import ConfigError, ModelError, first_line
-from geoloc_ros.index.descriptions import DescriptionRecord
-from geoloc_ros.index.manifest import load_manifest
+from geoloc_ros.index.descriptions import DESCRIBED_PARTS, ROWS, DescriptionRecord
+from geoloc_ros.index.manifest import Manifest, load_manifest
 
 WITHIN_M, WITHIN_DEG = 4.0, 15.0
 
@@ -82,14 +84,22 @@ def _describe(arguments: argparse.Namespace) -> int:
         described = describe_index(
             arguments.index, ortho, package, record, describe, progress=not arguments.quiet
         )
-    size = sum(
-        shard.files[part].bytes for shard in described.shards for part in described.parts[-2:]
-    )
+    size = sum(shard.files[part].bytes for shard in described.shards for part in DESCRIBED_PARTS)
+    said, silent = _counts(arguments.index, described)
     print(
-        f"{arguments.index}: {described.count} poses described by {name}, {size / 1e6:.2f} MB; "
-        f"identity {described.sha256[:12]}"
+        f"{arguments.index}: {said} descriptions by {name} for {described.count} poses, "
+        f"{size / 1e6:.2f} MB; identity {described.sha256[:12]}"
     )
+    if silent:
+        print(f"nothing could be said of {silent} poses: the model gave no usable answer there")
     return 0
+
+
+def _counts(root: Path, described: Manifest) -> tuple[int, int]:
+    """How many descriptions there are, and how many poses have none."""
+    rows = [np.load(shard.path(root, ROWS), allow_pickle=False) for shard in described.shards]
+    said = sum(len(np.unique(part[part >= 0])) for part in rows)
+    return said, sum(int((part < 0).sum()) for part in rows)
 
 
 def vlm_identity(model: str) -> tuple[str, str]:
