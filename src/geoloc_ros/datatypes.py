@@ -170,13 +170,11 @@ class Candidates:
         entry_ids: (K,) int64.
         poses: (K, 3) anchor poses x_m, y_m, yaw_rad in the index's plane.
         similarity: (K,) cosine similarity to the query.
-        log_factor: (K,) log of how much more likely each is by what else is known; None: nothing.
     """
 
     entry_ids: npt.NDArray[np.int64]
     poses: FloatArray
     similarity: Float32Array
-    log_factor: FloatArray | None = None
 
     def __len__(self) -> int:
         """How many candidates."""

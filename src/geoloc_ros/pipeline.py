@@ -41,6 +41,7 @@ from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
 from geoloc_ros.rerank.language import LanguageReranker
+from geoloc_ros.rerank.scenes import Scenes
 from geoloc_ros.vlm.answerer import Reply
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
@@ -48,9 +49,6 @@ MIN_HEIGHT_M = 2.0
 
 #: a camera that was silent for so long loses its turn
 TURN_NS = 1_000_000_000
-
-#: a scene is described as a camera sees it that looks ahead; others look at other things
-AHEAD_RAD = math.radians(20.0)
 
 #: wraps each stage, so that a caller that owns a clock can time it
 StageTimer = Callable[[str], AbstractContextManager[object]]
@@ -78,7 +76,7 @@ class GeoLocalizer:
         views: what is made of each camera's frames, by the camera's name. Cameras may come and
             change later.
         stage: wraps each stage.
-        reranker: orders candidates by what was said of the scene; None: they stay as retrieved.
+        reranker: compares what is said of frames with the index's descriptions, if there are any.
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class GeoLocalizer:
         self._index = index
         self._views = views
         self._stage = stage
-        self._reranker = reranker
+        self._scenes = Scenes(reranker)
         self._frozen: dict[str, FrozenView] = {}
         self._heard_ns: dict[str, int] = {}
         self._looked_with = ""
@@ -117,6 +115,7 @@ class GeoLocalizer:
         # Move the belief by what the vehicle did since the last frame
         with self._stage("filter"):
             self.belief.predict(motion)
+            self._scenes.moved(motion)
             wanted = self.belief.wants_image() and self._its_turn(frame)
 
         # Weigh it by how well each place explains the image
@@ -133,9 +132,11 @@ class GeoLocalizer:
         self.belief.apply_prior(prior)
 
     def describe(self, stamp_ns: int, reply: Reply) -> None:
-        """Let what was said of a past frame order candidates that are retrieved where it was."""
-        if self._reranker is not None:
-            self._reranker.hear(reply, self.belief.trail.at(stamp_ns)[1])
+        """Let what was said of a past frame tell between the places that were retrieved there."""
+        with self._stage("rerank"):
+            prior = self._scenes.prior(self._index, stamp_ns, reply)
+        if prior is not None:
+            self.belief.apply_prior(prior)
 
     def swap_index(self, index: PlaceIndex) -> None:
         """Go on with another index of the same model; the belief is carried over.
@@ -147,6 +148,7 @@ class GeoLocalizer:
         self.belief.rebase(change, index.manifest.count, index.manifest.policy.miss_sigma)
         self._index, self._plane = index, index.manifest.frame
         self.last_candidates = None
+        self._scenes.forget()
 
     def reconfigure(self, config: Config) -> None:
         """Go on with other values of `filter`, `search` and `view`."""
@@ -190,26 +192,16 @@ class GeoLocalizer:
         # Retrieve similar places over the whole index
         with self._stage("search"):
             if self.belief.wants_candidates():
-                found = self._index.search(descriptor, self._config.search.candidates)
-                self.last_candidates = one_per_place(found)
-
-        # Let what was said of the scene reorder them; it may abstain
-        with self._stage("rerank"):
-            if self.last_candidates is not None:
-                found = self._reordered(descriptor, self.last_candidates, view)
+                found = one_per_place(
+                    self._index.search(descriptor, self._config.search.candidates)
+                )
                 self.last_candidates = _to_vehicle(found, view)
+                self._scenes.searched(frame, descriptor, found, self.last_candidates.poses, view)
 
         # Compare the image with the map at every pose the vehicle may have
         with self._stage("filter"):
             self.belief.update(_similarity(self._index, descriptor, view), self.last_candidates)
         return None
-
-    def _reordered(
-        self, descriptor: npt.NDArray[np.float32], found: Candidates, view: View
-    ) -> Candidates:
-        if self._reranker is None or abs(view.anchor_yaw_rad) > AHEAD_RAD:
-            return found
-        return self._reranker.rerank(self._index, descriptor, found, self.belief.distance_m)
 
     def _view(
         self, views: ViewBuilder, rgb: Image | None, height_m: float | None, reduction: int

@@ -15,7 +15,7 @@ from geoloc_ros.datatypes import Candidates
 from geoloc_ros.encoders.registry import find_folder
 from geoloc_ros.errors import ModelError
 from geoloc_ros.index.descriptions import DescriptionRecord
-from geoloc_ros.rerank.language import MOST_FACTOR, SCENE_REACH_M, LanguageReranker
+from geoloc_ros.rerank.language import LanguageReranker
 from geoloc_ros.rerank.package import load_reranker
 from geoloc_ros.rerank.text import fit_embedder, sentences
 from geoloc_ros.training.reranker_export import Provenance, export_variant
@@ -126,55 +126,54 @@ def test_the_right_place_comes_first_more_often(package):
         )  # fmt: skip
         right = lists.correct[row]
         better += int(right[verdict.order[0]]) - int(right[0])
-        assert np.abs(verdict.log_factor).max() <= MOST_FACTOR + 1e-6
+        assert verdict.abstains or verdict.chance.sum() == pytest.approx(1.0)
     assert better > 0.05 * len(told)
 
 
-def test_candidates_are_reordered_whole(package):
+def test_verdicts_name_every_candidate_once(package):
     told, reranker = toy_lists(count=200, seed=9), LanguageReranker(package)
     moved = 0
     for row in range(60):
-        found = candidates(told, row)
-        reranker.hear(reply(told, row), 100.0)
-        after = reranker.rerank(ToyIndex(package, told, row), told.lists.query[row], found, 103.0)
-        assert sorted(after.entry_ids) == list(range(TOP))
-        assert (after.poses == found.poses[after.entry_ids]).all()
-        assert (after.similarity == found.similarity[after.entry_ids]).all()
-        moved += int(after.entry_ids[0] != 0)
+        index = ToyIndex(package, told, row)
+        verdict = reranker.rerank(
+            index, told.lists.query[row], reply(told, row), candidates(told, row)
+        )
+        assert sorted(verdict.order) == list(range(TOP))
+        if not verdict.abstains:
+            assert verdict.order[0] == np.argmax(verdict.chance)
+        moved += int(verdict.order[0] != 0)
     assert moved > 4
 
 
-def test_the_order_is_left_alone_where_there_is_nothing_to_go_by(package):
+def test_it_abstains_where_there_is_nothing_to_go_by(package):
     told, reranker = toy_lists(count=200, seed=9), LanguageReranker(package)
     row = next(r for r in range(99) if not told.lists.correct[r, 0])
-    found, index = candidates(told, row), ToyIndex(package, told, row)
+    found, index, said = candidates(told, row), ToyIndex(package, told, row), reply(told, row)
     query = told.lists.query[row]
-    assert reranker.rerank(index, query, found, 100.0) is found  # nothing was said
-    reranker.hear(Reply(), 100.0)
-    assert reranker.rerank(index, query, found, 100.0) is found  # nothing came back in time
-    reranker.hear(reply(told, row), 100.0)
-    assert reranker.rerank(index, query, found, 101.0 + SCENE_REACH_M) is found  # driven on
-    bare = ToyIndex(package, told, row, descriptions=None)
-    assert reranker.rerank(bare, query, found, 100.0) is found  # an index without descriptions
     other = dataclasses.replace(index.manifest.descriptions, vlm_sha256="e" * 64)
-    foreign = ToyIndex(package, told, row, descriptions=other)
-    assert reranker.rerank(foreign, query, found, 100.0) is found  # of another model
-    one = Candidates(found.entry_ids[:1], found.poses[:1], found.similarity[:1])
-    assert reranker.rerank(index, query, one, 100.0) is one
-    none = Candidates(found.entry_ids[:0], found.poses[:0], found.similarity[:0])
-    assert reranker.rerank(index, query, none, 100.0) is none
+    few = [Candidates(found.entry_ids[:k], found.poses[:k], found.similarity[:k]) for k in (0, 1)]
+    for case in (
+        reranker.rerank(index, query, Reply(), found),  # nothing came back in time
+        reranker.rerank(ToyIndex(package, told, row, descriptions=None), query, said, found),
+        reranker.rerank(ToyIndex(package, told, row, descriptions=other), query, said, found),
+        *(reranker.rerank(index, query, said, some) for some in few),
+    ):
+        assert case.abstains
+        assert (case.order == np.arange(len(case.order))).all()
+        assert not case.chance.any()
 
 
-def test_wrong_and_senseless_answers_move_hardly_anything(package):
+def test_wrong_answers_move_hardly_anything(package):
     told, reranker = toy_lists(count=200, seed=9), LanguageReranker(package)
     other = told.shuffled(4)
     before = after = 0
     for row in range(len(told)):
-        reranker.hear(reply(other, row), 0.0)
         index = ToyIndex(package, told, row)
-        found = reranker.rerank(index, told.lists.query[row], candidates(told, row), 0.0)
+        verdict = reranker.rerank(
+            index, told.lists.query[row], reply(other, row), candidates(told, row)
+        )
         before += int(told.lists.correct[row, 0])
-        after += int(told.lists.correct[row, found.entry_ids[0]])
+        after += int(told.lists.correct[row, verdict.order[0]])
     assert after >= 0.94 * before
 
 
@@ -185,10 +184,12 @@ def test_a_candidate_of_which_nothing_was_said_keeps_its_rank(package):
     mute = dataclasses.replace(told, texts=texts)
     reranker = LanguageReranker(package)
     for row in range(40):
-        reranker.hear(reply(told, row), 0.0)
-        index = ToyIndex(package, mute, row)
-        after = reranker.rerank(index, told.lists.query[row], candidates(told, row), 0.0)
-        assert after.entry_ids[1] == 1
+        verdict = reranker.rerank(
+            ToyIndex(package, mute, row), told.lists.query[row], reply(told, row),
+            candidates(told, row),
+        )  # fmt: skip
+        assert verdict.order[1] == 1
+        assert verdict.chance[1] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What was said of the scene reorders candidates, and at its very worst hardly costs anything."""
-
-from dataclasses import replace
+"""What is said of a frame tells between its places; at its worst it hardly costs anything."""
 
 import numpy as np
 from made_ground import STEP_NS, StraightDown, circle, motion
@@ -11,32 +9,23 @@ from geoloc_ros.config import Config
 from geoloc_ros.datatypes import Status
 from geoloc_ros.geo import se2
 from geoloc_ros.pipeline import GeoLocalizer
-from geoloc_ros.rerank.language import MOST_FACTOR
+from geoloc_ros.rerank.language import Verdict
 from geoloc_ros.vlm.answerer import Answer, Reply
 
 REPLY = Reply((Answer("road_bend", "straight", 0.9),))
 
 
 class Liar:
-    """Says of the first candidate that it is the least likely, as strongly as a reranker may."""
+    """Says of the candidate least like the image that it is the right one, without a doubt."""
 
     def __init__(self):
-        self.heard, self.asked = [], []
+        self.asked = []
 
-    def hear(self, reply, at_m):
-        self.heard.append((reply, at_m))
-
-    def rerank(self, index, descriptor, found, at_m):
-        self.asked.append(at_m)
-        order = np.arange(len(found))[::-1]
-        factor = np.linspace(MOST_FACTOR, -MOST_FACTOR, len(found))
-        return replace(
-            found,
-            entry_ids=found.entry_ids[order],
-            poses=found.poses[order],
-            similarity=found.similarity[order],
-            log_factor=factor,
-        )
+    def rerank(self, index, descriptor, reply, found):
+        self.asked.append((descriptor, reply))
+        chance = np.zeros(len(found))
+        chance[-1] = 1.0
+        return Verdict(1.0, False, np.arange(len(found))[::-1], chance)
 
 
 def localizer(place, reranker):
@@ -59,13 +48,25 @@ def drive(place, poses, reranker=None, tell_at=()):
     return out, vehicle
 
 
-def test_a_scene_is_heard_as_of_its_stamp_and_candidates_are_reordered(place):
+def test_a_scene_is_compared_with_what_was_retrieved_at_its_stamp(place):
     liar = Liar()
-    _, vehicle = drive(place, circle(12), liar, tell_at=(9,))
-    ((reply, at_m),) = liar.heard
+    _, vehicle = drive(place, circle(30), liar, tell_at=(28,))
+    ((descriptor, reply),) = liar.asked
     assert reply is REPLY
-    assert 0.0 < at_m < vehicle.belief.distance_m - 5.0
-    assert len(liar.asked) >= 1
+    kept = vehicle._scenes._searches
+    nearest = min(kept, key=lambda search: abs(search.stamp_ns - 25 * STEP_NS))
+    assert descriptor is nearest.descriptor
+    assert nearest is not kept[-1]
+
+
+def test_scenes_of_unknown_times_say_nothing(place):
+    liar = Liar()
+    _, vehicle = drive(place, circle(30), liar)
+    for stamp in (-(10**12), 0 - 3 * 10**9, 40 * 10**9):
+        vehicle.describe(stamp, REPLY)
+    vehicle.swap_index(place.index)
+    vehicle.describe(29 * STEP_NS, REPLY)
+    assert not liar.asked
 
 
 def test_without_a_reranker_a_scene_changes_nothing(place):
@@ -78,7 +79,7 @@ def test_without_a_reranker_a_scene_changes_nothing(place):
 def test_the_worst_that_can_be_said_hardly_costs_anything(place):
     poses = circle(160)
     plain, _ = drive(place, poses)
-    lied, _ = drive(place, poses, Liar())
+    lied, _ = drive(place, poses, Liar(), tell_at=range(2, 160, 3))
 
     def summary(estimates):
         good = np.array([e.status is Status.LOCALISED for e in estimates])

@@ -63,7 +63,6 @@ class Belief:
 
     Attributes:
         distance_m: driven so far.
-        trail: where the vehicle was in the last minute, by dead reckoning.
         facts: what the last status was decided from; None while there is no hypothesis.
 
     Args:
@@ -118,7 +117,7 @@ class Belief:
         self._modes = Modes()
         self._log_null = 0.0
         self._pose = np.zeros(3)
-        self.trail = Trail()
+        self._trail = Trail()
         self._priors = []
         self._frames = 0
         self._weighed_at_m = self.distance_m
@@ -147,7 +146,7 @@ class Belief:
             moved = max(moved, estimate.largest_sigma_m(motion.cov_xy_yaw))
         self.distance_m += moved
         self._pose = motion_model.compose(self._pose, motion.increment)
-        self.trail.add(motion.to_ns, self._pose, self.distance_m)
+        self._trail.add(motion.to_ns, self._pose, self.distance_m)
         self._leak(moved)
         if len(self._modes):
             self._modes.move(motion, self._rng)
@@ -199,7 +198,7 @@ class Belief:
         Args:
             prior: believed with its share, at most once per 100 m in full from one source.
         """
-        then, distance = self.trail.at(prior.stamp_ns)
+        then, distance = self._trail.at(prior.stamp_ns)
         same = [old for old in self._priors if old.prior.source == prior.source]
         since = min((distance - old.distance_then_m for old in same), default=INDEPENDENT_M)
         weight = float(np.clip(since / INDEPENDENT_M, 0.0, 1.0))
@@ -318,8 +317,7 @@ class Belief:
         chosen = proposal.pick(candidates.poses, similarity, means, self._miss[0])
         poses = np.asarray(candidates.poses, dtype=np.float64)[chosen]
         slips = self._slips(poses, means)
-        said = candidates.log_factor
-        log_mass = self._birth_log_mass(poses, slips) + (0.0 if said is None else said[chosen])
+        log_mass = self._birth_log_mass(poses, slips)
         seen = self._model.log_ratio(similarity[chosen], np.ones(len(chosen), dtype=bool))
         likely = np.flatnonzero(log_mass + seen > PRUNE_LOG_MASS)
         if not len(likely):

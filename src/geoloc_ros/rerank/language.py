@@ -3,8 +3,8 @@
 """Candidates in the order that image and description together suggest, or left alone.
 
 After GeoVLM (arXiv 2505.13669): what a vision-language model says of the camera image is compared
-with what it said of each candidate's tile, offline. It may only reorder, and say by a bounded
-factor how much more likely each candidate became; where it is not sure to help, it abstains.
+with what it said of each candidate's tile, offline. Where the model is not sure to help, it
+abstains, and the order is left alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import Candidates, Float32Array
+from geoloc_ros.datatypes import Candidates, Float32Array, FloatArray
 from geoloc_ros.encoders.onnx_backend import open_session
 from geoloc_ros.errors import ModelError, first_line
 from geoloc_ros.index.manifest import Manifest
@@ -27,10 +27,6 @@ from geoloc_ros.vlm.vectors import vector
 
 INPUTS = ("query_descriptor", "query_text", "similarity", "descriptors", "texts")
 OUTPUTS = ("score", "confidence")
-#: a scene is what the vehicle still sees while it drives on by so much
-SCENE_REACH_M = 8.0
-#: log of how much more or less likely an answer may make a candidate
-MOST_FACTOR = float(np.log(5.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +34,21 @@ class Verdict:
     """What the reranker thinks of a list of candidates.
 
     Attributes:
-        score: (K,), higher is better.
         confidence: that its order is better than the old one, 0..1.
+        abstains: whether the order is left alone.
         order: (K,) positions in the old list, best first; 0, 1, 2 ... where it abstains.
-        log_factor: (K,) of each old position: how much more likely, within `MOST_FACTOR`; zeros
-            where it abstains.
+        chance: (K,) of each old position to be the right place, if one of them is; zeros where it
+            abstains, and for candidates it does not look at.
     """
 
-    score: Float32Array
     confidence: float
+    abstains: bool
     order: npt.NDArray[np.int64]
-    log_factor: Float32Array
-
-    @property
-    def abstains(self) -> bool:
-        """Whether the order is left alone."""
-        return not self.log_factor.any()
+    chance: FloatArray
 
 
 class LanguageReranker:
-    """Remembers the latest scene and orders the candidates that are retrieved where it was seen.
+    """Compares what was said of a camera image with what was said of the candidates' tiles.
 
     Args:
         package: a verified reranker.
@@ -77,60 +68,39 @@ class LanguageReranker:
         self._questions = _questions_of(package)
         self._embedder = package.embedder()
         self._session = open_session(package.root / ONNX, threads, INPUTS, OUTPUTS)
-        self._scene: tuple[Float32Array, float] | None = None
-
-    def hear(self, reply: Reply, at_m: float) -> None:
-        """Take what was said of a picture.
-
-        Args:
-            reply: its answers; one without any usable answer makes no scene.
-            at_m: distance driven when the picture was taken.
-        """
-        said = vector(reply, self._questions)
-        self._scene = (said, at_m) if said.any() else None
 
     def rerank(
-        self, index: PlaceIndex, descriptor: Float32Array, found: Candidates, at_m: float
-    ) -> Candidates:
-        """Reorder the first candidates by the latest scene, if it was seen from about here.
+        self, index: PlaceIndex, descriptor: Float32Array, reply: Reply, found: Candidates
+    ) -> Verdict:
+        """Order the first candidates by what was said of the image they were retrieved for.
+
+        A candidate whose tile nobody described keeps its rank, as do those beyond the first.
 
         Args:
             index: they come from.
             descriptor: (D,) of the camera image.
+            reply: what was said of it.
             found: candidates, best first.
-            at_m: distance driven when that image was taken.
 
         Returns:
-            The same candidates. Where the scene is too old, is unknown, or does not help, the same
-            object. A candidate whose tile nobody described keeps its rank.
+            The verdict. It abstains where there are no descriptions of the model it knows, no
+            usable answers, or where it is not sure to help.
         """
-        if self._scene is None or abs(at_m - self._scene[1]) > SCENE_REACH_M:
-            return found
         head = found.entry_ids[: self.package.top]
         descriptions = index.descriptions(head)
         if descriptions is None or not self._knows(index.manifest):
-            return found
+            return _abstention(len(found))
         said = np.flatnonzero(descriptions.any(axis=1))
         verdict = self.judge(
             descriptor,
-            self._scene[0],
+            vector(reply, self._questions),
             found.similarity[said],
             index.vectors(head[said]),
             descriptions[said],
         )
-        if verdict.abstains:
-            return found
-        order = np.arange(len(found))
-        order[said] = said[verdict.order]
-        factor = np.zeros(len(found))
-        factor[said] = verdict.log_factor
-        return replace(
-            found,
-            entry_ids=found.entry_ids[order],
-            poses=found.poses[order],
-            similarity=found.similarity[order],
-            log_factor=factor[order],
-        )
+        order, chance = np.arange(len(found)), np.zeros(len(found))
+        order[said], chance[said] = said[verdict.order], verdict.chance
+        return Verdict(verdict.confidence, verdict.abstains, order, chance)
 
     def _knows(self, manifest: Manifest) -> bool:
         """Whether an index that was swapped in is described by the model the reranker knows."""
@@ -180,11 +150,9 @@ class LanguageReranker:
         scores, sure = np.asarray(score[0], dtype=np.float32), float(confidence[0])
         if not np.isfinite(scores).all() or not sure >= self.package.threshold:
             return replace(_abstention(count), confidence=sure if np.isfinite(sure) else 0.0)
-        after = _log_softmax(scores / self.package.temperature)
-        before = _log_softmax(similarity / self.package.similarity_temperature)
-        factor = np.clip(after - before, -MOST_FACTOR, MOST_FACTOR)
+        chance = np.exp((scores.astype(np.float64) - scores.max()) / self.package.temperature)
         order = np.argsort(-scores, kind="stable")
-        return Verdict(scores, sure, order, factor.astype(np.float32))
+        return Verdict(sure, False, order, chance / chance.sum())
 
     def _text(self, answers: Float32Array) -> Float32Array:
         """What the model is told of answers (N, T): themselves, or their sentences' embeddings."""
@@ -194,13 +162,7 @@ class LanguageReranker:
 
 
 def _abstention(count: int) -> Verdict:
-    zeros = np.zeros(count, dtype=np.float32)
-    return Verdict(zeros, 0.0, np.arange(count), zeros)
-
-
-def _log_softmax(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    shifted = np.asarray(values, dtype=np.float64) - float(np.max(values))
-    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
+    return Verdict(0.0, True, np.arange(count), np.zeros(count))
 
 
 def _questions_of(package: RerankerPackage) -> QuestionSet:

@@ -51,7 +51,6 @@ class RerankerPackage:
             embedding of the sentences they make.
         threshold: confidence from which its order is taken; below, the order is left alone.
         temperature: of its scores: softmax(score / temperature) is the chance of each candidate.
-        similarity_temperature: the same of the encoder's similarities.
         reliability: weight of each question's answers, learnt, 0..1.
         training: command, seeds, data.
         scores: held-out figures by name.
@@ -73,7 +72,6 @@ class RerankerPackage:
     text: str
     threshold: float
     temperature: float
-    similarity_temperature: float
     reliability: dict[str, float] = field(default_factory=dict)
     licence: str = "Apache-2.0"
     training: dict[str, Any] = field(default_factory=dict)
@@ -190,8 +188,7 @@ def _wrong(package: RerankerPackage) -> list[str]:
         "fusion": package.fusion in FUSIONS,
         "text": package.text in TEXTS,
         "threshold": number(package.threshold, 0.0, 2.0),
-        "a temperature": number(package.temperature, 1e-6, 1e6)
-        and number(package.similarity_temperature, 1e-6, 1e6),
+        "temperature": number(package.temperature, 1e-6, 1e6),
         "reliability": all(number(value, 0.0, 1.0) for value in package.reliability.values()),
     }
     return [what for what, fits in sound.items() if not fits]

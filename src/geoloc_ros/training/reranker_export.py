@@ -96,7 +96,6 @@ def export_variant(
         text=text,
         threshold=threshold,
         temperature=fit_temperature(score, lists),
-        similarity_temperature=fit_temperature(lists.similarity, lists),
         reliability=dict(zip(asked, weights, strict=True)) if text == "answers" else {},
         training={**provenance.training, "onnx_opset": OPSET, "onnx_parity": f"{parity:.1e}"},
         scores={row.name: dataclasses.asdict(row) for row in provenance.table},
