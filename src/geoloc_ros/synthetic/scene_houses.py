@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely import STRtree
+from shapely.geometry import Polygon
 
 from geoloc_ros.synthetic.scene_sight import (
     BEARINGS,
     CAMERA_HEIGHT_M,
     RANGES_M,
     Sight,
-    as_seen,
 )
 
 F64 = NDArray[np.float64]
@@ -30,7 +31,10 @@ KINDS = {
 _MIDDLE_RAD = np.radians(4.0)
 #: eaves seen steeper than this hide the roof
 _ROOF_SEEN = 0.7
-_ROW_M = 24.0
+_SHED_M2 = 45.0
+_DISTANCES = ((12.0, "under_12"), (17.0, "to_17"), (25.0, "to_25"))
+_FLOORS = ((1.5, "one"), (2.5, "two"), (4.5, "three_four"))
+_GAPS = ((1.2, "joined"), (5.0, "close"))
 
 
 class Houses:
@@ -42,20 +46,19 @@ class Houses:
 
     def __init__(self, buildings: list[dict[str, Any]]) -> None:
         self._buildings = buildings
-        self._outlines = [np.asarray(b["footprint_m"], dtype=np.float64) for b in buildings]
+        self._gaps = _gaps_m(buildings)
 
-    def answers(self, pose: F64, seen: Sight, from_road: bool) -> dict[str, str]:
+    def answers(self, seen: Sight, from_road: bool) -> dict[str, str]:
         """Answers to all questions about buildings.
 
         Args:
-            pose: (3,) of the vehicle.
             seen: what is in sight.
             from_road: whether the camera looks; from above, roofs are those of the satellite.
         """
         out: dict[str, str] = {}
         for side, rays in (("left", BEARINGS > _MIDDLE_RAD), ("right", BEARINGS < -_MIDDLE_RAD)):
             out |= self._nearest(side, seen, np.flatnonzero(rays & (seen.first >= 0)), from_road)
-        return {**out, **self._together(pose, seen)}
+        return {**out, **self._together(seen)}
 
     def _nearest(
         self, side: str, seen: Sight, rays: NDArray[np.intp], from_road: bool
@@ -66,35 +69,35 @@ class Houses:
             ray = rays[np.argmin(seen.first[rays])]
             away = float(RANGES_M[seen.first[ray]])
             building = self._buildings[seen.house[ray] - 1]
-            names["distance"] = _named(away, ((12, "under_12"), (17, "to_17"), (25, "to_25")), "over_25")
-            floors = ((1.5, "one"), (2.5, "two"), (4.5, "three_four"))
-            names["floors"] = _named(building["storeys"], floors, "five_up")
+            names["distance"] = _named(away, _DISTANCES, "over_25")
+            names["floors"] = _named(building["storeys"], _FLOORS, "five_up")
             names["roof"] = _roof(building, away, from_road)
         return {f"house_{side}_{name}": value for name, value in names.items()}
 
-    def _together(self, pose: F64, seen: Sight) -> dict[str, str]:
+    def _together(self, seen: Sight) -> dict[str, str]:
         """Kind and spacing of all buildings in sight."""
         met = seen.house[seen.house > 0]
         if len(met) == 0:
             return {"house_kind": "none", "house_spacing": "sparse"}
         kinds = [KINDS[self._buildings[i - 1]["kind"]] for i in met]
         most = max(sorted(set(kinds)), key=kinds.count)
-        gaps: list[float] = []
-        spans = {int(i): as_seen(pose, self._outlines[i - 1]) for i in set(met.tolist())}
-        for sign in (1.0, -1.0):
-            row = sorted(
-                (float(s[:, 0].min()), float(s[:, 0].max()))
-                for s in spans.values()
-                if 0.0 < sign * s.mean(0)[1] and np.abs(s[:, 1]).min() < _ROW_M
-            )
-            gaps += [after[0] - before[1] for before, after in zip(row, row[1:], strict=False)]
-        if not gaps:
-            return {"house_kind": most, "house_spacing": "sparse"}
-        limits = ((1.2, "joined"), (5.0, "close"))
-        return {
-            "house_kind": most,
-            "house_spacing": _named(float(np.median(gaps)), limits, "loose"),
-        }
+        gaps = self._gaps[np.unique(met) - 1]
+        gaps = gaps[np.isfinite(gaps)]
+        spaced = _named(float(np.median(gaps)), _GAPS, "loose") if len(gaps) > 1 else "sparse"
+        return {"house_kind": most, "house_spacing": spaced}
+
+
+def _gaps_m(buildings: list[dict[str, Any]]) -> F64:
+    """Room (N,) between each building and the next one; sheds have and are no neighbours: NaN."""
+    shapes = np.array([Polygon(b["footprint_m"]) for b in buildings], dtype=object)
+    gaps = np.full(len(buildings), np.nan)
+    large = np.flatnonzero([shape.area >= _SHED_M2 for shape in shapes])
+    if len(large) > 1:
+        of, gap = STRtree(shapes[large]).query_nearest(
+            shapes[large], exclusive=True, return_distance=True, all_matches=False
+        )
+        gaps[large[of[0]]] = gap
+    return gaps
 
 
 def _named(value: float, limits: tuple[tuple[float, str], ...], beyond: str) -> str:

@@ -98,9 +98,7 @@ class RoadMap:
             forward = True
         return self._walk(pose, number, forward, int(self._piece[k]), self._direction[k])
 
-    def _walk(
-        self, pose: F64, number: int, forward: bool, piece: int, direction: F64
-    ) -> WayAhead:
+    def _walk(self, pose: F64, number: int, forward: bool, piece: int, direction: F64) -> WayAhead:
         line = self.lines[number][piece:] if forward else self.lines[number][: piece + 2][::-1]
         course = direction if forward else -direction
         here = line[0, :2] + course * max(0.0, float((pose[:2] - line[0, :2]) @ course))

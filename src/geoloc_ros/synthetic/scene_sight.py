@@ -23,7 +23,7 @@ F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 CELL_M = 0.5
 #: what a cell of the surface holds
-GRASS, PAVED, WATER, TREES, ROAD, HOUSE = range(6)
+GRASS, PAVED, WATER, TREES, ROAD, HOUSE, WALK = range(7)
 #: kinds of open ground, as painted into `Rasters.open`; 0 is none
 OPEN = ("none", "park", "wood", "field", "water", "car_park")
 _OPEN_AREAS = {"park": 1, "forest": 2, "field": 3, "water": 4, "parking": 5}
@@ -53,8 +53,8 @@ class Rasters:
         epoch: ``satellite`` or ``drive``.
 
     Attributes:
-        surface: (S, S) what is seen from above: `GRASS` .. `HOUSE`; street trees over a road
-            leave it a road.
+        surface: (S, S) what is seen from above: `GRASS` .. `HOUSE`, `WALK` for pavements and
+            parking strips; street trees over a road leave it a road.
         open: (S, S) index into `OPEN`.
         house: (S, S) int32 number in the list of buildings plus one; 0: none.
         height_m: (S, S) float32 height of buildings, 0 elsewhere.
@@ -97,11 +97,13 @@ class Rasters:
                     cv2.fillPoly(self.open, outline, _OPEN_AREAS[kind], shift=4)
 
     def _roads(self, roads: list[dict[str, Any]]) -> None:
-        for raster, code in ((self.surface, ROAD), (self.open, 0)):
+        for code in (WALK, ROAD):
             for road in roads:
-                width = road["width_m"] + 2 * max(road["parking_m"])
+                aside = 2 * (max(road["parking_m"]) + road["sidewalk_m"]) if code == WALK else 0.0
+                thick = max(1, round((road["width_m"] + aside) / CELL_M))
                 line = [self._px(road["centreline_m"])]
-                cv2.polylines(raster, line, False, code, max(1, round(width / CELL_M)), shift=4)
+                cv2.polylines(self.surface, line, False, code, thick, shift=4)
+        self.open[self.surface >= ROAD] = 0
 
     def cells(self, xy_m: F64) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns of places (..., 2); outside, those of the nearest border."""
@@ -157,9 +159,7 @@ def look(rasters: Rasters, pose: F64) -> Sight:
     """Cast the rays of one pose (3,) over the raster of buildings."""
     row, col = rasters.cells(placed(pose, POLAR))
     number = rasters.house[row, col]
-    rise = np.where(
-        number > 0, (rasters.height_m[row, col] - CAMERA_HEIGHT_M) / RANGES_M, -np.inf
-    )
+    rise = np.where(number > 0, (rasters.height_m[row, col] - CAMERA_HEIGHT_M) / RANGES_M, -np.inf)
     before = np.full(rise.shape, -np.inf)
     np.maximum.accumulate(rise[:, :-1], axis=1, out=before[:, 1:])
     hit = number > 0

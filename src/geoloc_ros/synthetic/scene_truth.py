@@ -8,7 +8,7 @@ and drive - and by what cannot be told: the slope from above, and from the road 
 too tall or too near to see it.
 
 Left and right are of the vehicle, beyond its own lane; distances aside and ahead are from the
-vehicle's pose; those of junctions and crossings follow the road.
+vehicle's pose; those of junctions follow the road.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from geoloc_ros.synthetic.town import Town
 F64 = NDArray[np.float64]
 CANNOT_TELL = "cannot_tell"
 EPOCHS = {"ground": "drive", "satellite": "satellite"}
-_KEYS = ("roads", "buildings", "trees", "props", "areas", "crossings_m", "size_m", "style")
+_KEYS = ("roads", "buildings", "trees", "areas", "crossings_m", "size_m", "style")
 _DISTANCES = ((12.0, "under_12"), (24.0, "to_24"), (36.0, "to_36"), (48.0, "to_48"))
 _SLOTS = {"near": (10.0, 20.0), "middle": (20.0, 32.0), "far": (32.0, 46.0)}
-_ASIDE_M = np.arange(5.5, 21.0, 0.75)
+_ASIDE_M = np.arange(6.5, 21.0, 0.75)
 _SURFACES = {
     sight.GRASS: "grass",
     sight.PAVED: "paved",
@@ -42,7 +42,8 @@ _SURFACES = {
     sight.ROAD: "road",
 }
 _WITHIN_M = 48.0
-_OPEN_M2 = 60.0
+_LAWN_CELLS = 30
+_OPEN_M2 = 40.0
 _SLOPE = 0.02
 
 
@@ -66,8 +67,8 @@ class SceneTruth:
             )
         self._scene = content
         self._roads = RoadMap(content["roads"])
-        self._crossings = np.asarray(content["crossings_m"], dtype=np.float64).reshape(-1, 2, 2)
-        self._hedges = _hedge_points(content["props"])
+        crossings = np.asarray(content["crossings_m"], dtype=np.float64).reshape(-1, 2, 2)
+        self._crossings = crossings.mean(axis=1)
         self._views = {view: _View(content, epoch) for view, epoch in EPOCHS.items()}
 
     def answers(self, pose: F64, view: str) -> dict[str, str]:
@@ -90,11 +91,12 @@ class SceneTruth:
         seen = look(epoch.rasters, pose)
         way = self._roads.ahead(pose)
         out = self._road(pose, way, seen, view)
+        out["crossing"] = self._crossing(pose, seen)
         out |= epoch.beside(pose, seen)
-        out |= epoch.houses.answers(pose, seen, view == "ground")
+        out |= epoch.houses.answers(seen, view == "ground")
         out |= epoch.trees(pose, seen)
         out["open_ground"] = epoch.open_ground(pose, seen)
-        out["hedges"] = self._hedge_sides(pose, seen)
+        out["lawns"] = epoch.lawns(pose, seen)
         out["driving_side"] = self._scene["driving_side"]
         out["region"] = self._scene["style"]
         return out
@@ -111,7 +113,6 @@ class SceneTruth:
             "sidewalk": _binned(road["sidewalk_m"], (0.1, 1.8, 2.6), _WALKS),
             "parking_strip": _sides(left, right),
             "slope": _slope(way) if view == "ground" else CANNOT_TELL,
-            "crossing": self._crossing(pose, way, seen),
             **_junctions(pose, way, seen),
         }
 
@@ -121,21 +122,11 @@ class SceneTruth:
         dashed = "dashed" if road["centre"] == "dashed" else "solid"
         return f"{self._scene['centre_paint']}_{dashed}"
 
-    def _crossing(self, pose: F64, way: WayAhead, seen: Sight) -> str:
-        middles = self._crossings.mean(axis=1)
-        near = middles[np.hypot(*(middles - pose[:2]).T) < _WITHIN_M]
-        near = near[seen.sees(as_seen(pose, near))]
-        if len(near) == 0:
-            return "none"
-        away, nearest = cKDTree(way.line_m[:, :2]).query(near)
-        along = way.along_m[nearest[away < 3.0]]
-        return _distance(float(along.min())) if len(along) else "none"
-
-    def _hedge_sides(self, pose: F64, seen: Sight) -> str:
-        near = self._hedges[np.hypot(*(self._hedges[:, :2] - pose[:2]).T) < _WITHIN_M]
-        local = as_seen(pose, near[:, :2])
-        local = local[seen.sees(local, near[:, 2]) & (np.abs(local[:, 1]) < 22.0)]
-        return _sides(*(int(np.sum(side * local[:, 1] > 3.0)) >= 4 for side in (1, -1)))
+    def _crossing(self, pose: F64, seen: Sight) -> str:
+        """The nearest crossing in sight, on whichever road."""
+        local = as_seen(pose, self._crossings)
+        local = local[seen.sees(local)]
+        return _distance(float(np.hypot(*local.T).min())) if len(local) else "none"
 
 
 class _View:
@@ -157,7 +148,7 @@ class _View:
             local = local[seen.sees(local, 0.5 * near[:, 2])]
             counts = [int(np.sum(local[:, 1] > 0)), int(np.sum(local[:, 1] < 0))]
         return {
-            f"trees_{side}": _binned(count, (0.5, 2.5, 5.5), ("none", "few", "some", "many"))
+            f"trees_{side}": _binned(count, (0.5, 1.5, 3.5), ("none", "one", "few", "many"))
             for side, count in zip(("left", "right"), counts, strict=True)
         }
 
@@ -170,40 +161,52 @@ class _View:
         return sight.OPEN[best + 1] if area[best] >= _OPEN_M2 else sight.OPEN[0]
 
     def beside(self, pose: F64, seen: Sight) -> dict[str, str]:
-        """What lies left and right, stretch by stretch."""
+        """What lies left and right, stretch by stretch: each strip across one has a vote.
+
+        What stands before the rest wins a strip: a building there, or one that hides it; else the
+        surface that fills most of it, narrow things weighing more.
+        """
+        row, col = self.rasters.cells(placed(pose, _STRIPS))
+        codes = self.rasters.surface[row, col]
+        solid = (codes == sight.HOUSE) | ~seen.sees(_STRIPS)
+        solid &= _IN_VIEW
+        house = solid.any(axis=1)
+        close = house & (solid.argmax(axis=1) < _CLOSE_STEPS)
+        counts = np.stack([((codes == c) & _IN_VIEW).sum(axis=1) for c in _SURFACES], axis=1)
+        best = np.where(house, len(_SURFACES), np.argmax(counts * _WEIGHTS, axis=1))
         out = {}
-        for side, sign in (("left", 1.0), ("right", -1.0)):
-            for name, (start, end) in _SLOTS.items():
-                grid = _grid(start, end, sign)
-                row, col = self.rasters.cells(placed(pose, grid))
-                codes = self.rasters.surface[row, col].astype(np.int64)
-                hidden = ~seen.sees(grid) & (codes != sight.HOUSE)
-                outside = np.abs(grid[..., 1]) > grid[..., 0] - sight.CAMERA_FORWARD_M
-                out[f"{side}_{name}"] = _stretch(np.where(outside, -1, codes), hidden & ~outside)
+        for name, strips in _STRETCHES.items():
+            votes = np.bincount(best[strips], minlength=len(_SURFACES) + 1)
+            if votes[-1] >= votes.max():
+                near = 2 * close[strips].sum() >= votes[-1]
+                out[name] = "house_close" if near else "house_back"
+            else:
+                out[name] = list(_SURFACES.values())[int(np.argmax(votes))]
         return out
 
-
-def _stretch(codes: NDArray[np.int64], hidden: NDArray[np.bool_]) -> str:
-    """What a stretch holds: each strip across it says what meets the eye first.
-
-    Args:
-        codes: (strips, steps aside) surface, -1 outside the field of view.
-        hidden: (strips, steps aside) whether a building stands before it.
-    """
-    house = ((codes == sight.HOUSE) | hidden).any(axis=1)
-    counts = np.stack([(codes == code).sum(axis=1) for code in _SURFACES], axis=1)
-    weights = np.array([1.0, 1.0, 2.0, 2.0, 1.5])
-    best = np.argmax(counts * weights, axis=1)
-    votes = np.bincount(best[~house], minlength=len(_SURFACES))
-    if house.sum() >= max(1, votes.max()):
-        return "house"
-    return _SURFACES[list(_SURFACES)[int(np.argmax(votes))]]
+    def lawns(self, pose: F64, seen: Sight) -> str:
+        """On which sides grass covers more than twice what is bare or paved."""
+        row, col = self.rasters.cells(placed(pose, _STRIPS))
+        codes = self.rasters.surface[row, col]
+        open_to_view = _IN_VIEW & seen.sees(_STRIPS)
+        green = []
+        for sign in (1.0, -1.0):
+            side = codes[open_to_view & (sign * _STRIPS[..., 1] > 0)]
+            grass, bare = int((side == sight.GRASS).sum()), int((side == sight.PAVED).sum())
+            green.append(grass >= max(_LAWN_CELLS, 2 * bare))
+        return _sides(*green)
 
 
-def _grid(start_m: float, end_m: float, sign: float) -> F64:
-    """Places (strips, steps aside, 2) of one stretch beside the vehicle."""
-    ahead = np.arange(start_m + 0.5, end_m, 1.0)
-    return np.stack(np.meshgrid(ahead, sign * _ASIDE_M, indexing="ij"), axis=-1)
+def _strips() -> tuple[F64, dict[str, slice]]:
+    """Places (strips, steps aside, 2) left and right, and the strips of each stretch."""
+    grids, where, start = [], {}, 0
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        for name, (low, high) in _SLOTS.items():
+            across = np.arange(low + 0.5, high, 1.0)
+            grids.append(np.stack(np.meshgrid(across, sign * _ASIDE_M, indexing="ij"), axis=-1))
+            where[f"{side}_{name}"] = slice(start, start + len(across))
+            start += len(across)
+    return np.concatenate(grids), where
 
 
 def _wedge() -> F64:
@@ -211,12 +214,16 @@ def _wedge() -> F64:
     return np.stack([ahead.ravel(), left.ravel()], axis=-1)
 
 
+_STRIPS, _STRETCHES = _strips()
+_IN_VIEW = np.abs(_STRIPS[..., 1]) <= _STRIPS[..., 0] - sight.CAMERA_FORWARD_M
+_CLOSE_STEPS = int(np.searchsorted(_ASIDE_M, 11.0))
+_WEIGHTS = np.array([1.0, 1.0, 2.0, 2.0, 1.4])
 _WEDGE, _WEDGE_M2 = _wedge(), 1.5 * 1.5
 _WIDTHS = ("narrow", "medium", "wide", "broad")
 _WALKS = ("none", "narrow", "medium", "wide")
 _ROAD_QUESTIONS = (
     "road_bend", "junction_kind", "junction_distance", "side_road_left", "side_road_right",
-    "road_width", "centre_line", "sidewalk", "parking_strip", "crossing", "slope",
+    "road_width", "centre_line", "sidewalk", "parking_strip", "slope",
 )  # fmt: skip
 
 
@@ -272,15 +279,3 @@ def _junctions(pose: F64, way: WayAhead, seen: Sight) -> dict[str, str]:
             if there and sides[k] == "none":
                 sides[k] = away
     return {**out, "side_road_left": sides[0], "side_road_right": sides[1]}
-
-
-def _hedge_points(props: list[dict[str, Any]]) -> F64:
-    """Points (N, 3) x, y, height every metre along all hedges."""
-    out = [np.zeros((0, 3))]
-    for prop in props:
-        if prop["kind"] == "hedge":
-            along = np.arange(0.5 - 0.5 * prop["length_m"], 0.5 * prop["length_m"], 1.0)
-            direction = np.array([np.cos(prop["yaw_rad"]), np.sin(prop["yaw_rad"])])
-            points = np.asarray(prop["xy_m"]) + along[:, None] * direction
-            out.append(np.column_stack([points, np.full(len(points), prop["height_m"])]))
-    return np.vstack(out)

@@ -103,8 +103,6 @@ class Town:
                     "xy_m": [round(p.x_m, 2), round(p.y_m, 2)],
                     "kind": p.kind,
                     "yaw_rad": round(p.yaw_rad, 3),
-                    "length_m": round(p.length_m, 2),
-                    "height_m": round(p.height_m, 2),
                 }
                 for p in self.props
             ],
