@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one configuration tree: YAML file, command line and ROS parameters all come from it.
 
-Every field has a documentation text, a unit in its name and bounds in its metadata. Unknown keys
-and values out of bounds are errors. Order: defaults < file < command line.
+Unknown keys and values out of bounds are errors. Order: defaults < file < command line.
 """
 
 from __future__ import annotations
@@ -20,51 +19,8 @@ from typing import Any, get_type_hints
 import yaml
 from yaml.constructor import BaseConstructor, ConstructorError
 
+from geoloc_ros.checked import Checked, param
 from geoloc_ros.errors import ConfigError, first_line, shown
-
-
-def param(
-    default: float | int | str | bool,
-    doc: str,
-    *,
-    ge: float | None = None,
-    le: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:  # noqa: ANN401 - dataclasses.field has no expressible type
-    """One parameter: default, what it means, and the closed interval or choices it must lie in."""
-    return field(default=default, metadata={"doc": doc, "ge": ge, "le": le, "choices": choices})
-
-
-class Checked:
-    """Base of the groups: checks every value against its own metadata."""
-
-    def __post_init__(self) -> None:
-        """Check every field.
-
-        Raises:
-            ConfigError: a wrong type, or a value out of bounds.
-        """
-        hints = get_type_hints(type(self))
-        for item in dataclasses.fields(self):  # type: ignore[arg-type]
-            if "doc" in item.metadata:
-                value, kind = getattr(self, item.name), hints[item.name]
-                _check(item.name, value, kind, item.metadata)
-                if kind is float:
-                    object.__setattr__(self, item.name, float(value))
-
-
-def _check(name: str, value: object, kind: type, meta: Mapping[str, Any]) -> None:
-    fits = isinstance(value, (int, float) if kind is float else kind)
-    if not fits or (kind is not bool and isinstance(value, bool)):
-        raise ConfigError(
-            f"{name} must be {kind.__name__}, got {shown(value)} ({type(value).__name__})"
-        )
-    if meta["choices"] and value not in meta["choices"]:
-        raise ConfigError(f"{name} is {shown(value)}; choose one of {', '.join(meta['choices'])}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, high = meta["ge"], meta["le"]
-        if not ((low is None or value >= low) and (high is None or value <= high)):
-            raise ConfigError(f"{name} is {shown(value)}; it must lie in [{low}, {high}]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +71,11 @@ class SearchConfig(Checked):
 
     candidates: int = param(
         50, "entries fetched per global search; neighbours are one candidate", ge=1, le=1000
+    )
+    reranker: str = param(
+        "",
+        "package, by name or directory, that compares what a vision-language model says of a "
+        "frame with the index's descriptions; empty: none",
     )
 
 
@@ -190,6 +151,50 @@ class FilterConfig(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig(Checked):
+    """The process a vision-language model lives in; localization keeps its core and its memory."""
+
+    deadline_s: float = param(
+        10.0, "an answer that takes longer is given up and its process killed, s", ge=0.1, le=600.0
+    )
+    start_s: float = param(
+        120.0, "a model that takes longer to load is given up, s", ge=1.0, le=3600.0
+    )
+    backoff_s: float = param(
+        1.0,
+        "a process that failed is started again at once, after a second failure in a row so much "
+        "later, after each further one twice as late, s",
+        ge=0.0,
+        le=3600.0,
+    )
+    backoff_limit_s: float = param(60.0, "but never later than this, s", ge=0.0, le=3600.0)
+    memory_mb: int = param(
+        4096,
+        "a process that holds more memory, its model included, is killed; 0: no limit, MB",
+        ge=0,
+        le=1_000_000,
+    )
+    nice: int = param(10, "how much it stands back for other processes", ge=0, le=19)
+    spared_cores: int = param(
+        1, "so many cores, the first ones, it leaves alone where there are more", ge=0, le=1024
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayVlmConfig(Checked):
+    """The vision-language model that a replay asks; a live one has a node of its own."""
+
+    model: str = param("", "model package, by name or directory, or 'rules'; empty: none is asked")
+    latency_s: float = param(
+        2.0, "an answer is heard so long after its frame, in recorded time, s", ge=0.0, le=600.0
+    )
+    every_s: float = param(
+        0.0, "frames asked about lie at least so far apart, s", ge=0.0, le=3600.0
+    )
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreConfig(Checked):
     """What counts as a hit when retrieval is scored."""
 
@@ -207,6 +212,7 @@ class Config(Checked):
     view: ViewConfig = field(default_factory=ViewConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
+    vlm: ReplayVlmConfig = field(default_factory=ReplayVlmConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
 
 

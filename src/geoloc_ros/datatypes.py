@@ -196,11 +196,13 @@ class GeoPrior:
 
     Attributes:
         stamp_ns: the time it speaks about.
-        means: (K, 3) x_m, y_m, yaw_rad.
+        means: (K, 3) x_m, y_m, yaw_rad; beyond the plane's range as `geo.far` says.
         covs_xy_yaw: (K, 3, 3); a yaw variance above 3 rad^2 means heading is unknown.
         shares: (K,) probability of each; they add up to less than one, and what is left is the
             probability that the prior is wrong altogether.
-        source: who said it.
+        source: who said it; what it says replaces what it said before.
+        supersedes: whether it stands above what images have said so far, as an operator's word
+            does.
     """
 
     stamp_ns: int
@@ -208,13 +210,22 @@ class GeoPrior:
     covs_xy_yaw: FloatArray
     shares: FloatArray
     source: str
+    supersedes: bool = False
 
     @classmethod
     def gaussian(
-        cls, stamp_ns: int, mean: FloatArray, cov_xy_yaw: FloatArray, share: float, source: str
+        cls,
+        stamp_ns: int,
+        mean: FloatArray,
+        cov_xy_yaw: FloatArray,
+        share: float,
+        source: str,
+        *,
+        supersedes: bool = False,
     ) -> GeoPrior:
         """One Gaussian: mean (3,), covariance (3, 3), and the share it is trusted."""
-        return cls(stamp_ns, mean[None], cov_xy_yaw[None], np.array([share]), source)
+        shares = np.array([share])
+        return cls(stamp_ns, mean[None], cov_xy_yaw[None], shares, source, supersedes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
 from geoloc_ros.rerank.language import LanguageReranker
 from geoloc_ros.rerank.scenes import Scenes
-from geoloc_ros.vlm.answerer import Reply
+from geoloc_ros.vlm.answerer import Reply, SceneDescription
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
 MIN_HEIGHT_M = 2.0
@@ -67,6 +67,7 @@ class GeoLocalizer:
         last_candidates: vehicle poses retrieved for the latest searched frame, for scoring and
             display; None where the latest frame was not searched.
         last_anchor_offset_m: where the anchor of the latest view lies, forward and left.
+        scene: the newest frame that was described, and what was said of it; None before any.
 
     Args:
         config: the tree.
@@ -99,6 +100,7 @@ class GeoLocalizer:
         warm_up()
         self.last_candidates: Candidates | None = None
         self.last_anchor_offset_m = (0.0, 0.0)
+        self.scene: SceneDescription | None = None
         self._config = config
         self._encoder = encoder
         self._index = index
@@ -132,7 +134,17 @@ class GeoLocalizer:
         self.belief.apply_prior(prior)
 
     def describe(self, stamp_ns: int, reply: Reply) -> None:
-        """Let what was said of a past frame tell between the places that were retrieved there."""
+        """Take in what was said of a frame, however late; one of an older frame changes nothing.
+
+        It tells between the places that were retrieved there, if a reranker is sure of it.
+
+        Args:
+            stamp_ns: capture time of the frame.
+            reply: what was said.
+        """
+        if self.scene is not None and stamp_ns < self.scene.stamp_ns:
+            return
+        self.scene = SceneDescription(stamp_ns, reply)
         with self._stage("rerank"):
             prior = self._scenes.prior(self._index, stamp_ns, reply)
         if prior is not None:

@@ -9,7 +9,7 @@ down the spine. Replay takes every frame, the live node the newest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from geoloc_ros.errors import OdometryError
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.pipeline import GeoLocalizer, StageTimer, untimed
+from geoloc_ros.rerank.language import reranker_for
 from geoloc_ros.synchronizer import Counts, Paired, Synchronizer
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Tracker:
         use_odometry: False when motion comes from the images themselves.
         use_height: True when heights above ground are expected.
         stage: wraps each stage.
+        before: is told the stamp of each frame before the frame is looked at; late knowledge that
+            has arrived by then is handed to the localizer there.
     """
 
     def __init__(
@@ -64,10 +67,15 @@ class Tracker:
         use_odometry: bool = True,
         use_height: bool = False,
         stage: StageTimer = untimed,
+        before: Callable[[int], None] | None = None,
     ) -> None:
+        self._before = before
         self._package = package
         self._views: dict[str, ViewBuilder] = {}
-        self.localizer = GeoLocalizer(config, package, encoder, index, self._views, stage)
+        reranker = reranker_for(config.search.reranker, index.manifest)
+        self.localizer = GeoLocalizer(
+            config, package, encoder, index, self._views, stage, reranker
+        )
         self._pairs: Synchronizer[Any] = Synchronizer(config, use_odometry, use_height)
         self._stage = stage
         self._use_odometry = use_odometry
@@ -107,6 +115,7 @@ class Tracker:
     def restart(self) -> None:
         """Forget all that was heard and believed: the clock has gone back."""
         self._pairs.restart()
+        self.localizer.scene = None
         if self._eyes is not None:
             self._eyes.reset()
         self.localizer.belief.reset(Reason.CLOCK_JUMP)
@@ -134,8 +143,11 @@ class Tracker:
         return None if pair is None else self._follow(pair)
 
     def _follow(self, pair: Paired[Any]) -> Tracked:
+        if self._before is not None:
+            self._before(pair.stamp_ns)
         if pair.reset:
             self.localizer.belief.reset(Reason.CLOCK_JUMP)
+            self.localizer.scene = None
         frame = CameraFrame(
             pair.stamp_ns,
             partial(messages.image_rgb, pair.payload),

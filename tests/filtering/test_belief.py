@@ -185,6 +185,71 @@ def test_a_repeated_wrong_prior_cannot_move_a_tracked_vehicle():
     assert np.hypot(*estimate.pose[:2]) < 200.0
 
 
+def located() -> tuple[Belief, np.ndarray, np.ndarray]:
+    """A belief that is sure of its place after 60 m, the place, and a metre ahead."""
+    belief = Belief(FilterConfig(), CARD, 0)
+    place, ahead = one_candidate().poses[0].copy(), np.array([np.cos(0.5), np.sin(0.5), 0.0])
+    belief.update(peaked(place), one_candidate())
+    for index in range(60):
+        belief.predict(step(index))
+        place += ahead
+        belief.update(peaked(place))
+    assert belief.estimate(60 * 10**8).status is Status.LOCALISED
+    return belief, place, ahead
+
+
+@pytest.mark.parametrize("sigma_m", [5.0, 20.0, 1e3, 1e5])
+@pytest.mark.parametrize("off_m", [30.0, 400.0, 1e6])
+def test_a_prior_that_is_sure_and_wrong_cannot_move_a_located_vehicle(sigma_m, off_m):
+    belief, place, ahead = located()
+    wrong = place + np.array([-0.6 * off_m, 0.8 * off_m, 0.0])
+    cov = np.diag([sigma_m**2, sigma_m**2, 9.0])
+    belief.apply_prior(GeoPrior.gaussian(60 * 10**8, wrong, cov, 1.0, "vlm"))
+    for index in range(60, 100):
+        estimate = belief.estimate(index * 10**8)
+        assert estimate.status is Status.LOCALISED
+        assert np.hypot(*(estimate.pose - place)[:2]) < 2.0
+        belief.predict(step(index))
+        place += ahead
+        belief.update(peaked(place))
+
+
+def test_the_word_of_an_operator_stands_above_the_images():
+    belief, place, _ = located()
+    there = place + np.array([300.0, 0.0, 0.0])
+    cov = np.diag([4.0, 4.0, 0.01])
+    said = GeoPrior.gaussian(60 * 10**8, there, cov, 0.9, "operator", supersedes=True)
+    belief.apply_prior(said)
+    assert np.hypot(*(belief.estimate(60 * 10**8).pose - there)[:2]) < 2.0
+
+
+def test_who_repeats_himself_says_no_more_and_the_last_word_counts():
+    def mass(*said):
+        belief, place, _ = located()
+        for number, off_m in enumerate(said):
+            belief.predict(step(60 + number, metres=0.0))
+            mean = place + np.array([off_m, 0.0, 0.0])
+            stamp = (61 + number) * 10**8
+            cov = np.diag([1e4, 1e4, 9.0])
+            belief.apply_prior(GeoPrior.gaussian(stamp, mean, cov, 0.95, "vlm"))
+        return belief._log_null
+
+    once = mass(5e3)
+    assert once > mass()
+    assert mass(*[5e3] * 50) == pytest.approx(once, abs=0.05)
+    assert mass(5e3, -5e3, 7e3) == pytest.approx(once, abs=0.05)
+    assert mass(5e3, 0.0) == pytest.approx(mass(0.0), abs=0.05)
+
+
+def test_what_was_said_of_an_earlier_time_is_passed_over():
+    belief, place, _ = located()
+    cov = np.diag([1e4, 1e4, 9.0])
+    belief.apply_prior(GeoPrior.gaussian(60 * 10**8, place, cov, 0.95, "vlm"))
+    after = belief._log_null
+    belief.apply_prior(GeoPrior.gaussian(59 * 10**8, place + 5e3, cov, 0.95, "vlm"))
+    assert belief._log_null == after
+
+
 @pytest.mark.parametrize("bad", [np.nan, -1.0])
 def test_unusable_priors_are_ignored(bad):
     belief = Belief(FilterConfig(), CARD, 0)

@@ -204,7 +204,7 @@ def test_prior_moves_with_odometry_and_stays_soft():
     prior = GeoPrior.gaussian(
         0, np.array([100.0, 50.0, np.pi / 2]), np.diag([25.0, 25.0, 0.01]), 0.9, "t"
     )
-    moved = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
+    moved = MovedPrior(prior, np.zeros(3), 0.0)
     (mean,), (cov,) = moved.now(np.array([30.0, 0.0, 0.2]), 30.0)
     np.testing.assert_allclose(mean, [100.0, 80.0, np.pi / 2 + 0.2])
     assert cov[0, 0] > 25.0
@@ -218,15 +218,34 @@ def test_a_mixture_prior_says_what_its_parts_say():
     means = np.array([[0.0, 0.0, 0.0], [500.0, 0.0, 1.0]])
     covs = np.stack([np.diag([100.0, 100.0, 0.01]), np.diag([100.0, 100.0, 9.0])])
     prior = GeoPrior(0, means, covs, np.array([0.6, 0.3]), "t")
-    mixture = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
+    mixture = MovedPrior(prior, np.zeros(3), 0.0)
     poses = np.array([[0.0, 0.0, 0.0], [500.0, 0.0, -2.0], [-900.0, 0.0, 0.0]])
     factor = mixture.log_factor(poses, np.zeros(3), 0.0, 1e6)
     assert factor[0] == pytest.approx(np.log(0.6 * MAX_GAIN + 0.1))
     assert factor[1] == pytest.approx(np.log(0.3 * MAX_GAIN + 0.1))  # its heading is unknown
     assert factor[2] == pytest.approx(np.log(0.1))
     prior = GeoPrior(0, means, covs, np.array([0.7, 0.3]), "t")
-    certain = MovedPrior(prior, np.zeros(3), 0.0, 1.0)
+    certain = MovedPrior(prior, np.zeros(3), 0.0)
     assert certain.shares.sum() == pytest.approx(0.95)
+
+
+def test_a_late_prior_of_unknown_heading_is_as_sharp_as_it_was():
+    cov = np.diag([2500.0, 2500.0, 9.0])
+    moved = MovedPrior(GeoPrior.gaussian(0, np.zeros(3), cov, 0.9, "t"), np.zeros(3), 0.0)
+    driven = np.array([400.0, 0.0, 0.7])
+    came_along = np.array([[0.0, 400.0, np.pi / 2 + 0.7]])  # it set out from the origin, northward
+    never_there = np.array([[0.0, 400.0, -np.pi / 2 + 0.7]])  # it set out 800 m north of it
+    start = moved.log_factor(np.array([[0.0, 0.0, np.pi / 2]]), np.zeros(3), 0.0, 1e6)
+    assert moved.log_factor(came_along, driven, 400.0, 1e6) == pytest.approx(start, abs=0.06)
+    assert moved.log_factor(never_there, driven, 400.0, 1e6)[0] == pytest.approx(np.log(0.1))
+
+
+def test_a_region_says_nothing_about_where_in_it_a_town_lies():
+    here, beyond = np.zeros((1, 3)), np.array([[9e5, 0.0, 0.0]])
+    prior = GeoPrior.gaussian(0, np.array([3e4, 0.0, 0.0]), np.diag([1e10, 1e10, 9.0]), 0.9, "t")
+    moved = MovedPrior(prior, np.zeros(3), 0.0)
+    assert moved.log_factor(here, np.zeros(3), 0.0, 1e6)[0] == pytest.approx(0.0, abs=0.05)
+    assert moved.log_factor(beyond, np.zeros(3), 0.0, 1e6)[0] == pytest.approx(np.log(0.1))
 
 
 @pytest.mark.parametrize("shares", [[], [0.0, 0.0], [0.9, 0.9], [-0.1, 0.5], [np.nan, 0.5]])

@@ -21,7 +21,7 @@ def vlm(stage):
 
     from geoloc_ros.ros.vlm_node import Vlm
 
-    settings = {"answerer": "rules", "image_transport": "compressed", "deadline_s": 1.0}
+    settings = {"answerer": "rules", "image_transport": "compressed", "worker.deadline_s": 1.0}
     settings |= {"use_sim_time": True, "diagnostics_every_s": 0.2}
     node = Vlm(
         context=stage.context,
@@ -113,6 +113,29 @@ def test_without_an_answerer_it_does_not_configure_and_says_why(stage, vlm) -> N
     assert "No vision-language model ships" in vlm._fault
     vlm.set_parameters([Parameter("answerer", value="rules")])
     up(vlm)
+
+
+def test_a_model_that_keeps_dying_is_left_alone_and_not_spoken_of_with_every_frame(
+    stage, vlm
+) -> None:
+    from harness import wait_until
+    from rclpy.parameter import Parameter
+
+    vlm.set_parameters([Parameter("worker.backoff_s", value=30.0)])
+    up(vlm)
+    assert wait_until(lambda: stage.vehicle.image.get_subscription_count())
+    show(stage, vlm, 0, OK)
+    os.kill(vlm.process.pid, signal.SIGSTOP)
+    show(stage, vlm, 1, TIMED_OUT)
+    vlm.process._backoff.failed("as before")
+    show(stage, vlm, 2, FAILED)
+    said = len(vlm.heard)
+    for tick in stage.vehicle.ticks[3:20]:
+        stage.vehicle.send_image(tick.stamp_ns, tick.jpeg)
+    time.sleep(0.5)
+    assert len(vlm.heard) == said
+    assert "left alone" in vlm._last.why
+    vlm.trigger_deactivate()  # does not wait for the time to be over
 
 
 def test_the_lifecycle_ends_the_process(stage, vlm) -> None:

@@ -15,6 +15,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from geoloc_ros import config as configuration
 from geoloc_ros import messages
 from geoloc_ros.bags import replay_folder
+from geoloc_ros.bags.asking import Asking
 from geoloc_ros.bags.reader import BagReader, Record
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.trajectory import write_trajectory
@@ -49,6 +51,7 @@ from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
 from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
+from geoloc_ros.vlm.answerer import Answerer, make_answerer
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ class Replay:
         config: the tree.
         package: the model, if it is at hand; else the one `inputs` names or the index needs.
         watch: is shown the belief after every frame.
+        make_answerer: makes the vision-language model that `config.vlm` names, in its process.
     """
 
     def __init__(
@@ -98,11 +102,13 @@ class Replay:
         config: Config,
         package: ModelPackage | None = None,
         watch: Callable[[Belief], None] | None = None,
+        make_answerer: Callable[[str], Answerer] = make_answerer,
     ) -> None:
         self._inputs = inputs
         self._config = config
         self._package = package
         self._watch = watch
+        self._asking = Asking(config.vlm, make_answerer) if config.vlm.model else None
         self._clock = StageClock()
         self._records = _Records()
         self._anchor_offset_m = (0.0, 0.0)
@@ -116,14 +122,14 @@ class Replay:
         Raises:
             BagError: the recording cannot be used at all.
             IndexError_: the index is damaged or belongs to another encoder.
-            ModelError: no model package fits.
+            ModelError: no model package fits, or no vision-language model can be asked.
         """
         replay_folder.check_free(self._inputs.out, self._inputs.force)
         package = self._model()
         index = ShardedIndex.open(self._inputs.index, package)
         plane = index.manifest.frame
-        start = time.perf_counter()
-        with BagReader(self._inputs.bag) as reader:
+        with BagReader(self._inputs.bag) as reader, self._asking or nullcontext():
+            start = time.perf_counter()
             recording = Recording(reader, self._config.input)
             if self._inputs.truth_topic is not None:
                 recording.check_truth(self._inputs.truth_topic)
@@ -146,6 +152,12 @@ class Replay:
     def _tracker(
         self, package: ModelPackage, index: ShardedIndex, recording: Recording
     ) -> Tracker:
+        asking, plane = self._asking, index.manifest.frame
+
+        def before(stamp_ns: int) -> None:
+            if asking is not None:
+                asking.deliver(stamp_ns, tracker.localizer, plane)
+
         tracker = Tracker(
             self._config,
             package,
@@ -154,6 +166,7 @@ class Replay:
             use_odometry=bool(recording.topics.odometry),
             use_height=bool(recording.topics.height),
             stage=self._clock,
+            before=before,
         )
         tracker.set_camera("", recording.camera, recording.T_base_camera)
         return tracker
@@ -170,18 +183,25 @@ class Replay:
             except BagError as error:
                 self._records.damage = str(error)
             self._take(tracker.every(flush=True), tracker, bar)
+        if self._asking is not None:
+            self._asking.finish()
         self._records.unused += tracker.counts.stale
         if not self._records.estimates:
             raise BagError(self._records.damage or f"{self._inputs.bag} gave no usable frame")
 
     def _take(self, tracked: Iterator[Tracked], tracker: Tracker, bar: tqdm[Any]) -> None:
+        asking = self._asking
         while True:
+            waited_s = asking.waited_s if asking else 0.0
             start = time.perf_counter()
             found = next(tracked, None)
             if found is None:
                 return
             spent = self._clock.take()
             spent["total"] = (time.perf_counter() - start) * 1e3
+            if asking is not None:
+                spent["total"] -= (asking.waited_s - waited_s) * 1e3
+                asking.ask(found.frame)
             self._record(found.estimate, spent, tracker.localizer, found.frame)
             if self._watch is not None:
                 self._watch(tracker.localizer.belief)
@@ -232,6 +252,8 @@ class Replay:
         tables.write_estimates(out, records.estimates)
         tables.write_latency(out, columns.latency_from(stamps, records.latency_ms))
         tables.write_retrieval(out, columns.retrieval_from(records.searches))
+        if self._asking is not None:
+            tables.write_vlm(out, self._asking.heard)
         write_trajectory(out / "trajectory.mcap", records.estimates)
         used = len(stamps)
         summary = {

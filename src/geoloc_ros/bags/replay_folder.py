@@ -18,6 +18,7 @@ FILES = (
     "truth.parquet",
     "latency.parquet",
     "retrieval.parquet",
+    "vlm.parquet",
     "trajectory.mcap",
     "report.html",
     "map.png",

@@ -41,6 +41,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--truth", metavar="TOPIC", help="PoseStamped or NavSatFix, for scoring only"
     )
+    parser.add_argument(
+        "--vlm",
+        metavar="MODEL",
+        help="ask a vision-language model about the frames: a package, by name or directory, or "
+        "'rules', a stand-in for tests; without it none is asked",
+    )
+    parser.add_argument(
+        "--vlm-latency",
+        metavar="S",
+        help="an answer is heard so long after its frame, in recorded time; default: 2 s",
+    )
+    parser.add_argument(
+        "--vlm-every", metavar="S", help="rest between frames asked about; default: none"
+    )
     parser.add_argument("--imagery", type=Path, help="GeoTIFF for the report's map")
     parser.add_argument("--events", type=Path, help="scene.json with known events, for the report")
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
@@ -60,6 +74,12 @@ def _run(arguments: argparse.Namespace) -> int:
         overrides.append(f"input.image_topic={arguments.image_topic}")
     if arguments.odometry_topic:
         overrides.append(f"input.odometry_topic={arguments.odometry_topic}")
+    if arguments.vlm is not None:
+        overrides.append(f"vlm.model={arguments.vlm}")
+    if arguments.vlm_latency:
+        overrides.append(f"vlm.latency_s={arguments.vlm_latency}")
+    if arguments.vlm_every:
+        overrides.append(f"vlm.every_s={arguments.vlm_every}")
     inputs = ReplayInputs(
         bag=arguments.bag,
         index=arguments.index,

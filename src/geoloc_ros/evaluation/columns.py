@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate, Status
 from geoloc_ros.errors import GeolocError
+from geoloc_ros.vlm.answerer import Reply
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -109,6 +110,27 @@ class Retrieval:
     entry_id: IntArray
     poses: FloatArray
     similarity: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of one question to a vision-language model.
+
+    Attributes:
+        stamp_ns: capture time of the frame that was asked about.
+        heard_ns: stamp of the frame before which the answer was heard; -1: it never was.
+        outcome: name of the `vlm.answerer.Outcome`, in small letters.
+        why: what went wrong.
+        took_ms: from question to answer, by the machine's clock.
+        reply: what was said.
+    """
+
+    stamp_ns: int
+    heard_ns: int
+    outcome: str
+    why: str
+    took_ms: float
+    reply: Reply
 
 
 def estimates_from(estimates: Sequence[PoseEstimate]) -> Estimates:

@@ -15,7 +15,7 @@ from geoloc_ros import config as configuration
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.evaluation import metrics, tables
 from geoloc_ros.evaluation.columns import STAGES, ReplayOutputError, Retrieval, Truth
-from geoloc_ros.evaluation.score import recall_at, score
+from geoloc_ros.evaluation.score import recall_at, score, vlm_counts
 
 _ERROR_CEILING = 1e9
 
@@ -54,13 +54,7 @@ def result_from(out_dir: Path) -> dict[str, Any]:
         "recall": _recall(out_dir, truth),
         "latency_ms": metrics.latency_percentiles(tables.read_latency(out_dir), STAGES),
         "realtime_factor": _ratio(summary.get("bag_s"), summary.get("wall_s")),
-        "vlm": {
-            "asked": 0,
-            "answered": 0,
-            "timed_out": 0,
-            "unparseable": 0,
-            "prior_hit_rate": None,
-        },
+        "vlm": vlm_counts(tables.read_vlm(out_dir), truth, summary.get("origin")),
         "peak_rss_mb": summary.get("peak_rss_mb"),
         "seed": summary.get("seed"),
         "encoder": summary.get("encoder"),

@@ -4,14 +4,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.evaluation import metrics
-from geoloc_ros.evaluation.columns import BoolArray, Estimates, IntArray, Retrieval, Truth
+from geoloc_ros.evaluation.columns import BoolArray, Estimates, Heard, IntArray, Retrieval, Truth
 from geoloc_ros.evaluation.trajectory import interpolate_truth
+from geoloc_ros.geo.far import far_xy
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+
+#: of a Gaussian in the plane, in sigmas
+RADIUS_95 = float(np.sqrt(-2.0 * np.log(0.05)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,48 @@ def score(estimates: Estimates, truth: Truth | None) -> Scores:
         nees=nees,
         dof=dof,
     )
+
+
+def vlm_counts(
+    heard: Sequence[Heard], truth: Truth | None, origin: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """What became of the questions to a vision-language model.
+
+    A guess of place is right when the true place lies within its likeliest part's 95 % circle.
+
+    Args:
+        heard: every question.
+        truth: the reference, None if there is none.
+        origin: lat_deg and lon_deg of the plane the truth is in, None where that is unknown.
+
+    Returns:
+        `asked`, `answered`, `timed_out`, `unparseable`, and `prior_hit_rate`: the share of right
+        guesses, None where there are none or truth is unknown.
+    """
+    outcomes = Counter(row.outcome for row in heard)
+    return {
+        "asked": len(heard),
+        "answered": outcomes["ok"],
+        "timed_out": outcomes["timed_out"],
+        "unparseable": outcomes["unparseable"],
+        "prior_hit_rate": _hit_rate(heard, truth, origin),
+    }
+
+
+def _hit_rate(
+    heard: Sequence[Heard], truth: Truth | None, origin: Mapping[str, float] | None
+) -> float | None:
+    guessed = [row for row in heard if row.reply.guesses]
+    if truth is None or origin is None or not guessed:
+        return None
+    plane = LocalFrame(LatLon(origin["lat_deg"], origin["lon_deg"]))
+    best = [max(row.reply.guesses, key=lambda guess: guess.share) for row in guessed]
+    lat = [guess.position.lat_deg for guess in best]
+    lon = [guess.position.lon_deg for guess in best]
+    true, known = interpolate_truth(truth, [row.stamp_ns for row in guessed])
+    off_m = np.hypot(*(far_xy(plane, lat, lon) - true[:, :2]).T)
+    right = off_m <= RADIUS_95 * np.array([guess.sigma_m for guess in best])
+    return float(np.mean(right[known])) if known.any() else None
 
 
 def recall_at(

@@ -5,6 +5,7 @@
 estimates.parquet   one row per used frame; same estimates -> same bytes, no times of the run
 truth.parquet       only when a truth topic was given; read for scoring alone
 latency.parquet     milliseconds per stage and frame (never in the estimates)
+vlm.parquet         one row per question to a vision-language model, when one was asked
 retrieval.parquet   the ranked candidates of every searched frame
 summary.json        counts and provenance, see `SUMMARY_KEYS`
 config.yaml         the configuration of the run
@@ -22,8 +23,10 @@ from typing import Any
 import numpy as np
 
 from geoloc_ros.datatypes import PoseEstimate, Status
+from geoloc_ros.errors import GeodesyError
 from geoloc_ros.evaluation.columns import (
     Estimates,
+    Heard,
     Latency,
     ReplayOutputError,
     Retrieval,
@@ -31,6 +34,7 @@ from geoloc_ros.evaluation.columns import (
     estimates_from,
     truth_from,
 )
+from geoloc_ros.vlm.answerer import Reply
 
 SUMMARY_KEYS: dict[str, str] = {
     "frames": "camera frames in the recording",
@@ -58,6 +62,10 @@ _ESTIMATE_FLOATS = (
 )
 _KINDS = {
     "stamp_ns": "int64",
+    "heard_ns": "int64",
+    "outcome": "text",
+    "why": "text",
+    "reply": "text",
     "rank": "int64",
     "entry_id": "int64",
     "status": "text",
@@ -183,6 +191,42 @@ def read_retrieval(out_dir: Path) -> Retrieval | None:
     return Retrieval(
         columns["stamp_ns"], columns["rank"], columns["entry_id"], poses, columns["similarity"]
     )
+
+
+def write_vlm(out_dir: Path, heard: Sequence[Heard]) -> Path:
+    """Write `vlm.parquet` and return its path; replies are JSON texts."""
+    columns: dict[str, Any] = {
+        "stamp_ns": np.array([row.stamp_ns for row in heard], dtype=np.int64),
+        "heard_ns": np.array([row.heard_ns for row in heard], dtype=np.int64),
+        "outcome": [row.outcome for row in heard],
+        "why": [row.why for row in heard],
+        "took_ms": np.array([row.took_ms for row in heard], dtype=np.float64),
+        "reply": [json.dumps(row.reply.plain()) for row in heard],
+    }
+    return _write(out_dir / "vlm.parquet", columns)
+
+
+def read_vlm(out_dir: Path) -> list[Heard]:
+    """Read `vlm.parquet`; empty when no model was asked.
+
+    Raises:
+        ReplayOutputError: the file is there but unusable.
+    """
+    path = out_dir / "vlm.parquet"
+    if not path.exists():
+        return []
+    names = ("stamp_ns", "heard_ns", "outcome", "why", "took_ms", "reply")
+    columns = _read(path, names)
+    try:
+        replies = [Reply.of(json.loads(text)) for text in columns["reply"]]
+    except (ValueError, KeyError, TypeError, GeodesyError) as error:
+        raise ReplayOutputError(f"{path} holds a reply that is none: {error}") from error
+    numbers = (columns[name].tolist() for name in ("stamp_ns", "heard_ns", "took_ms"))
+    rows = zip(*numbers, columns["outcome"], columns["why"], replies, strict=True)
+    return [
+        Heard(stamp, heard, outcome, why, took, reply)
+        for stamp, heard, took, outcome, why, reply in rows
+    ]
 
 
 def write_summary(out_dir: Path, summary: Mapping[str, Any]) -> Path:

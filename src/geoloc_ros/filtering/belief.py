@@ -32,7 +32,7 @@ from geoloc_ros.datatypes import (
 )
 from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.filtering import estimate, evidence, kernels, motion_model, proposal, status
-from geoloc_ros.filtering.late_knowledge import INDEPENDENT_M, MovedPrior, Trail, usable
+from geoloc_ros.filtering.late_knowledge import MovedPrior, Trail, usable
 from geoloc_ros.filtering.measurement_model import MeasurementModel
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
@@ -53,7 +53,6 @@ SAME_PLACE_RAD = math.radians(30.0)
 MERGE_M = 3.0
 MERGE_RAD = math.radians(12.0)
 BIRTHS = 20
-TIGHT_PRIOR_M = 30.0
 MOST_PRIORS = 20
 MOST_OF_PRIORS = 48
 
@@ -196,22 +195,22 @@ class Belief:
         """Take soft knowledge about now or the past, as of its own stamp.
 
         Args:
-            prior: believed with its share, at most once per 100 m in full from one source.
+            prior: replaces what its source said about an earlier time; one about an earlier time
+                than that is passed over.
         """
-        then, distance = self._trail.at(prior.stamp_ns)
         same = [old for old in self._priors if old.prior.source == prior.source]
-        since = min((distance - old.distance_then_m for old in same), default=INDEPENDENT_M)
-        weight = float(np.clip(since / INDEPENDENT_M, 0.0, 1.0))
-        if weight <= 0.0 or not usable(prior):
+        if not usable(prior) or any(old.prior.stamp_ns > prior.stamp_ns for old in same):
             return
-        moved = MovedPrior(prior, then, distance, weight)
+        moved = MovedPrior(prior, *self._trail.at(prior.stamp_ns))
         if len(self._modes):
-            factor = moved.log_factor(
-                self._modes.poses, self._pose, self.distance_m, self._area_m2
-            )
+            where = self._modes.poses, self._pose, self.distance_m, self._area_m2
+            factor = moved.log_factor(*where)
+            for old in same:
+                factor -= old.log_factor(*where)
             self._modes.log_mass += self._modes.weigh(factor)
         self._born_of_prior(moved)
-        recent = [old for old in self._priors if self.distance_m - old.distance_then_m < 500.0]
+        others = [old for old in self._priors if old.prior.source != prior.source]
+        recent = [old for old in others if self.distance_m - old.distance_then_m < 500.0]
         self._priors = [*recent[-MOST_PRIORS:], moved]
         self._normalise()
 
@@ -347,20 +346,21 @@ class Belief:
         return np.where(slips, np.maximum(log_mass, slip), log_mass)
 
     def _born_of_prior(self, moved: MovedPrior) -> None:
-        """A prior that names a place opens a hypothesis there (an initial pose does)."""
+        """A prior that names a place opens a hypothesis there (an initial pose does).
+
+        It takes its share of what nobody knows; one that supersedes, of what images said, too.
+        """
         required = np.array([LOCAL_EVIDENCE * self._confirm_evidence])
-        for mean, cov, share in zip(
-            *moved.now(self._pose, self.distance_m), moved.weight * moved.shares, strict=True
-        ):
-            if share <= 0.0 or math.sqrt(max(cov[0, 0], cov[1, 1])) > TIGHT_PRIOR_M:
-                continue
+        for mean, cov, share in moved.places(self._pose, self.distance_m):
             each = self._config.lead_particles
             poses = self._rng.multivariate_normal(mean, cov, size=each, method="cholesky")
             poses[:, 2] = se2.wrap_angle(poses[:, 2])
-            self._modes.log_mass += np.log1p(-share)
+            over = moved.prior.supersedes
+            log_mass = np.log(share) + (0.0 if over else self._log_null)
+            self._modes.log_mass += np.log1p(-share) if over else 0.0
             self._log_null += float(np.log1p(-share))
             self._keep_best(MOST_OF_PRIORS - 1)
-            self._modes.append(poses[None], np.array([np.log(share)]), required)
+            self._modes.append(poses[None], np.array([log_mass]), required)
 
     def _weigh(self, similarity_at: SimilarityAt, moved_m: float) -> None:
         modes, config = self._modes, self._config

@@ -1,15 +1,22 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Knowledge that arrives late: a prior about a past stamp, moved to now by odometry."""
+"""Knowledge that arrives late: a prior about a past stamp, moved to now by odometry.
+
+Whoever is wrong once is likely to be wrong the same way again, so the priors of one source are no
+independent evidence: what a source says replaces what it said before, and however often it speaks
+it never weighs more than one prior does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geoloc_ros.datatypes import FloatArray, GeoPrior
 from geoloc_ros.geo import se2
+from geoloc_ros.geo.far import far_poses
 from geoloc_ros.geo.planes import PlaneChange
 
 WINDOW_NS = 60_000_000_000
@@ -18,9 +25,7 @@ DRIFT_SHARE = 0.03
 MAX_GAIN = 20.0
 MAX_SHARE = 0.95
 MAX_COMPONENTS = 64
-# Two priors of one source this far apart count as independent; a talkative source that repeats
-# itself gains nothing by it.
-INDEPENDENT_M = 100.0
+TIGHT_M = 30.0
 
 
 class Trail:
@@ -50,7 +55,6 @@ class MovedPrior:
     prior: GeoPrior
     pose_then: FloatArray
     distance_then_m: float
-    weight: float
 
     def now(self, pose_now: FloatArray, distance_m: float) -> tuple[FloatArray, FloatArray]:
         """Means (K, 3) and covariances (K, 3, 3) as of now, widened by the drift since.
@@ -69,14 +73,29 @@ class MovedPrior:
             covs.append(prior_cov + np.diag([reach, reach, 0.0]))
         return np.array(means), np.array(covs)
 
+    def places(
+        self, pose_now: FloatArray, distance_m: float
+    ) -> Iterator[tuple[FloatArray, FloatArray, float]]:
+        """Mean (3,), covariance (3, 3) and share of the parts that name a place, as of now."""
+        means, covs = self.now(pose_now, distance_m)
+        for mean, cov, share in zip(means, covs, self.shares, strict=True):
+            if share > 0.0 and max(cov[0, 0], cov[1, 1]) <= TIGHT_M**2:
+                yield mean, cov, float(share)
+
     def rebased(self, change: PlaneChange) -> MovedPrior:
         """The same knowledge in another plane."""
-        return replace(self, prior=replace(self.prior, means=change.poses(self.prior.means)))
+        return replace(self, prior=replace(self.prior, means=far_poses(change, self.prior.means)))
 
     def log_factor(
         self, poses: FloatArray, pose_now: FloatArray, distance_m: float, area_m2: float
     ) -> FloatArray:
         """Log of how much more likely the prior makes poses than nowhere in particular.
+
+        Poses are led back to where they were when the prior was made: whatever is not known of
+        its heading, each of them knows its own.
+
+        A part wider than the area says nothing about where in it: it is even there, not thin, or
+        a region that is right would speak against every place of a town in it.
 
         Args:
             poses: (N, 3).
@@ -85,14 +104,17 @@ class MovedPrior:
             area_m2: area the vehicle may be in at all.
 
         Returns:
-            (N,) in [log(1 - total share), log(MAX_GAIN)], scaled down for repeated priors.
+            (N,) in [log(1 - total share), log(MAX_GAIN)].
         """
         shares = self.shares
         total = np.full(len(poses), 1.0 - shares.sum())
-        means, covs = self.now(pose_now, distance_m)
-        for mean, cov, share in zip(means, covs, shares, strict=True):
-            total += share * _gain(poses - mean, cov, area_m2)
-        factor: FloatArray = self.weight * np.log(total)
+        then = se2.compose(poses, se2.between(pose_now, self.pose_then))
+        drift_m2 = (DRIFT_SHARE * (distance_m - self.distance_then_m)) ** 2
+        drift = np.diag([drift_m2, drift_m2, 0.0])
+        parts = zip(self.prior.means, self.prior.covs_xy_yaw, shares, strict=True)
+        for mean, cov, share in parts:
+            total += share * _gain(then - mean, cov + drift, area_m2)
+        factor: FloatArray = np.log(total)
         return factor
 
     @property
@@ -110,7 +132,7 @@ def _gain(delta: FloatArray, cov: FloatArray, area_m2: float) -> FloatArray:
     exponent = np.einsum("ni,ij,nj->n", delta[:, :size], np.linalg.inv(block), delta[:, :size])
     volume = area_m2 * (2.0 * np.pi if size == 3 else 1.0)
     peak = volume / np.sqrt(np.linalg.det(2.0 * np.pi * block))
-    gain: FloatArray = min(peak, MAX_GAIN) * np.exp(-0.5 * exponent)
+    gain: FloatArray = min(max(peak, 1.0), MAX_GAIN) * np.exp(-0.5 * exponent)
     return gain
 
 

@@ -19,7 +19,7 @@ from geoloc_ros.encoders.onnx_backend import open_session
 from geoloc_ros.errors import ModelError, first_line
 from geoloc_ros.index.manifest import Manifest
 from geoloc_ros.index.place_index import PlaceIndex
-from geoloc_ros.rerank.package import ONNX, RerankerPackage
+from geoloc_ros.rerank.package import ONNX, RerankerPackage, find_reranker
 from geoloc_ros.rerank.text import sentences
 from geoloc_ros.vlm.answerer import Reply
 from geoloc_ros.vlm.questions import QuestionSet, load_questions
@@ -159,6 +159,15 @@ class LanguageReranker:
         if self._embedder is None:
             return answers
         return self._embedder([sentences(row, self._questions) for row in answers])
+
+
+def reranker_for(name: str, manifest: Manifest) -> LanguageReranker | None:
+    """The reranker of a name, ready for an index; None for an empty name.
+
+    Raises:
+        ModelError: there is none, it was altered, or it does not fit the index.
+    """
+    return LanguageReranker(find_reranker(name), manifest) if name else None
 
 
 def _abstention(count: int) -> Verdict:

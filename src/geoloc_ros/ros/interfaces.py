@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from geoloc_ros.datatypes import Candidates, FloatArray, GeoPrior, PoseEstimate, Status
+from geoloc_ros.geo.far import far_xy
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
 
@@ -106,17 +107,13 @@ def geopose_message(estimate: PoseEstimate, map_frame: str, altitude_m: float) -
 
 
 def prior_of(message: object, stamp_ns: int, plane: LocalFrame) -> GeoPrior:
-    """The prior of a geoloc_msgs/GeoPrior, in a plane.
-
-    Raises:
-        GeodesyError: a component lies beyond the range of the plane.
-    """
+    """The prior of a geoloc_msgs/GeoPrior, in a plane; components may lie anywhere."""
     parts = message.components  # type: ignore[attr-defined]
     lat = [part.latitude for part in parts]
     lon = [part.longitude for part in parts]
     means: FloatArray = np.zeros((0, 3))
     if parts:
-        means = np.column_stack([plane.to_xy(lat, lon), [part.yaw for part in parts]])
+        means = np.column_stack([far_xy(plane, lat, lon), [part.yaw for part in parts]])
     covs = np.array([np.asarray(part.covariance).reshape(3, 3) for part in parts])
     covs = 0.5 * (covs + np.swapaxes(covs, 1, 2)) if parts else covs
     shares = np.array([part.share for part in parts], dtype=np.float64)

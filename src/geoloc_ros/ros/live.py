@@ -34,6 +34,7 @@ from geoloc_ros.datatypes import (
 from geoloc_ros.errors import BagError, CameraError, GeolocError
 from geoloc_ros.filtering.estimate import nowhere
 from geoloc_ros.filtering.status import TRACKING
+from geoloc_ros.geo.far import far_poses
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.cameras import Cameras
@@ -194,7 +195,8 @@ class Live:
         cov_xy_yaw = cov_xy_yaw + np.diag([0.25, 0.25, 1e-3])  # nobody knows better than that
         self._initial_poses += 1  # each is a source of its own: none repeats another
         source = f"initialpose {self._initial_poses}"
-        self.prior(GeoPrior.gaussian(stamp_ns, mean, cov_xy_yaw, 0.9, source))
+        said = GeoPrior.gaussian(stamp_ns, mean, cov_xy_yaw, 0.9, source, supersedes=True)
+        self.prior(said)
 
     def clock_jumped(self) -> None:
         """Time has gone back: what was known of the past is of no use."""
@@ -369,7 +371,7 @@ class Live:
 
     def _apply(self, prior: GeoPrior) -> None:
         change = PlaneChange(self.plane, self._loaded.index.manifest.frame)
-        prior = replace(prior, means=change.poses(prior.means))
+        prior = replace(prior, means=far_poses(change, prior.means))
         self._tracker.localizer.apply_prior(prior)
 
     def _conclude(self, tracked: Tracked) -> Conclusion:

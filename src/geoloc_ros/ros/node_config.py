@@ -8,10 +8,11 @@ parameter reference is written on machines without ROS, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from geoloc_ros.config import Checked, param
+from geoloc_ros.checked import Checked, param
+from geoloc_ros.config import WorkerConfig
 from geoloc_ros.errors import ConfigError, shown
 
 
@@ -54,9 +55,10 @@ NOT_OF_NODE = (
     "input.camera_info_topic",
     "input.odometry_topic",
     "input.height_topic",
+    "vlm.",
     "score.",
 )
-VLM_FIXED = ("answerer", "camera", "image_transport")
+VLM_FIXED = ("answerer", "camera", "image_transport", "worker.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +137,14 @@ class VlmConfig(Checked):
     """The vision-language node."""
 
     autostart: bool = param(False, "configure and activate at start; false: a manager does")
-    answerer: str = param("", "who answers; 'rules' is a stand-in for tests, not for vehicles")
+    answerer: str = param(
+        "",
+        "who answers: a model package, by name or directory; 'rules' is a stand-in for tests, not "
+        "for vehicles",
+    )
     camera: str = param("", "name of the camera; empty: topics image, camera_info")
     image_transport: str = param(
         "raw", "type of the image topic, as for the localizer", choices=("raw", "compressed")
-    )
-    deadline_s: float = param(
-        10.0, "an answer that takes longer is given up and its process restarted", ge=0.1, le=600.0
     )
     pause_s: float = param(0.0, "rest between two questions, s", ge=0.0, le=600.0)
     max_image_age_s: float = param(
@@ -149,3 +152,4 @@ class VlmConfig(Checked):
     )
     diagnostics_every_s: float = param(1.0, "period of /diagnostics, s", ge=0.1, le=60.0)
     bond: bool = param(True, "hold a bond with nav2's lifecycle manager, if bondpy is installed")
+    worker: WorkerConfig = field(default_factory=WorkerConfig)

@@ -3,8 +3,8 @@
 """The vision-language node: asks about the newest frame, at the pace of whoever answers.
 
 The answerer lives in a process of its own (`vlm.process`); when it hangs it is killed, when it
-dies it is started again, and the localizer never notices. What is published carries the stamp of
-the frame it speaks about, however late it comes.
+dies it is started again, later and later if it keeps dying, and the localizer never notices. What
+is published carries the stamp of the frame it speaks about, however late it comes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import threading
 from collections import Counter
 from typing import Any
 
-import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -30,12 +29,11 @@ from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
-from geoloc_ros.vlm.answerer import MAKERS, Outcome, make_answerer
+from geoloc_ros.vlm.answerer import Outcome, check_answerer
+from geoloc_ros.vlm.guesses import SOURCE, covariance
 from geoloc_ros.vlm.process import AnswererProcess, Asked
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-#: variance of a heading about which nothing is known, rad^2
-YAW_UNKNOWN = float(np.pi**2)
 
 
 class Vlm(LifecycleNode):
@@ -76,8 +74,7 @@ class Vlm(LifecycleNode):
             self.config = self._own.read()
             if interfaces.geoloc_msgs is None:
                 raise ConfigError("geoloc_msgs is not built; the node has nothing to publish")
-            if self.config.answerer not in MAKERS:
-                make_answerer(self.config.answerer)
+            check_answerer(self.config.answerer)
         except GeolocError as error:
             self._fault = f"cannot configure: {error}"
             self.get_logger().error(self._fault)
@@ -85,7 +82,7 @@ class Vlm(LifecycleNode):
         create = self.create_lifecycle_publisher
         self._scene = create(interfaces.geoloc_msgs.SceneDescription, "~/scene", 10)
         self._prior = create(interfaces.geoloc_msgs.GeoPrior, "~/prior", 10)
-        self.process = AnswererProcess(self.config.answerer)
+        self.process = AnswererProcess(self.config.answerer, self.config.worker)
         self.process.start()
         return SUCCESS
 
@@ -175,7 +172,7 @@ class Vlm(LifecycleNode):
         except ImageDecodeError as error:
             self.get_logger().warning(f"a frame is passed over: {error}", throttle_duration_sec=5)
             return True
-        asked = process.ask(rgb, self.config.deadline_s)
+        asked = process.ask(rgb)
         self.outcomes[asked.outcome] += 1
         self._last = asked
         worker = self._worker
@@ -184,7 +181,7 @@ class Vlm(LifecycleNode):
         if asked.why:
             self.get_logger().warning(asked.why, throttle_duration_sec=5.0)
         self._publish(message.header, asked)
-        worker.rest(self.config.pause_s)
+        worker.rest(max(self.config.pause_s, asked.retry_s))
         return True
 
     def _publish(self, header: Any, asked: Asked) -> None:  # noqa: ANN401
@@ -208,12 +205,12 @@ class Vlm(LifecycleNode):
                 kinds.GeoPriorComponent(
                     latitude=guess.position.lat_deg,
                     longitude=guess.position.lon_deg,
-                    covariance=np.diag([guess.sigma_m**2, guess.sigma_m**2, YAW_UNKNOWN]).ravel(),
+                    covariance=covariance(guess).ravel(),
                     share=guess.share,
                 )
                 for guess in asked.reply.guesses
             ]
-            self._prior.publish(kinds.GeoPrior(header=header, source="vlm", components=parts))
+            self._prior.publish(kinds.GeoPrior(header=header, source=SOURCE, components=parts))
 
     def _failed(self, error: Exception) -> None:
         self.get_logger().error(f"a frame was not asked about: {error!r}", throttle_duration_sec=1)

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from geoloc_ros.datatypes import Image
 from geoloc_ros.errors import ConfigError
@@ -33,8 +33,7 @@ class Answer:
         question: identifier of the question.
         answer: identifier of the option.
         probability: of that option, 0..1.
-        probabilities: of all options of the question in their order; empty if only the answer is
-            known.
+        probabilities: of every option of the question, in its order; empty where unknown.
     """
 
     question: str
@@ -65,6 +64,40 @@ class Reply:
     answers: tuple[Answer, ...] = ()
     guesses: tuple[PlaceGuess, ...] = ()
 
+    def plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, texts and numbers, as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Reply:
+        """The reply that `plain` gave.
+
+        Raises:
+            KeyError, TypeError, GeodesyError: it is none.
+        """
+        answers = tuple(
+            Answer(**{**item, "probabilities": tuple(item["probabilities"])})
+            for item in plain["answers"]
+        )
+        guesses = tuple(
+            PlaceGuess(**{**item, "position": LatLon(**item["position"])})
+            for item in plain["guesses"]
+        )
+        return cls(answers, guesses)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneDescription:
+    """What was said of a frame.
+
+    Attributes:
+        stamp_ns: capture time of the frame.
+        reply: what was said.
+    """
+
+    stamp_ns: int
+    reply: Reply
+
 
 class Answerer(Protocol):
     """Looks at pictures. Lives in its own process; may be slow, hang or die."""
@@ -74,7 +107,7 @@ class Answerer(Protocol):
 
         Args:
             rgb: the picture.
-            view: what it is: `ground`, a camera view, or `satellite`, a crop with the heading up.
+            view: seen from where: "ground" or "satellite".
 
         Raises:
             ValueError: the model said something that is no answer.
@@ -87,12 +120,21 @@ def make_answerer(name: str) -> Answerer:
     Raises:
         ConfigError: there is none.
     """
+    check_answerer(name)
+    return MAKERS[name]()
+
+
+def check_answerer(name: str) -> None:
+    """See that there is an answerer of a name, without making it.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if name not in MAKERS:
         raise ConfigError(
             f"answerer is {name!r}; known: {', '.join(MAKERS)}. No vision-language model ships "
             "with this version: leave the node out, localization needs none"
         )
-    return MAKERS[name]()
 
 
 def _rules() -> Answerer:

@@ -17,7 +17,8 @@ class Rules:
     """Tells day from night, green from grey, and whether there is anything to see."""
 
     def answer(self, rgb: Image, view: str = "ground") -> Reply:
-        """See `Answerer.answer`."""
+        """See `Answerer.answer`; colours mean the same from above."""
+        del view
         mean = rgb.reshape(-1, 3).mean(axis=0) / 255.0
         brightness, contrast = float(mean.mean()), float(rgb.std() / 255.0)
         green = float(mean[1] - 0.5 * (mean[0] + mean[2]))
