@@ -36,9 +36,9 @@ def sentences(answers: Float32Array, questions: QuestionSet) -> str:
     Returns:
         One sentence per question whose likeliest answer says something and is likely enough.
     """
-    said = []
+    said, slices = [], questions.slices
     for question in questions.questions:
-        shares = answers[questions.slices[question.id]]
+        shares = answers[slices[question.id]]
         best = int(np.argmax(shares))
         option = question.options[best]
         if option.id != CANNOT_TELL and shares[best] >= LEAST_PROBABILITY:

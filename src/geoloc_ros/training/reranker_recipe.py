@@ -35,7 +35,7 @@ LEFT_OUT = ("uk_terrace", "es_coast", "jp_dense")
 #: what is left of a training town's views to learn from; the others validate
 LEARN_SHARE = 0.75
 TEXT_DIM = 64
-TEXTS_FITTED = 4000
+TEXTS_FITTED = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ def vector(reply: Reply, questions: QuestionSet) -> Float32Array:
         answered or the answer is none.
     """
     out = np.zeros(questions.total_options, dtype=np.float32)
-    said = {answer.question: answer for answer in reply.answers}
+    said, slices = {answer.question: answer for answer in reply.answers}, questions.slices
     for question in questions.questions:
         if question.id in said:
-            out[questions.slices[question.id]] = _shares(said[question.id], question)
+            out[slices[question.id]] = _shares(said[question.id], question)
     return out
 
 
