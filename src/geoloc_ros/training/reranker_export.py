@@ -196,8 +196,9 @@ to help. After GeoVLM (arXiv 2505.13669).
   with their first {package.top} places; no town of the styles
   {", ".join(training["left_out_styles"])}.
 - Margin ranking loss (m = {settings["margin"]:g}), {settings["epochs"]} epochs, seed \
-{settings["seed"]}; the gate learns on the same lists when the new first is right and the old one
-  is not, half of them with answers to other views.
+{settings["seed"]}; the gate learns on the same lists, scored by scorers of the other half of the
+  towns, when the new first is right and the old one is not; half of them with answers to other
+  views.
 - Again: `{training["command"]}`
 
 ## Validation

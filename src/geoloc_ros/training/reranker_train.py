@@ -166,7 +166,7 @@ class Fit:
             for heavy in (True, False)
         ]
         self._optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
-        self.epoch, self._best, self._best_share = 0, self._copy(), -1.0
+        self.epoch, self._best, self._best_share, self._best_epoch = 0, self._copy(), -1.0, 0
 
     def run(self, share: Callable[[Judge], float], resume: bool) -> Judge:
         """Train to the end, keep the epoch that validates best, then fit the gate.
@@ -185,12 +185,34 @@ class Fit:
             self.epoch += 1
             found = share(self.judge)
             if found > self._best_share:
-                self._best_share, self._best = found, self._copy()
+                self._best_share, self._best, self._best_epoch = found, self._copy(), self.epoch
             LOG.info("%s epoch %d loss %.4f first %.4f", self.spec.fusion, self.epoch, loss, found)
             self._save()
         self.judge.load_state_dict(self._best)
-        self._fit_gate()
+        self._fit_gate(*self._unseen())
         return self.judge
+
+    def _unseen(self) -> tuple[list[Judge], list[Told]]:
+        """Scorers of half the towns each, and the lists of the other half.
+
+        A scorer looks surer of lists it has learnt from than of any other; a gate that learns from
+        those would trust it too far.
+        """
+        towns = np.unique(self._everything.lists.town)
+        halves = [np.isin(self._everything.lists.town, towns[k::2]) for k in (0, 1)]
+        if len(towns) == 1:
+            halves = [np.arange(len(self._everything)) % 2 == k for k in (0, 1)]
+        config = dataclasses.replace(self.config, epochs=max(1, self._best_epoch))
+        judges, lists = [], []
+        for learn, keep in (halves, halves[::-1]):
+            part = self._everything.pick(np.flatnonzero(learn))
+            fit = Fit(self.spec, config, part, self._checkpoint)
+            for _ in range(config.epochs):
+                fit._pass()
+                fit.epoch += 1
+            judges.append(fit.judge)
+            lists.append(self._everything.pick(np.flatnonzero(keep)))
+        return judges, lists
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self.judge.state_dict().items()}
@@ -224,23 +246,27 @@ class Fit:
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
 
-    def _fit_gate(self) -> None:
-        """Teach the gate on the same lists when the new first is right and the old one is not.
+    def _fit_gate(self, judges: list[Judge], lists: list[Told]) -> None:
+        """Teach the gate when the new first is right and the old one is not.
 
         Every list is there twice, the second time with the answers to another view, so that the
         gate learns what answers look like that are not worth it.
+
+        Args:
+            judges: scorers of the same kind.
+            lists: for each, lists that it has not learnt from.
         """
-        heard = [self._everything, self._everything.shuffled(self.config.seed)]
         features, wanted, weight = [], [], []
-        for told in heard:
-            with torch.inference_mode():
-                self.judge.eval()
-                query, text, similarity, descriptors, texts = told.tensors()
-                score = self.judge.scorer(query, text, similarity, descriptors, texts)
-                features.append(self.judge.features(score, text, similarity, texts))
-            new, old = first_right(score.numpy(), told.lists), told.lists.correct[:, 0]
-            wanted.append(new & ~old)
-            weight.append(new != old)
+        for judge, part in zip(judges, lists, strict=True):
+            for told in (part, part.shuffled(self.config.seed)):
+                with torch.inference_mode():
+                    judge.eval()
+                    query, text, similarity, descriptors, texts = told.tensors()
+                    score = judge.scorer(query, text, similarity, descriptors, texts)
+                    features.append(judge.features(score, text, similarity, texts))
+                new, old = first_right(score.numpy(), told.lists), told.lists.correct[:, 0]
+                wanted.append(new & ~old)
+                weight.append(new != old)
         seen = torch.cat(features).clone()
         target = torch.from_numpy(np.concatenate(wanted).astype(np.float32))
         counts = torch.from_numpy(np.concatenate(weight).astype(np.float32))
@@ -272,6 +298,7 @@ class Fit:
             "optimizer": self._optimizer.state_dict(),
             "best": self._best,
             "best_share": self._best_share,
+            "best_epoch": self._best_epoch,
         }
         part = self._checkpoint.with_suffix(".part")
         torch.save(state, part)
@@ -291,4 +318,4 @@ class Fit:
         self.judge.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.epoch, self._best = state["epoch"], state["best"]
-        self._best_share = state["best_share"]
+        self._best_share, self._best_epoch = state["best_share"], state["best_epoch"]
