@@ -18,9 +18,10 @@ import numpy.typing as npt
 from geoloc_ros.datatypes import Candidates, Float32Array, FloatArray, Mask, Region
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexMismatchError
+from geoloc_ros.index.descriptions import Descriptions
 from geoloc_ros.index.local_field import Kernel, LocalField, sane_rows
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
-from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.shard import Shard, open_answers, open_shard
 
 EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
 _COVERAGE_M = 10.0  # a place is covered if an entry lies within this
@@ -45,6 +46,12 @@ class PlaceIndex(Protocol):
     def coverage(self, xy_m: FloatArray) -> Mask:
         """Whether positions (N, 2) lie in the indexed area, (N,)."""
 
+    def vectors(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array:
+        """Descriptors (n, D) of entries."""
+
+    def descriptions(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array | None:
+        """What a vision-language model said of entries' tiles (n, T); None: nothing of any."""
+
 
 class ShardedIndex:
     """An index directory in memory.
@@ -57,8 +64,11 @@ class ShardedIndex:
         descriptors: (E, D) unit vectors.
     """
 
-    def __init__(self, manifest: Manifest, shards: list[Shard]) -> None:
+    def __init__(
+        self, manifest: Manifest, shards: list[Shard], described: Descriptions | None = None
+    ) -> None:
         self.manifest = manifest
+        self._described = described
         self.poses = np.concatenate([shard.poses for shard in shards])
         self.descriptors = np.concatenate([shard.descriptors for shard in shards])
         starts = np.cumsum([0, *(shard.record.count for shard in shards)])
@@ -93,7 +103,7 @@ class ShardedIndex:
         for done, record in enumerate(manifest.shards):
             progress(done, len(manifest.shards))
             shards.append(open_shard(path, record, manifest.dim))
-        return cls(manifest, shards)
+        return cls(manifest, shards, open_descriptions(path, manifest))
 
     def __len__(self) -> int:
         """Number of entries."""
@@ -176,6 +186,22 @@ class ShardedIndex:
         place = np.minimum(np.searchsorted(self._cells, keys), len(self._cells) - 1)
         return np.asarray(sane & (self._cells[place] == keys))
 
+    def vectors(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array:
+        """Descriptors (n, D) of entries."""
+        return np.asarray(self.descriptors[entry_ids])
+
+    def descriptions(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array | None:
+        """What a vision-language model said of entries' tiles.
+
+        Args:
+            entry_ids: (n,).
+
+        Returns:
+            (n, T) probabilities of all options, zeros for a tile of which nothing was said; None
+            if the index has no descriptions (`geoloc index describe` makes them).
+        """
+        return None if self._described is None else self._described.of(entry_ids)
+
     def _checked(self, descriptor: Float32Array) -> Float32Array:
         query = np.ascontiguousarray(descriptor, dtype=np.float32)
         # a sum that is finite has finite parts
@@ -227,6 +253,23 @@ class ShardedIndex:
         order = np.lexsort((ids, -similarity))[: max(k, 0)]
         chosen = ids[order].astype(np.int64)
         return Candidates(chosen, self.poses[chosen], similarity[order].astype(np.float32))
+
+
+def open_descriptions(path: Path, manifest: Manifest) -> Descriptions | None:
+    """What was said of an index's tiles, None if nothing.
+
+    Args:
+        path: the index directory, whose shards were opened.
+        manifest: of the index.
+
+    Raises:
+        IndexCorruptError: arrays do not fit.
+    """
+    record = manifest.descriptions
+    if record is None:
+        return None
+    parts = [open_answers(path, shard, record.options) for shard in manifest.shards]
+    return Descriptions(record, [answers for answers, _ in parts], [rows for _, rows in parts])
 
 
 def _first(found: Candidates, k: int) -> Candidates:
