@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From what a vision-language model says to where the vehicle may be, before any map is searched.
+
+A model chooses among regions (`region_mixture`) or names a place (`written_mixture`); both become
+a `PlaceMixture`, and that a `GeoPrior` on the plane of an index. Other sources than models are in
+`prior_sources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.datatypes import FloatArray, GeoPrior
+from geoloc_ros.errors import PriorError
+from geoloc_ros.geo.place_mixture import PlaceMixture, distance_m
+from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
+from geoloc_ros.vlm.answerer import PlaceGuess
+from geoloc_ros.vlm.gazetteer import Gazetteer, load_gazetteer
+from geoloc_ros.vlm.place_answer import parse_place_answer
+from geoloc_ros.vlm.place_resolution import Resolved, Widening, resolve
+
+VLM = "vlm"
+CANNOT_TELL = "cannot_tell"
+#: successive frames see the same street: of n answers, only so much of each after the first counts
+INDEPENDENT = 0.2
+YAW_UNKNOWN_RAD2 = np.pi**2 / 3.0  # of a uniform heading
+_SUM_TOLERANCE = 1e-3
+
+
+@runtime_checkable
+class RegionPlace(Protocol):
+    """Where a region lies: a circle that holds most of it."""
+
+    @property
+    def lat_deg(self) -> float:
+        """Of its centre."""
+
+    @property
+    def lon_deg(self) -> float:
+        """Of its centre."""
+
+    @property
+    def sigma_m(self) -> float:
+        """Spread in each direction."""
+
+
+def region_mixture(
+    probabilities: Mapping[str, float],
+    regions: Mapping[str, RegionPlace],
+    reliability: float = 1.0,
+    source: str = VLM,
+) -> PlaceMixture:
+    """What a model says by choosing among regions.
+
+    Args:
+        probabilities: of each option of the question, adding up to one; what is given to
+            "cannot_tell" belongs to everywhere.
+        regions: where each other option lies.
+        reliability: how often the likeliest region was right on held-out data, or any other
+            factor learned there; what it takes away belongs to everywhere.
+        source: who answered.
+
+    Raises:
+        PriorError: an option is unknown, or the numbers are no probabilities.
+    """
+    unknown = sorted(set(probabilities) - set(regions) - {CANNOT_TELL})
+    if unknown:
+        raise PriorError(f"{source} rates {unknown[:3]}, which are no regions of the question")
+    values = np.array(list(probabilities.values()), dtype=np.float64)
+    if not (np.isfinite(values).all() and abs(float(values.sum()) - 1.0) <= _SUM_TOLERANCE):
+        raise PriorError(f"the region probabilities of {source} do not add up to one")
+    named = [option for option in probabilities if option != CANNOT_TELL]
+    mixture = PlaceMixture.of(
+        [regions[option].lat_deg for option in named],
+        [regions[option].lon_deg for option in named],
+        [regions[option].sigma_m for option in named],
+        [probabilities[option] for option in named],
+        source,
+        named,
+    )
+    return mixture.flattened(reliability)
+
+
+def pooled(probabilities: npt.ArrayLike, independent: float = INDEPENDENT) -> FloatArray:
+    """What answers to one question about successive frames say together.
+
+    Args:
+        probabilities: (F, O) of each frame's options.
+        independent: how much of each answer after the first is new, 0..1.
+
+    Returns:
+        (O,) adding up to one: the normalised product, each factor to the power
+        (1 + (F - 1) * independent) / F.
+
+    Raises:
+        PriorError: there is no frame, or the numbers are no probabilities.
+    """
+    each = np.asarray(probabilities, dtype=np.float64)
+    if each.ndim != 2 or not each.size or not (np.isfinite(each).all() and (each >= 0.0).all()):
+        raise PriorError(f"answers of shape {each.shape} are no probabilities of options")
+    power = (1.0 + (len(each) - 1) * independent) / len(each)
+    log = power * np.log(np.maximum(each, 1e-6)).sum(axis=0)
+    weights = np.exp(log - log.max())
+    return np.asarray(weights / weights.sum())
+
+
+def written_mixture(
+    text: str,
+    reliability: float = 1.0,
+    *,
+    gazetteer: Gazetteer | None = None,
+    widening: Widening | None = None,
+    source: str = VLM,
+) -> Resolved:
+    """What a model says by naming a place in JSON.
+
+    Args:
+        text: the model's answer, see `place_answer.GRAMMAR`.
+        reliability: learned factor on the whole answer.
+        gazetteer: of names; None: that of the extra `gazetteer`.
+        widening: how often such answers are right.
+        source: who answered.
+
+    Raises:
+        UnparseableError: the text is no answer.
+        PriorError: there is no gazetteer.
+    """
+    answer = parse_place_answer(text)
+    found = resolve(answer, gazetteer or load_gazetteer(), widening, source)
+    return Resolved(found.mixture.flattened(reliability), found.unknown)
+
+
+def guesses_of(mixture: PlaceMixture) -> tuple[PlaceGuess, ...]:
+    """A mixture as the guesses of a reply."""
+    columns = (mixture.lat_deg, mixture.lon_deg, mixture.sigma_m, mixture.shares)
+    return tuple(
+        PlaceGuess(LatLon(float(lat), float(lon)), float(sigma), float(share))
+        for lat, lon, sigma, share in zip(*columns, strict=True)
+    )
+
+
+def mixture_of(guesses: Sequence[PlaceGuess], source: str = VLM) -> PlaceMixture:
+    """The guesses of a reply as a mixture.
+
+    Raises:
+        PriorError: they are no mixture.
+    """
+    return PlaceMixture.of(
+        [guess.position.lat_deg for guess in guesses],
+        [guess.position.lon_deg for guess in guesses],
+        [guess.sigma_m for guess in guesses],
+        [guess.share for guess in guesses],
+        source,
+    )
+
+
+def on_plane(mixture: PlaceMixture, plane: LocalFrame, stamp_ns: int) -> GeoPrior | None:
+    """A mixture as a prior on an index's plane, heading unknown.
+
+    Components whose centre lies beyond the plane's range are left out; their share joins that of
+    being somewhere else.
+
+    Args:
+        mixture: over the globe.
+        plane: of the index.
+        stamp_ns: the time it speaks about.
+
+    Returns:
+        The prior; None if nothing is left that would tell one place of the plane from another.
+    """
+    origin = plane.origin
+    away = distance_m(origin.lat_deg, origin.lon_deg, mixture.lat_deg, mixture.lon_deg)[0]
+    near = away <= 0.99 * MAX_RANGE_M  # the plane is the ellipsoid's, the distance the sphere's
+    if not near.any():
+        return None
+    means = np.zeros((int(near.sum()), 3))
+    means[:, :2] = plane.to_xy(mixture.lat_deg[near], mixture.lon_deg[near])
+    covs = np.zeros((len(means), 3, 3))
+    covs[:, 0, 0] = covs[:, 1, 1] = mixture.sigma_m[near] ** 2
+    covs[:, 2, 2] = YAW_UNKNOWN_RAD2
+    return GeoPrior(stamp_ns, means, covs, mixture.shares[near], mixture.source)
