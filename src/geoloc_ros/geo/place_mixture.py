@@ -147,7 +147,8 @@ class PlaceMixture:
             )
         order = np.argsort(-share, kind="stable")[:MAX_COMPONENTS]
         order = order[share[order] > 0.0]
-        scale = min(1.0, (1.0 - LEAST_GLOBAL_SHARE) / total) if total > 0.0 else 1.0
+        kept = float(share[order].sum())
+        scale = min(1.0, (1.0 - LEAST_GLOBAL_SHARE) / kept) if kept > 0.0 else 1.0
         return cls(
             lat[order],
             (lon[order] + 180.0) % 360.0 - 180.0,

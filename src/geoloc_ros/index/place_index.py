@@ -138,6 +138,21 @@ class ShardedIndex:
         inside = None if region is None else self._inside(region)
         return self._exact(self._checked(descriptor), k, inside)
 
+    def search_sparse(self, descriptor: Float32Array, k: int, compared: int) -> Candidates:
+        """Like `search_exact`, among so many entries only, spread evenly over the index.
+
+        Args:
+            descriptor: (D,) unit vector.
+            k: how many.
+            compared: entries to compare with, at least 1.
+
+        Raises:
+            IndexMismatchError: the descriptor is not a finite vector of the index's length.
+        """
+        inside = np.zeros(len(self), dtype=np.bool_)
+        inside[np.arange(min(compared, len(self))) * len(self) // max(compared, 1)] = True
+        return self._exact(self._checked(descriptor), k, inside)
+
     def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
         """Like `search`, always by the graphs, however small the index.
 

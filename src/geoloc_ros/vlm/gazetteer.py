@@ -87,8 +87,9 @@ class Gazetteer:
             name: in any language the gazetteer knows.
             country: ISO code; empty: anywhere.
         """
-        for names in (self._towns, self._others):
-            found = np.array(sorted(set(names.get(plain(name), ()))), dtype=np.int64)
+        wanted = plain(name)  # nothing but signs is no name
+        for names in (self._towns, self._others) if wanted else ():
+            found = np.array(sorted(set(names.get(wanted, ()))), dtype=np.int64)
             if country:
                 found = found[self.country[found] == country]
             if len(found):

@@ -9,23 +9,23 @@ a `PlaceMixture`, and that a `GeoPrior` on the plane of an index. Other sources 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import FloatArray, GeoPrior
+from geoloc_ros.datatypes import FloatArray, GeoPrior, Image
 from geoloc_ros.errors import PriorError
 from geoloc_ros.geo.place_mixture import PlaceMixture, distance_m
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
-from geoloc_ros.vlm.answerer import PlaceGuess
+from geoloc_ros.vlm.answerer import Answer, Answerer, PlaceGuess
 from geoloc_ros.vlm.gazetteer import Gazetteer, load_gazetteer
 from geoloc_ros.vlm.place_answer import parse_place_answer
 from geoloc_ros.vlm.place_resolution import Resolved, Widening, resolve
+from geoloc_ros.vlm.questions import CANNOT_TELL, REGION, QuestionSet, Region
 
 VLM = "vlm"
-CANNOT_TELL = "cannot_tell"
 #: successive frames see the same street: of n answers, only so much of each after the first counts
 INDEPENDENT = 0.2
 YAW_UNKNOWN_RAD2 = np.pi**2 / 3.0  # of a uniform heading
@@ -33,25 +33,61 @@ _SUM_TOLERANCE = 1e-3
 
 
 @runtime_checkable
-class RegionPlace(Protocol):
-    """Where a region lies: a circle that holds most of it."""
+class PlaceNamer(Protocol):
+    """An answerer that can name a place in words, as capable models do."""
 
-    @property
-    def lat_deg(self) -> float:
-        """Of its centre."""
+    def name_place(self, rgb: Image) -> str:
+        """The model's answer to `place_answer.QUESTION` under `place_answer.GRAMMAR`."""
 
-    @property
-    def lon_deg(self) -> float:
-        """Of its centre."""
 
-    @property
-    def sigma_m(self) -> float:
-        """Spread in each direction."""
+def ask_where(
+    answerer: Answerer,
+    rgb: Image,
+    questions: QuestionSet,
+    reliability: float = 1.0,
+    *,
+    choose: bool = False,
+) -> Resolved:
+    """Ask a model where a picture (H, W, 3) was taken.
+
+    Args:
+        answerer: the model.
+        rgb: the picture.
+        questions: with the regions it may choose from.
+        reliability: learned factor on what it says.
+        choose: let it choose a region even if it can name a place.
+
+    Raises:
+        ValueError: the model said something that is no answer.
+        PriorError: the model was not asked about regions, or there is no gazetteer.
+    """
+    if isinstance(answerer, PlaceNamer) and not choose:
+        return written_mixture(answerer.name_place(rgb), reliability)
+    return Resolved(chosen_mixture(answerer.answer(rgb).answers, questions, reliability))
+
+
+def chosen_mixture(
+    answers: Iterable[Answer], questions: QuestionSet, reliability: float = 1.0
+) -> PlaceMixture:
+    """What a model says by its answer to the question `REGION`.
+
+    Raises:
+        PriorError: that answer is missing, or its numbers are no probabilities.
+    """
+    for answer in answers:
+        options = questions[REGION].options
+        if answer.question == REGION and len(answer.probabilities) == len(options):
+            each = zip((option.id for option in options), answer.probabilities, strict=True)
+            return region_mixture(dict(each), questions.regions, reliability)
+    raise PriorError(
+        f"the model gave no probabilities for the question {REGION!r}; ask one that answers "
+        f"version {questions.version} of the questions"
+    )
 
 
 def region_mixture(
     probabilities: Mapping[str, float],
-    regions: Mapping[str, RegionPlace],
+    regions: Mapping[str, Region],
     reliability: float = 1.0,
     source: str = VLM,
 ) -> PlaceMixture:
@@ -75,15 +111,14 @@ def region_mixture(
     if not (np.isfinite(values).all() and abs(float(values.sum()) - 1.0) <= _SUM_TOLERANCE):
         raise PriorError(f"the region probabilities of {source} do not add up to one")
     named = [option for option in probabilities if option != CANNOT_TELL]
-    mixture = PlaceMixture.of(
+    return PlaceMixture.of(
         [regions[option].lat_deg for option in named],
         [regions[option].lon_deg for option in named],
         [regions[option].sigma_m for option in named],
-        [probabilities[option] for option in named],
+        [probabilities[option] * reliability for option in named],
         source,
         named,
     )
-    return mixture.flattened(reliability)
 
 
 def pooled(probabilities: npt.ArrayLike, independent: float = INDEPENDENT) -> FloatArray:

@@ -1,0 +1,274 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Several indexes, one a town, searched together for a vehicle that may be in any of them.
+
+A prior over the globe chooses softly: the likelier a town, the more of its entries are compared
+and the more candidates it may name, and no town is left out. Towns are opened when first searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.datatypes import Candidates, Float32Array, FloatArray
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import ConfigError, IndexMismatchError
+from geoloc_ros.geo.place_mixture import PlaceMixture
+from geoloc_ros.geo.place_support import Support
+from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
+from geoloc_ros.index.place_index import EXACT_LIMIT, ShardedIndex
+from geoloc_ros.index.places import one_per_place
+
+#: what even the unlikeliest town gets of an even share of the comparisons
+LEAST_EFFORT = 0.1
+#: entries looked through for each distinct place
+ENTRIES_PER_PLACE = 20
+
+_Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class AtlasCandidates:
+    """Places of several towns, the most similar first.
+
+    Attributes:
+        towns: (K,) number of each one's town in the atlas.
+        entry_ids: (K,) in its town's index.
+        poses: (K, 3) anchors in the plane of its town.
+        similarity: (K,) cosine similarity to the query.
+        lat_deg: (K,).
+        lon_deg: (K,).
+        compared: entries that were looked at in all.
+    """
+
+    towns: _Whole
+    entry_ids: _Whole
+    poses: FloatArray
+    similarity: Float32Array
+    lat_deg: FloatArray
+    lon_deg: FloatArray
+    compared: int
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.towns)
+
+    def taken(self, order: npt.NDArray[np.integer]) -> AtlasCandidates:
+        """Some of them in another order."""
+        return AtlasCandidates(
+            self.towns[order],
+            self.entry_ids[order],
+            self.poses[order],
+            self.similarity[order],
+            self.lat_deg[order],
+            self.lon_deg[order],
+            self.compared,
+        )
+
+
+class Atlas:
+    """Index directories of one model, opened when they are first searched.
+
+    Attributes:
+        paths: of the directories.
+        manifests: what each is.
+        support: the shards of all towns as places the vehicle may be at.
+
+    Args:
+        paths: at least one index directory.
+        package: the model it will be asked with; None skips that comparison.
+        most_open: how many towns may be in memory at once. Where there are more, the likeliest
+            are searched, and one more that changes from search to search.
+
+    Raises:
+        IndexCorruptError: a directory holds no usable manifest.
+        IndexMismatchError: the indexes were built with different models, or another.
+        ConfigError: there is no directory, one is named twice, or `most_open` is below 2.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        package: ModelPackage | None = None,
+        most_open: int | None = None,
+    ) -> None:
+        if not paths or len({path.resolve() for path in paths}) < len(paths):
+            raise ConfigError("an atlas needs at least one index, and none of them twice")
+        if most_open is not None and most_open < 2:
+            raise ConfigError(f"{most_open} towns may be open; at least 2 must be")
+        self.paths = tuple(paths)
+        self.manifests = tuple(load_manifest(path) for path in paths)
+        self._package = package
+        for path, manifest in zip(paths, self.manifests, strict=True):
+            _check_same(path, manifest, self.manifests[0])
+            if package is not None:
+                check_model(manifest, package, path)
+        self.support, self._town_of = _support(self.manifests)
+        self._counts = np.array([manifest.count for manifest in self.manifests])
+        self._most_open = min(most_open or len(paths), len(paths))
+        self._open: dict[int, ShardedIndex] = {}
+        self._guest = -1
+
+    def __len__(self) -> int:
+        """How many towns."""
+        return len(self.paths)
+
+    def town(self, number: int) -> ShardedIndex:
+        """A town's index, opened if it is not.
+
+        Raises:
+            IndexCorruptError: a file is missing, altered or damaged.
+        """
+        index = self._open.pop(number, None)
+        if index is None:
+            while len(self._open) >= self._most_open:
+                del self._open[next(iter(self._open))]  # the one not used for longest
+            index = ShardedIndex.open(self.paths[number], self._package)
+        self._open[number] = index
+        return index
+
+    def shares(self, prior: PlaceMixture | None) -> FloatArray:
+        """Probability (T,) of each town before it is searched; none is zero."""
+        parts = self.support.weights if prior is None else self.support.shares(prior)
+        return np.asarray(np.bincount(self._town_of, weights=parts), dtype=np.float64)
+
+    def log_prior(self, prior: PlaceMixture, found: AtlasCandidates) -> FloatArray:
+        """Log of how much likelier a prior makes each candidate (K,) than an even share would."""
+        return self.support.log_factor(prior, found.lat_deg, found.lon_deg)
+
+    def search(
+        self,
+        descriptor: Float32Array,
+        k: int,
+        prior: PlaceMixture | None = None,
+        effort: float = 1.0,
+    ) -> AtlasCandidates:
+        """The most similar places of all towns.
+
+        Args:
+            descriptor: (D,) unit vector.
+            k: how many places the likeliest town may name; the others fewer, as their
+                probability is, but at least one.
+            prior: by which towns are chosen softly; None: all alike.
+            effort: share of all entries that is compared, above 0 and at most 1; see `allot`.
+
+        Raises:
+            ConfigError: k or effort is out of bounds.
+            IndexMismatchError: the descriptor is not a finite vector of the indexes' length.
+            IndexCorruptError: a file of a town is missing, altered or damaged.
+        """
+        if k < 1 or not 0.0 < effort <= 1.0:
+            raise ConfigError(f"k is {k}, at least 1; effort is {effort}, above 0, at most 1")
+        shares = self.shares(prior)
+        if prior is None:
+            named = np.full(len(self), k)
+        else:
+            named = np.ceil(k * shares / shares.max() - 1e-9).astype(np.int64)
+        chosen = self._chosen(shares)
+        compared = allot(self._counts[chosen], shares[chosen], effort)
+        found = [
+            self._search_town(int(town), descriptor, int(named[town]), int(entries))
+            for town, entries in zip(chosen, compared, strict=True)
+        ]
+        return _merged(found, [self.manifests[t] for t in chosen], chosen, int(compared.sum()))
+
+    def _search_town(
+        self, number: int, descriptor: Float32Array, k: int, compared: int
+    ) -> Candidates:
+        index, most = self.town(number), ENTRIES_PER_PLACE * k
+        if compared < len(index):
+            return one_per_place(index.search_sparse(descriptor, most, compared), k)
+        if len(index) <= EXACT_LIMIT:
+            return one_per_place(index.search_exact(descriptor, most), k)
+        return one_per_place(index.search(descriptor, most), k)
+
+    def _chosen(self, shares: FloatArray) -> _Whole:
+        """Towns that are searched now: the likeliest, and of the others each in its turn."""
+        order = np.argsort(-shares, kind="stable")
+        if self._most_open >= len(self):
+            return np.arange(len(self))
+        others = np.sort(order[self._most_open - 1 :])
+        later = others[others > self._guest]
+        self._guest = int(later[0] if len(later) else others[0])
+        return np.sort(np.append(order[: self._most_open - 1], self._guest))
+
+
+def allot(counts: _Whole, shares: FloatArray, effort: float) -> _Whole:
+    """Divide comparisons among towns.
+
+    Args:
+        counts: (T,) entries of each.
+        shares: (T,) above 0, by which they are divided.
+        effort: share of all entries that may be compared.
+
+    Returns:
+        (T,) at least `LEAST_EFFORT` of an even share and 1, at most `counts`, adding up to about
+        `effort` of all entries.
+    """
+    least = np.maximum(np.ceil(min(1.0, effort) * LEAST_EFFORT * counts), 1.0)
+    given = least.copy()
+    left = effort * float(counts.sum()) - float(least.sum())
+    for _ in range(len(counts)):  # what a full town cannot take goes to the others
+        room = counts - given
+        free = np.where(room > 0.0, shares, 0.0)
+        if left < 1.0 or not free.any():
+            break
+        more = np.minimum(left * free / free.sum(), room)
+        given += more
+        left -= float(more.sum())
+    return np.asarray(np.minimum(np.ceil(given - 1e-6), counts), dtype=np.int64)
+
+
+def _check_same(path: Path, manifest: Manifest, first: Manifest) -> None:
+    if manifest.encoder_sha256 != first.encoder_sha256 or manifest.dim != first.dim:
+        raise IndexMismatchError(
+            f"index {path} was built with {manifest.model}, the first one with {first.model}; "
+            "an atlas needs indexes of one model"
+        )
+
+
+def _support(manifests: Sequence[Manifest]) -> tuple[Support, _Whole]:
+    """All shards as discs, and the number of each one's town."""
+    lat, lon, radius, weights, towns = [], [], [], [], []
+    for number, manifest in enumerate(manifests):
+        bounds = np.array([shard.bounds_m for shard in manifest.shards])
+        middle = 0.5 * (bounds[:, :2] + bounds[:, 2:])
+        at = manifest.frame.to_latlon(middle)
+        lat.append(at[0])
+        lon.append(at[1])
+        sides = bounds[:, 2:] - bounds[:, :2]
+        radius.append(np.maximum(np.hypot(*sides.T) / np.sqrt(12.0), 1.0))
+        weights.append([float(shard.count) for shard in manifest.shards])
+        towns.append(np.full(len(bounds), number))
+    held = np.concatenate(weights)
+    support = Support(
+        np.concatenate(lat), np.concatenate(lon), np.concatenate(radius), held / held.sum()
+    )
+    return support, np.concatenate(towns)
+
+
+def _merged(
+    found: Sequence[Candidates], manifests: Sequence[Manifest], towns: _Whole, compared: int
+) -> AtlasCandidates:
+    """The candidates of all towns, the most similar first; among equals the first town."""
+    places = [
+        manifest.frame.to_latlon(candidates.poses[:, :2])
+        for candidates, manifest in zip(found, manifests, strict=True)
+        if len(candidates)
+    ]
+    similarity = np.concatenate([candidates.similarity for candidates in found])
+    merged = AtlasCandidates(
+        np.repeat(towns, [len(candidates) for candidates in found]),
+        np.concatenate([candidates.entry_ids for candidates in found]),
+        np.concatenate([candidates.poses for candidates in found]),
+        similarity,
+        np.concatenate([lat for lat, _ in places]),
+        np.concatenate([lon for _, lon in places]),
+        compared,
+    )
+    return merged.taken(np.argsort(-similarity, kind="stable"))
