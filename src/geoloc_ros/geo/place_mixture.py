@@ -13,7 +13,7 @@ as a sphere, which moves distances by at most 0.6 %.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ LEAST_GLOBAL_SHARE = 0.02
 MAX_COMPONENTS = 64
 LEAST_SIGMA_M, MOST_SIGMA_M = 1.0, 10_000_000.0
 MAX_LABEL = 120
+_LEAST_SHARE = 1e-9  # a component with less is none
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -115,7 +116,7 @@ class PlaceMixture:
         """A mixture of checked components, largest first.
 
         Sigmas are brought into `LEAST_SIGMA_M`..`MOST_SIGMA_M`, shares scaled down where they
-        leave less than `LEAST_GLOBAL_SHARE`; components without share are left out.
+        leave less than `LEAST_GLOBAL_SHARE`; components of next to no share are left out.
 
         Args:
             lat_deg: (K,) centres, K may be 0.
@@ -146,7 +147,7 @@ class PlaceMixture:
                 f"shares {shown(share.tolist())} must not be negative and add up to at most 1"
             )
         order = np.argsort(-share, kind="stable")[:MAX_COMPONENTS]
-        order = order[share[order] > 0.0]
+        order = order[share[order] >= _LEAST_SHARE]
         kept = float(share[order].sum())
         scale = min(1.0, (1.0 - LEAST_GLOBAL_SHARE) / kept) if kept > 0.0 else 1.0
         return cls(
@@ -222,9 +223,10 @@ class PlaceMixture:
         """
         if not 0.0 <= reliability <= 1.0:
             raise PriorError(f"reliability of {self.source!r} is {reliability}; it must be 0..1")
-        if reliability == 0.0:
-            return PlaceMixture.nothing(self.source)
-        return replace(self, shares=self.shares * reliability)
+        shares = self.shares * reliability
+        return PlaceMixture.of(
+            self.lat_deg, self.lon_deg, self.sigma_m, shares, self.source, self.labels
+        )
 
     def times(self, other: PlaceMixture) -> PlaceMixture:
         """What both say together, taken as independent: the normalised product of the densities.

@@ -150,7 +150,8 @@ class ShardedIndex:
             IndexMismatchError: the descriptor is not a finite vector of the index's length.
         """
         inside = np.zeros(len(self), dtype=np.bool_)
-        inside[np.arange(min(compared, len(self))) * len(self) // max(compared, 1)] = True
+        count = max(min(compared, len(self)), 1)
+        inside[np.arange(count) * len(self) // count] = True
         return self._exact(self._checked(descriptor), k, inside)
 
     def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
