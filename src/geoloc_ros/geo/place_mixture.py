@@ -89,7 +89,7 @@ class PlaceMixture:
 
     Attributes:
         lat_deg: (K,) centres.
-        lon_deg: (K,) in [-180, 180).
+        lon_deg: (K,) within -180..180.
         sigma_m: (K,) spread in each direction.
         shares: (K,) probabilities; they add up to at most 1 - `LEAST_GLOBAL_SHARE`.
         labels: K names for people, empty where there is none.
@@ -152,7 +152,7 @@ class PlaceMixture:
         scale = min(1.0, (1.0 - LEAST_GLOBAL_SHARE) / kept) if kept > 0.0 else 1.0
         return cls(
             lat[order],
-            (lon[order] + 180.0) % 360.0 - 180.0,
+            np.where(np.abs(lon) <= 180.0, lon, (lon + 180.0) % 360.0 - 180.0)[order],
             np.clip(sigma[order], LEAST_SIGMA_M, MOST_SIGMA_M),
             share[order] * scale,
             tuple(names[i][:MAX_LABEL] for i in order),
