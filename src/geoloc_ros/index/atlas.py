@@ -165,10 +165,9 @@ class Atlas:
         if k < 1 or not 0.0 < effort <= 1.0:
             raise ConfigError(f"k is {k}, at least 1; effort is {effort}, above 0, at most 1")
         shares = self.shares(prior)
-        if prior is None:
-            named = np.full(len(self), k)
-        else:
-            named = np.ceil(k * shares / shares.max() - 1e-9).astype(np.int64)
+        named = np.full(len(self), k)
+        if prior is not None:
+            named = np.maximum(np.ceil(k * shares / shares.max() - 1e-9), 1.0).astype(np.int64)
         chosen = self._chosen(shares)
         compared = allot(self._counts[chosen], shares[chosen], effort)
         found = [
