@@ -30,12 +30,8 @@ ALLOWED = {
     "report": STAGES | {"evaluation"},
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
-<<<<<<< HEAD
     "vlm": {"encoders"},
-=======
-    "vlm": set(),  # besides the base
     "rerank": set(),
->>>>>>> cb33594 (Search several indexes together, towns chosen softly and places put in order by a prior)
     "synthetic": STAGES | {"bags"},
     "training": STAGES | {"synthetic", "bags", "evaluation", "vlm"},
 }

@@ -4,6 +4,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,17 @@ from geoloc_ros.filtering.late_knowledge import usable
 from geoloc_ros.geo.place_json import dump_mixture
 from geoloc_ros.geo.place_mixture import LEAST_GLOBAL_SHARE, PlaceMixture
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
-from geoloc_ros.vlm.answerer import Answer, Reply
-from geoloc_ros.vlm.place_answer import PlaceAnswer, json_schema, parse_place_answer
+from geoloc_ros.vlm.answerer import UNPARSEABLE, Answer, Reply
+from geoloc_ros.vlm.package import ModelFile, VlmPackage
+from geoloc_ros.vlm.place_answer import (
+    GRAMMAR,
+    QUESTION,
+    PlaceAnswer,
+    json_schema,
+    parse_place_answer,
+)
 from geoloc_ros.vlm.prior import (
+    UNMEASURED,
     ask_where,
     chosen_mixture,
     guesses_of,
@@ -23,6 +32,7 @@ from geoloc_ros.vlm.prior import (
     on_plane,
     pooled,
     region_mixture,
+    region_trust,
 )
 from geoloc_ros.vlm.prior_sources import (
     Gallery,
@@ -101,40 +111,72 @@ class Chooser:
         each = tuple(0.9 if option == at else 0.1 / (len(options) - 1) for option in options)
         self.reply = Reply((Answer("lanes", "two", 0.9), Answer(REGION, at, 0.9, each)))
 
-    def answer(self, rgb):
+    def answer(self, rgb, view="ground"):
         return self.reply
 
 
 class Writer(Chooser):
-    """Names a place, too."""
+    """Has a card, and writes, too."""
 
-    def __init__(self, questions, text: str) -> None:
+    def __init__(self, questions, text: str, template: str = "chat", rate=None) -> None:
         super().__init__(questions, "jp_dense")
         self.text = text
+        file = ModelFile(name="a.gguf", sha256="0" * 64, bytes=1)
+        self.package = VlmPackage(
+            root=Path(),
+            name="writer",
+            version="1",
+            text=file,
+            mmproj=file,
+            architecture="llama",
+            projector="janus_pro",
+            image_size=64,
+            image_fit="square",
+            template=template,
+            reliability={} if rate is None else {"ground": {REGION: rate}},
+        )
 
-    def name_place(self, rgb):
+    def write(self, rgb, text, grammar, most_tokens=256):
+        assert (text, grammar) == (QUESTION, GRAMMAR)
         return self.text
 
 
+RGB = np.zeros((4, 4, 3), np.uint8)
+
+
 def test_a_model_that_cannot_write_is_asked_to_choose(questions) -> None:
-    rgb = np.zeros((4, 4, 3), np.uint8)
-    found = ask_where(Chooser(questions, "jp_dense"), rgb, questions, 0.8)
+    found = ask_where(Chooser(questions, "jp_dense"), RGB, questions, 0.8)
     assert found.mixture.labels[0] == "jp_dense"
     assert found.mixture.shares[0] == pytest.approx(0.72)
     assert found.unknown == ()
+    found = ask_where(Chooser(questions, "jp_dense"), RGB, questions)
+    assert found.mixture.shares[0] == pytest.approx(0.9 * UNMEASURED)
+    found = ask_where(Writer(questions, "", "plain", rate=1.0), RGB, questions)
+    assert found.mixture.shares[0] == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("rate", "trust"), [(None, UNMEASURED), (1.0, 1.0), (0.0, 0.0), (1 / 12, 0.0), (0.54, 0.498)]
+)
+def test_a_model_is_trusted_as_far_as_it_was_better_than_chance(rate, trust, questions) -> None:
+    package = Writer(questions, "", rate=rate).package
+    assert region_trust(package, questions) == pytest.approx(trust, abs=1e-3)
+    assert region_trust(package, questions, "satellite") == UNMEASURED
 
 
 def test_a_model_that_was_not_asked_about_regions_is_refused(questions) -> None:
     for answers in ((), (Answer(REGION, "jp_dense", 0.9),), (Answer(REGION, "x", 1.0, (1.0,)),)):
         with pytest.raises(PriorError, match="region"):
             chosen_mixture(answers, questions)
+    with pytest.raises(UnparseableError):
+        chosen_mixture((Answer(REGION, UNPARSEABLE, 0.0),), questions)
 
 
 def test_a_writer_may_be_made_to_choose_and_its_nonsense_is_its_own_outcome(questions) -> None:
-    rgb, writer = np.zeros((4, 4, 3), np.uint8), Writer(questions, "I think it is Japan!")
-    assert ask_where(writer, rgb, questions, choose=True).mixture.labels[0] == "jp_dense"
+    writer = Writer(questions, "I think it is Japan!")
+    assert ask_where(writer, RGB, questions, choose=True).mixture.labels[0] == "jp_dense"
     with pytest.raises(UnparseableError):
-        ask_where(writer, rgb, questions)
+        ask_where(writer, RGB, questions)
     assert issubclass(UnparseableError, ValueError)  # as `Answerer.answer` promises
 
 

@@ -8,14 +8,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoloc_ros.errors import ConfigError, ModelError, first_line
+
 if TYPE_CHECKING:
     from geoloc_ros.geo.place_mixture import PlaceMixture
-
-DEFAULT_MODEL = "vlm-tiny"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the verbs of `geoloc vlm`."""
+    from geoloc_ros.cli.vlm import add_model
+
     parser = subparsers.add_parser(
         "prior",
         help="say where in the world a model takes a picture to be",
@@ -23,18 +25,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "it may mean, each with its spread and share. A model that can write names a place, "
         "which is looked up offline (extra 'gazetteer') and widened; any other chooses a region.",
     )
-    parser.add_argument("image", type=Path, help="a JPEG or PNG picture")
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a name or a package directory (%(default)s)"
-    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="a JPEG or PNG picture")
+    add_model(parser)
     parser.add_argument(
         "--question", action="store_true", help="let the model choose a region in any case"
     )
     parser.add_argument(
         "--reliability",
         type=float,
-        default=1.0,
-        help="learned factor on what the model says, 0..1 (%(default)s)",
+        help="factor on what the model says, 0..1; default: by the hit rate in its card",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
@@ -45,20 +44,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from geoloc_ros.cli.vlm import load
     from geoloc_ros.geo.place_json import dump_geojson, dump_mixture
     from geoloc_ros.imagery.files import read_rgb
-    from geoloc_ros.vlm.answerer import make_answerer
     from geoloc_ros.vlm.prior import ask_where
-    from geoloc_ros.vlm.questions import load_questions
 
+    trust = arguments.reliability
+    if trust is not None and not 0.0 <= trust <= 1.0:
+        raise ConfigError(f"--reliability is {trust}; it must lie in 0..1")
     rgb = read_rgb(arguments.image)
-    found = ask_where(
-        make_answerer(arguments.model),
-        rgb,
-        load_questions(),
-        arguments.reliability,
-        choose=arguments.question,
-    )
+    vlm = load(arguments)
+    try:
+        found = ask_where(vlm, rgb, vlm.questions, trust, choose=arguments.question)
+    except ValueError as error:
+        raise ModelError(f"{vlm.package.name} does not answer: {first_line(error)}") from error
     if arguments.json or arguments.geojson:
         write = dump_geojson if arguments.geojson else dump_mixture
         print(write(found.mixture), end="")

@@ -16,54 +16,76 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, GeoPrior, Image
-from geoloc_ros.errors import PriorError
+from geoloc_ros.errors import PriorError, UnparseableError
 from geoloc_ros.geo.place_mixture import PlaceMixture, distance_m
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
-from geoloc_ros.vlm.answerer import Answer, Answerer, PlaceGuess
+from geoloc_ros.vlm.answerer import UNPARSEABLE, Answer, Answerer, PlaceGuess
 from geoloc_ros.vlm.gazetteer import Gazetteer, load_gazetteer
-from geoloc_ros.vlm.place_answer import parse_place_answer
+from geoloc_ros.vlm.package import VlmPackage
+from geoloc_ros.vlm.place_answer import GRAMMAR, QUESTION, parse_place_answer
 from geoloc_ros.vlm.place_resolution import Resolved, Widening, resolve
 from geoloc_ros.vlm.questions import CANNOT_TELL, REGION, QuestionSet, Region
 
 VLM = "vlm"
 #: successive frames see the same street: of n answers, only so much of each after the first counts
 INDEPENDENT = 0.2
+#: factor on the choice of a model that nobody has tried on held-out pictures
+UNMEASURED = 0.5
 YAW_UNKNOWN_RAD2 = np.pi**2 / 3.0  # of a uniform heading
 _SUM_TOLERANCE = 1e-3
 
 
 @runtime_checkable
-class PlaceNamer(Protocol):
-    """An answerer that can name a place in words, as capable models do."""
+class Model(Protocol):
+    """A vision-language model with its card, as `llama.LlamaVlm` is."""
 
-    def name_place(self, rgb: Image) -> str:
-        """The model's answer to `place_answer.QUESTION` under `place_answer.GRAMMAR`."""
+    package: VlmPackage
+
+    def write(self, rgb: Image, text: str, grammar: str, most_tokens: int = 256) -> str:
+        """What it writes of a picture when asked with a text, under a grammar."""
 
 
 def ask_where(
     answerer: Answerer,
     rgb: Image,
     questions: QuestionSet,
-    reliability: float = 1.0,
+    reliability: float | None = None,
     *,
     choose: bool = False,
 ) -> Resolved:
     """Ask a model where a picture (H, W, 3) was taken.
 
     Args:
-        answerer: the model.
+        answerer: the model; one that was made for chat writes, any other chooses.
         rgb: the picture.
         questions: with the regions it may choose from.
-        reliability: learned factor on what it says.
-        choose: let it choose a region even if it can name a place.
+        reliability: factor on what it says; None for `region_trust` of its card if it chooses.
+        choose: let it choose a region even if it can write.
 
     Raises:
         ValueError: the model said something that is no answer.
         PriorError: the model was not asked about regions, or there is no gazetteer.
     """
-    if isinstance(answerer, PlaceNamer) and not choose:
-        return written_mixture(answerer.name_place(rgb), reliability)
+    card = answerer.package if isinstance(answerer, Model) else None
+    if isinstance(answerer, Model) and answerer.package.template == "chat" and not choose:
+        text = answerer.write(rgb, QUESTION, GRAMMAR)
+        return written_mixture(text, 1.0 if reliability is None else reliability)
+    if reliability is None:
+        reliability = UNMEASURED if card is None else region_trust(card, questions)
     return Resolved(chosen_mixture(answerer.answer(rgb).answers, questions, reliability))
+
+
+def region_trust(package: VlmPackage, questions: QuestionSet, view: str = "ground") -> float:
+    """Factor on a model's choice of region: how far its hit rate lies above chance.
+
+    0 for one that guesses, 1 for one that is always right; `UNMEASURED` where its card does not
+    say how often it was right.
+    """
+    rate = package.reliability.get(view, {}).get(REGION)
+    if rate is None:
+        return UNMEASURED
+    chance = 1.0 / len(questions.regions)
+    return float(np.clip((rate - chance) / (1.0 - chance), 0.0, 1.0))
 
 
 def chosen_mixture(
@@ -72,10 +94,13 @@ def chosen_mixture(
     """What a model says by its answer to the question `REGION`.
 
     Raises:
+        UnparseableError: the model said something that is none of the options.
         PriorError: that answer is missing, or its numbers are no probabilities.
     """
+    options = questions[REGION].options
     for answer in answers:
-        options = questions[REGION].options
+        if answer.question == REGION and answer.answer == UNPARSEABLE:
+            raise UnparseableError("the model did not choose a region by its letter")
         if answer.question == REGION and len(answer.probabilities) == len(options):
             each = zip((option.id for option in options), answer.probabilities, strict=True)
             return region_mixture(dict(each), questions.regions, reliability)
