@@ -18,7 +18,7 @@ from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import Float32Array, FloatArray
+from geoloc_ros.datatypes import Float32Array, FloatArray, Image
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.evaluation import columns
@@ -29,7 +29,8 @@ from geoloc_ros.synthetic.make import WorldSpec, make_world
 from geoloc_ros.synthetic.sensor_rig import CameraSpec
 from geoloc_ros.synthetic.styles import STYLES
 from geoloc_ros.training.calibrate import index_world
-from geoloc_ros.vlm.answerer import make_answerer
+from geoloc_ros.vlm.llama import LlamaVlm
+from geoloc_ros.vlm.package import VlmPackage
 from geoloc_ros.vlm.questions import REGION
 
 STREET_M = 8.0  # a vehicle is on every road this near
@@ -87,20 +88,23 @@ class Towns:
         """Where a town's index lies."""
         return self.work / str(seed) / "index"
 
-    def frames(self, vlm: str | None) -> list[Frames]:
+    def frames(self, card: VlmPackage | None) -> list[Frames]:
         """The drives' frames; a model is asked about each once."""
         encoder = OnnxEncoder(self.package, threads=1)
+        vlm = LlamaVlm(card, n_threads=1) if card else None
+        name = (
+            f"{card.name}_{card.text.sha256[:8]}_{card.mmproj.sha256[:8]}" if card else "unasked"
+        )
         found = []
         for seed in self.seeds:
-            kept = self.work / str(seed) / f"frames_{Path(vlm).name if vlm else 'unasked'}.npz"
+            kept = self.work / str(seed) / f"frames_{name}.npz"
             if not kept.exists():
                 np.savez(kept, **self._frames(seed, encoder, vlm))
             with np.load(kept) as held:
                 found.append(Frames(held["descriptors"], held["poses"], held["regions"]))
         return found
 
-    def _frames(self, seed: int, encoder: OnnxEncoder, vlm: str | None) -> dict[str, Any]:
-        answerer = make_answerer(vlm) if vlm else None
+    def _frames(self, seed: int, encoder: OnnxEncoder, vlm: LlamaVlm | None) -> dict[str, Any]:
         plane = load_manifest(self.index(seed)).frame
         descriptors, stamps, regions = [], [], []
         with BagReader(self.work / str(seed) / "world" / "drive_00") as reader:
@@ -113,15 +117,24 @@ class Towns:
                     view = views.build(rgb, None)
                     descriptors.append(encoder.encode_query(view.image[None])[0])
                     stamps.append(messages.stamp_ns(message, stamp_ns))
-                    answers = answerer.answer(rgb).answers if answerer else ()
-                    asked = [a.probabilities for a in answers if a.question == REGION]
-                    regions.append(asked[0] if asked else ())
+                    regions.append(_region_answer(vlm, rgb) if vlm else ())
         poses, known = interpolate_truth(truth, np.array(stamps))
         return {
             "descriptors": np.array(descriptors)[known],
             "poses": poses[known],
             "regions": np.array(regions, dtype=np.float64).reshape(len(stamps), -1)[known],
         }
+
+
+def _region_answer(vlm: LlamaVlm, rgb: Image) -> tuple[float, ...]:
+    """Probabilities of the region question's options; nonsense counts as not being able to tell."""
+    options = vlm.questions[REGION].options
+    cannot_tell = (*[0.0] * (len(options) - 1), 1.0)
+    try:
+        answers = vlm.answer(rgb).answers
+    except ValueError:
+        return cannot_tell
+    return next((a.probabilities for a in answers if a.question == REGION), ()) or cannot_tell
 
 
 class Judge:

@@ -39,7 +39,8 @@ from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.geo.place_mixture import PlaceMixture
 from geoloc_ros.index.atlas import Atlas, AtlasCandidates
 from geoloc_ros.rerank.geographic import geographic_scores
-from geoloc_ros.vlm.prior import pooled, region_mixture
+from geoloc_ros.vlm.package import VlmPackage, find_vlm
+from geoloc_ros.vlm.prior import pooled, region_mixture, region_trust
 from geoloc_ros.vlm.questions import CANNOT_TELL, REGION, QuestionSet, load_questions
 
 VARIANTS = ("none", "submaps", "rerank", "both")
@@ -224,7 +225,9 @@ def print_figures(title: str, figures: Mapping[str, Mapping[str, float]]) -> Non
         print(f"{variant:10}" + "".join(f"{row[key]:14.3f}" for key in keys))
 
 
-def evaluate(bench: Bench, frames: list[Frames], asked: bool, options: Any) -> dict[str, Any]:  # noqa: ANN401
+def evaluate(
+    bench: Bench, frames: list[Frames], card: VlmPackage | None, options: argparse.Namespace
+) -> dict[str, Any]:
     """The curve over simulated answers, and the figures of those that count."""
     known = len(set(bench.styles))
     curve = []
@@ -240,9 +243,11 @@ def evaluate(bench: Bench, frames: list[Frames], asked: bool, options: Any) -> d
     figures = bench.run(bench.worst(), bench.reliability(1.0))
     print_figures("always the worst region, trusted", figures)
     curve.append({"rate": "worst", "trust": "trusted", **figures})
-    if asked:
+    if card is not None:
         answers = np.concatenate([drive.regions for drive in frames])
-        source, reliability = options.vlm, options.reliability
+        source, reliability = f"{card.name} {card.version}", options.reliability
+        if reliability is None:
+            reliability = region_trust(card, bench.questions)
     else:
         answers = bench.simulated(options.assume)
         source, reliability = f"simulated at {options.assume}", bench.reliability(options.assume)
@@ -267,9 +272,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--model", default="perspective", help="encoder package")
     parser.add_argument("--vlm", help="vision-language model that is asked; default: simulated")
-    parser.add_argument(
-        "--reliability", type=float, default=0.9, help="of --vlm, from its card (%(default)s)"
-    )
+    parser.add_argument("--reliability", type=float, help="of --vlm; default: from its card")
     parser.add_argument(
         "--assume", type=float, default=0.6, help="rate of simulated answers (%(default)s)"
     )
@@ -290,11 +293,12 @@ def main() -> int:
     towns.make()
     if options.make_only:
         return 0
-    frames = towns.frames(options.vlm)
+    card = find_vlm(options.vlm) if options.vlm else None
+    frames = towns.frames(card)
     bench = Bench(towns, frames, questions, options.window)
     regions = len(set(towns.styles))
     print(f"{len(bench.atlas)} towns of {regions} regions, {len(bench.queries)} frames")
-    found = evaluate(bench, frames, bool(options.vlm), options)
+    found = evaluate(bench, frames, card, options)
     figures = found["figures"]
     keys = {
         "prior_town_points": points(figures, "town"),
