@@ -24,6 +24,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.evaluation import columns
 from geoloc_ros.evaluation.trajectory import interpolate_truth
 from geoloc_ros.index.manifest import Manifest, load_manifest
+from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
 from geoloc_ros.synthetic.make import WorldSpec, make_world
 from geoloc_ros.synthetic.sensor_rig import CameraSpec
@@ -60,13 +61,21 @@ class Towns:
         package: the encoder.
         size_m: side of a town.
         length_m: of its drive.
+        spacing_m: of the index's entries along a road, per direction.
     """
 
     def __init__(
-        self, seeds: list[int], work: Path, package: ModelPackage, size_m: float, length_m: float
+        self,
+        seeds: list[int],
+        work: Path,
+        package: ModelPackage,
+        size_m: float,
+        length_m: float,
+        spacing_m: float,
     ) -> None:
         self.seeds, self.work, self.package = seeds, work, package
         self.styles = [list(STYLES)[number % len(STYLES)] for number in range(len(seeds))]
+        self._policy = SamplingPolicy(spacing_m=spacing_m)
         self._spec = WorldSpec(
             seed=0,
             size_m=size_m,
@@ -82,11 +91,11 @@ class Towns:
                 shutil.rmtree(world, ignore_errors=True)
                 spec = dataclasses.replace(self._spec, seed=seed, style=style)
                 make_world(world, spec, workers=1)
-            index_world(world, self.package, self.index(seed))
+            index_world(world, self.package, self.index(seed), self._policy)
 
     def index(self, seed: int) -> Path:
         """Where a town's index lies."""
-        return self.work / str(seed) / "index"
+        return self.work / str(seed) / f"index_{self._policy.spacing_m:g}"
 
     def frames(self, card: VlmPackage | None) -> list[Frames]:
         """The drives' frames; a model is asked about each once."""
@@ -127,7 +136,7 @@ class Towns:
 
 
 def _region_answer(vlm: LlamaVlm, rgb: Image) -> tuple[float, ...]:
-    """Probabilities of the region question's options; nonsense counts as not being able to tell."""
+    """Probabilities of the options of the question of regions; nonsense is "cannot tell"."""
     options = vlm.questions[REGION].options
     cannot_tell = (*[0.0] * (len(options) - 1), 1.0)
     try:

@@ -46,7 +46,7 @@ from geoloc_ros.vlm.questions import CANNOT_TELL, REGION, QuestionSet, load_ques
 VARIANTS = ("none", "submaps", "rerank", "both")
 RATES = (1.0, 0.8, 0.6, 0.4, 0.2)
 CONFIDENCE = 0.8  # of a simulated answer in its region
-PLACES = 10  # of the likeliest town
+PLACES = 5  # of the likeliest town
 EFFORT = 0.3  # share of entries compared where towns are chosen softly
 WANTED_TOWN, WANTED_STREET = 13.52, 4.51
 
@@ -107,29 +107,38 @@ class Bench:
             self._prior(answers[max(i - q.frame, i - self.window + 1) : i + 1], reliability)
             for i, q in enumerate(self.queries)
         ]
+        softly = [self._searched(priors) for priors in (alone, pooled_priors)]
         return {
-            variant: {**self._frames(variant, alone), **self._drives(variant, pooled_priors)}
+            variant: {
+                **self._frames(variant, alone, softly[0]),
+                **self._drives(variant, pooled_priors, softly[1]),
+            }
             for variant in VARIANTS
         }
+
+    def _searched(self, priors: list[PlaceMixture]) -> list[AtlasCandidates]:
+        """What is found where the priors choose towns softly."""
+        return [
+            self._search(query.descriptor, prior)
+            for query, prior in zip(self.queries, priors, strict=True)
+        ]
 
     def _prior(self, answers: FloatArray, reliability: float) -> PlaceMixture:
         said = dict(zip(self.options, pooled(answers).tolist(), strict=True))
         return region_mixture(said, self.questions.regions, reliability)
-
-    def _found(self, variant: str, query: Query, prior: PlaceMixture) -> AtlasCandidates:
-        soft = variant in ("submaps", "both")
-        return self._search(query.descriptor, prior) if soft else query.found
 
     def _log_prior(self, variant: str, prior: PlaceMixture, found: AtlasCandidates) -> FloatArray:
         if variant not in ("rerank", "both"):
             return np.zeros(len(found))
         return self.atlas.log_prior(prior, found)
 
-    def _frames(self, variant: str, priors: list[PlaceMixture]) -> dict[str, float]:
+    def _frames(
+        self, variant: str, priors: list[PlaceMixture], softly: list[AtlasCandidates]
+    ) -> dict[str, float]:
         """How often the best candidate of a frame is right."""
         verdicts, compared = [], []
-        for query, prior in zip(self.queries, priors, strict=True):
-            found = self._found(variant, query, prior)
+        for query, prior, chosen in zip(self.queries, priors, softly, strict=True):
+            found = chosen if variant in ("submaps", "both") else query.found
             log_prior = self._log_prior(variant, prior, found)
             scores = geographic_scores(found.similarity, log_prior, self.temperature)
             verdicts.append(self._verdict(query, found, int(np.argmax(scores))))
@@ -138,15 +147,17 @@ class Bench:
         share = np.mean(compared) / sum(manifest.count for manifest in self.atlas.manifests)
         return {"town": float(town), "street": float(street), "compared": float(share)}
 
-    def _drives(self, variant: str, priors: list[PlaceMixture]) -> dict[str, float]:
+    def _drives(
+        self, variant: str, priors: list[PlaceMixture], softly: list[AtlasCandidates]
+    ) -> dict[str, float]:
         """How often the best place at the end of a short drive is right.
 
         Per town the frames' best image scores are added up; the prior counts once.
         """
         verdicts = []
         looks: list[FloatArray] = []
-        for query, prior in zip(self.queries, priors, strict=True):
-            found = self._found(variant, query, prior)
+        for query, prior, chosen in zip(self.queries, priors, softly, strict=True):
+            found = chosen if variant in ("submaps", "both") else query.found
             scores = geographic_scores(found.similarity, np.zeros(len(found)), self.temperature)
             looks = [*(looks if query.frame else []), self._by_town(found, scores)]
             if len(looks) % self.window == 0:
@@ -279,6 +290,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("out/vlm_prior"), help="towns")
     parser.add_argument("--size", type=float, default=360.0, help="side of a town, m")
     parser.add_argument("--length", type=float, default=200.0, help="of a drive, m")
+    parser.add_argument(
+        "--spacing", type=float, default=8.0, help="of index entries, m (%(default)s)"
+    )
     parser.add_argument("--window", type=int, default=5, help="frames of a short drive")
     parser.add_argument("--make-only", action="store_true", help="make the towns and stop")
     parser.add_argument(
@@ -289,7 +303,8 @@ def main() -> int:
         return 2
     questions = load_questions()
     package = find_model(options.model)
-    towns = Towns(options.seeds, options.work, package, options.size, options.length)
+    size = (options.size, options.length, options.spacing)
+    towns = Towns(options.seeds, options.work, package, *size)
     towns.make()
     if options.make_only:
         return 0

@@ -79,7 +79,7 @@ def test_the_likelier_town_is_searched_more_closely_and_no_town_is_left_out(atla
         named = np.bincount(found.towns, minlength=4)
         assert named[town] == 4
         assert (named >= 1).all()
-        assert found.compared == pytest.approx(0.4 * counts.sum(), abs=4)
+        assert 0.4 * counts.sum() <= found.compared < 0.8 * counts.sum()
         assert found.towns[0] == town
 
 

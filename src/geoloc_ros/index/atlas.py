@@ -28,6 +28,8 @@ from geoloc_ros.index.places import one_per_place
 LEAST_EFFORT = 0.1
 #: entries looked through for each distinct place
 ENTRIES_PER_PLACE = 20
+#: places found by comparing with few of a town's entries are looked at again this far around
+REFINED_M = 20.0
 
 _Whole = npt.NDArray[np.int64]
 
@@ -155,7 +157,8 @@ class Atlas:
             k: how many places the likeliest town may name; the others fewer, as their
                 probability is, but at least one.
             prior: by which towns are chosen softly; None: all alike.
-            effort: share of all entries that is compared, above 0 and at most 1; see `allot`.
+            effort: share of all entries that is compared at first, above 0 and at most 1; see
+                `allot`. What looks like the picture is then looked at more closely all around.
 
         Raises:
             ConfigError: k or effort is out of bounds.
@@ -174,17 +177,22 @@ class Atlas:
             self._search_town(int(town), descriptor, int(named[town]), int(entries))
             for town, entries in zip(chosen, compared, strict=True)
         ]
-        return _merged(found, [self.manifests[t] for t in chosen], chosen, int(compared.sum()))
+        total = sum(entries for _, entries in found)
+        places = [candidates for candidates, _ in found]
+        return _merged(places, [self.manifests[t] for t in chosen], chosen, total)
 
     def _search_town(
         self, number: int, descriptor: Float32Array, k: int, compared: int
-    ) -> Candidates:
+    ) -> tuple[Candidates, int]:
+        """Places of a town, and with how many of its entries the descriptor was compared."""
         index, most = self.town(number), ENTRIES_PER_PLACE * k
         if compared < len(index):
-            return one_per_place(index.search_sparse(descriptor, most, compared), k)
+            coarse = one_per_place(index.search_sparse(descriptor, most, compared), k)
+            fine, again = index.search_near(descriptor, most, coarse.poses[:, :2], REFINED_M)
+            return one_per_place(fine, k), min(compared + again, len(index))
         if len(index) <= EXACT_LIMIT:
-            return one_per_place(index.search_exact(descriptor, most), k)
-        return one_per_place(index.search(descriptor, most), k)
+            return one_per_place(index.search_exact(descriptor, most), k), len(index)
+        return one_per_place(index.search(descriptor, most), k), len(index)
 
     def _chosen(self, shares: FloatArray) -> _Whole:
         """Towns that are searched now: the likeliest, and of the others each in its turn."""
