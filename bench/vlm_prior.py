@@ -46,8 +46,7 @@ from geoloc_ros.vlm.questions import CANNOT_TELL, REGION, QuestionSet, load_ques
 VARIANTS = ("none", "submaps", "rerank", "both")
 RATES = (1.0, 0.8, 0.6, 0.4, 0.2)
 CONFIDENCE = 0.8  # of a simulated answer in its region
-PLACES = 5  # of the likeliest town
-EFFORT = 0.3  # share of entries compared where towns are chosen softly
+PLACES = 5  # that a town may name
 WANTED_TOWN, WANTED_STREET = 13.52, 4.51
 
 
@@ -92,8 +91,7 @@ class Bench:
     def _search(
         self, descriptor: Float32Array, prior: PlaceMixture | None = None
     ) -> AtlasCandidates:
-        effort = 1.0 if prior is None else EFFORT
-        return self.atlas.search(descriptor, PLACES, prior, effort)
+        return self.atlas.search(descriptor, PLACES, prior)
 
     def run(self, answers: FloatArray, reliability: float) -> dict[str, dict[str, float]]:
         """Accuracies of single frames and short drives, per variant.

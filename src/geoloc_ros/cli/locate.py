@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 HIGHEST_M = 10_000.0
 MOST_PLACES = 100
-EFFORT = 0.3  # share of all entries compared where a prior chooses towns
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,9 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     view = _view(arguments, read_rgb(arguments.image), package)
     descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
     softly = prior is not None and arguments.prior_use != "rerank"
-    found = atlas.search(
-        descriptor, arguments.top, prior if softly else None, EFFORT if softly else 1.0
-    )
+    found = atlas.search(descriptor, arguments.top, prior if softly else None)
     if prior is not None and arguments.prior_use != "submaps":
         found = _reranked(atlas, found, prior, package.calibration.temperature)
     rows = _rows(atlas, found.taken(np.arange(min(arguments.top, len(found)))), view)

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several indexes, one a town, searched together for a vehicle that may be in any of them.
 
-A prior over the globe chooses softly: the likelier a town, the more of its entries are compared
-and the more candidates it may name, and no town is left out. Towns are opened when first searched.
+A prior over the globe chooses softly: a town that it makes less likely than an even share would
+is compared with fewer of its entries and names fewer candidates, but none is left out; a prior
+that says nothing changes nothing. Towns are opened when first searched.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
 from geoloc_ros.index.place_index import EXACT_LIMIT, ShardedIndex
 from geoloc_ros.index.places import one_per_place
 
-#: what even the unlikeliest town gets of an even share of the comparisons
+#: share of its entries that even the unlikeliest town is compared with
 LEAST_EFFORT = 0.1
 #: entries looked through for each distinct place
 ENTRIES_PER_PLACE = 20
 #: places found by comparing with few of a town's entries are looked at again this far around
 REFINED_M = 20.0
+_TINY = 1e-6  # shares that add up to an even one do so but for rounding
 
 _Whole = npt.NDArray[np.int64]
 
@@ -144,38 +146,34 @@ class Atlas:
         return self.support.log_factor(prior, found.lat_deg, found.lon_deg)
 
     def search(
-        self,
-        descriptor: Float32Array,
-        k: int,
-        prior: PlaceMixture | None = None,
-        effort: float = 1.0,
+        self, descriptor: Float32Array, k: int, prior: PlaceMixture | None = None
     ) -> AtlasCandidates:
         """The most similar places of all towns.
 
+        With a prior, a town is searched as closely as its probability is of an even share: at
+        first the descriptor is compared with that part of its entries, at least `LEAST_EFFORT`,
+        then with all around what looked like it; and of k places it may name that part.
+
         Args:
             descriptor: (D,) unit vector.
-            k: how many places the likeliest town may name; the others fewer, as their
-                probability is, but at least one.
+            k: how many places a town may name; each names at least one.
             prior: by which towns are chosen softly; None: all alike.
-            effort: share of all entries that is compared at first, above 0 and at most 1; see
-                `allot`. What looks like the picture is then looked at more closely all around.
 
         Raises:
-            ConfigError: k or effort is out of bounds.
+            ConfigError: k is out of bounds.
             IndexMismatchError: the descriptor is not a finite vector of the indexes' length.
             IndexCorruptError: a file of a town is missing, altered or damaged.
         """
-        if k < 1 or not 0.0 < effort <= 1.0:
-            raise ConfigError(f"k is {k}, at least 1; effort is {effort}, above 0, at most 1")
+        if k < 1:
+            raise ConfigError(f"each town may name {k} places; it must be at least 1")
         shares = self.shares(prior)
-        named = np.full(len(self), k)
-        if prior is not None:
-            named = np.maximum(np.ceil(k * shares / shares.max() - 1e-9), 1.0).astype(np.int64)
+        effort = np.clip(shares / self.shares(None), LEAST_EFFORT, 1.0)
+        named = np.ceil(k * effort - _TINY).astype(np.int64)
+        compared = np.ceil(self._counts * effort - _TINY).astype(np.int64)
         chosen = self._chosen(shares)
-        compared = allot(self._counts[chosen], shares[chosen], effort)
         found = [
-            self._search_town(int(town), descriptor, int(named[town]), int(entries))
-            for town, entries in zip(chosen, compared, strict=True)
+            self._search_town(int(town), descriptor, int(named[town]), int(compared[town]))
+            for town in chosen
         ]
         total = sum(entries for _, entries in found)
         places = [candidates for candidates, _ in found]
@@ -203,32 +201,6 @@ class Atlas:
         later = others[others > self._guest]
         self._guest = int(later[0] if len(later) else others[0])
         return np.sort(np.append(order[: self._most_open - 1], self._guest))
-
-
-def allot(counts: _Whole, shares: FloatArray, effort: float) -> _Whole:
-    """Divide comparisons among towns.
-
-    Args:
-        counts: (T,) entries of each.
-        shares: (T,) above 0, by which they are divided.
-        effort: share of all entries that may be compared.
-
-    Returns:
-        (T,) at least `LEAST_EFFORT` of an even share and 1, at most `counts`, adding up to about
-        `effort` of all entries.
-    """
-    least = np.maximum(np.ceil(min(1.0, effort) * LEAST_EFFORT * counts), 1.0)
-    given = least.copy()
-    left = effort * float(counts.sum()) - float(least.sum())
-    for _ in range(len(counts)):  # what a full town cannot take goes to the others
-        room = counts - given
-        free = np.where(room > 0.0, shares, 0.0)
-        if left < 1.0 or not free.any():
-            break
-        more = np.minimum(left * free / free.sum(), room)
-        given += more
-        left -= float(more.sum())
-    return np.asarray(np.minimum(np.ceil(given - 1e-6), counts), dtype=np.int64)
 
 
 def _check_same(path: Path, manifest: Manifest, first: Manifest) -> None:
