@@ -38,7 +38,7 @@ def towns(tmp_path_factory):
         ortho = OrthoImage(rgb, valid, plane, -HALF_M, HALF_M, GSD_M, {"source": "made"})
         encoder = OnnxEncoder(package, threads=1)
         build_index(ortho, package, encoder, root / name, policy, roads=[road], progress=False)
-        there = PlaceMixture.of([origin.lat_deg], [origin.lon_deg], [1e5], [0.8], "test")
+        there = PlaceMixture.of([origin.lat_deg], [origin.lon_deg], [1e5], [0.98], "test")
         (root / f"{name}.json").write_text(dump_mixture(there))
     cv2.imwrite(str(root / "picture.png"), rng.integers(0, 255, (90, 160, 3), np.uint8))
     return root

@@ -23,14 +23,16 @@ from geoloc_ros.geo.place_mixture import PlaceMixture
 from geoloc_ros.geo.place_support import Support
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
 from geoloc_ros.index.place_index import EXACT_LIMIT, ShardedIndex
-from geoloc_ros.index.places import one_per_place
+from geoloc_ros.index.places import SAME_PLACE_M, one_per_place
+from geoloc_ros.index.policy import SamplingPolicy
 
 #: share of its entries that even the unlikeliest town is compared with
 LEAST_EFFORT = 0.1
-#: entries looked through for each distinct place
-ENTRIES_PER_PLACE = 20
+#: a town at least so likely, as a multiple of an even share, is searched in full
+FULL_FROM = 0.5
 #: places found by comparing with few of a town's entries are looked at again this far around
 REFINED_M = 20.0
+MOST_PER_PLACE = 20
 _TINY = 1e-6  # shares that add up to an even one do so but for rounding
 
 _Whole = npt.NDArray[np.int64]
@@ -150,9 +152,10 @@ class Atlas:
     ) -> AtlasCandidates:
         """The most similar places of all towns.
 
-        With a prior, a town is searched as closely as its probability is of an even share: at
-        first the descriptor is compared with that part of its entries, at least `LEAST_EFFORT`,
-        then with all around what looked like it; and of k places it may name that part.
+        With a prior, a town less than `FULL_FROM` times as likely as an even share is searched in
+        part, the less likely the less: at first the descriptor is compared with that part of its
+        entries, at least `LEAST_EFFORT`, then with all around what looked like it; and of k places
+        it may name that part.
 
         Args:
             descriptor: (D,) unit vector.
@@ -167,7 +170,7 @@ class Atlas:
         if k < 1:
             raise ConfigError(f"each town may name {k} places; it must be at least 1")
         shares = self.shares(prior)
-        effort = np.clip(shares / self.shares(None), LEAST_EFFORT, 1.0)
+        effort = np.clip(shares / self.shares(None) / FULL_FROM, LEAST_EFFORT, 1.0)
         named = np.ceil(k * effort - _TINY).astype(np.int64)
         compared = np.ceil(self._counts * effort - _TINY).astype(np.int64)
         chosen = self._chosen(shares)
@@ -183,7 +186,8 @@ class Atlas:
         self, number: int, descriptor: Float32Array, k: int, compared: int
     ) -> tuple[Candidates, int]:
         """Places of a town, and with how many of its entries the descriptor was compared."""
-        index, most = self.town(number), ENTRIES_PER_PLACE * k
+        index = self.town(number)
+        most = k * _entries_per_place(index.manifest.policy)
         if compared < len(index):
             coarse = one_per_place(index.search_sparse(descriptor, most, compared), k)
             fine, again = index.search_near(descriptor, most, coarse.poses[:, :2], REFINED_M)
@@ -201,6 +205,13 @@ class Atlas:
         later = others[others > self._guest]
         self._guest = int(later[0] if len(later) else others[0])
         return np.sort(np.append(order[: self._most_open - 1], self._guest))
+
+
+def _entries_per_place(policy: SamplingPolicy) -> int:
+    """How many entries are looked through for each distinct place: more where they lie densely."""
+    if policy.kind == "grid":
+        return MOST_PER_PLACE
+    return int(np.clip(6.0 * SAME_PLACE_M / policy.spacing_m, 4, MOST_PER_PLACE))
 
 
 def _check_same(path: Path, manifest: Manifest, first: Manifest) -> None:
