@@ -34,6 +34,7 @@ from geoloc_ros.vlm.llama import LlamaVlm
 from geoloc_ros.vlm.package import VlmPackage
 from geoloc_ros.vlm.questions import REGION
 
+APART_M = 5.0
 STREET_M = 8.0  # a vehicle is on every road this near
 
 
@@ -110,7 +111,12 @@ class Towns:
             if not kept.exists():
                 np.savez(kept, **self._frames(seed, encoder, vlm))
             with np.load(kept) as held:
-                found.append(Frames(held["descriptors"], held["poses"], held["regions"]))
+                kept_rows = _apart(held["poses"])
+                found.append(
+                    Frames(
+                        *(held[name][kept_rows] for name in ("descriptors", "poses", "regions"))
+                    )
+                )
         return found
 
     def _frames(self, seed: int, encoder: OnnxEncoder, vlm: LlamaVlm | None) -> dict[str, Any]:
@@ -133,6 +139,15 @@ class Towns:
             "poses": poses[known],
             "regions": np.array(regions, dtype=np.float64).reshape(len(stamps), -1)[known],
         }
+
+
+def _apart(poses: FloatArray) -> list[int]:
+    """Rows of poses (F, 3) at least `APART_M` from the one taken before: a stop is one view."""
+    rows = [0]
+    for row, pose in enumerate(poses):
+        if np.hypot(*(pose - poses[rows[-1]])[:2]) >= APART_M:
+            rows.append(row)
+    return rows
 
 
 def _region_answer(vlm: LlamaVlm, rgb: Image) -> tuple[float, ...]:
