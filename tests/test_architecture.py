@@ -33,6 +33,7 @@ ALLOWED = {
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "vlm", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
     "vlm": {"encoders"},
+    "rerank": set(),
     "synthetic": STAGES | {"bags"},
     "training": STAGES | {"synthetic", "bags", "evaluation", "vlm"},
 }

@@ -148,6 +148,44 @@ class ShardedIndex:
         inside = None if region is None else self._inside(region)
         return self._exact(self._checked(descriptor), k, inside)
 
+    def search_sparse(self, descriptor: Float32Array, k: int, compared: int) -> Candidates:
+        """Like `search_exact`, among so many entries only, spread evenly over the index.
+
+        Args:
+            descriptor: (D,) unit vector.
+            k: how many.
+            compared: entries to compare with, at least 1.
+
+        Raises:
+            IndexMismatchError: the descriptor is not a finite vector of the index's length.
+        """
+        inside = np.zeros(len(self), dtype=np.bool_)
+        count = max(min(compared, len(self)), 1)
+        inside[np.arange(count) * len(self) // count] = True
+        return self._exact(self._checked(descriptor), k, inside)
+
+    def search_near(
+        self, descriptor: Float32Array, k: int, xy_m: FloatArray, radius_m: float
+    ) -> tuple[Candidates, int]:
+        """Like `search_exact`, among entries near one of some places.
+
+        Args:
+            descriptor: (D,) unit vector.
+            k: how many.
+            xy_m: (P, 2) the places.
+            radius_m: how near.
+
+        Returns:
+            The candidates, and with how many entries the descriptor was compared.
+
+        Raises:
+            IndexMismatchError: the descriptor is not a finite vector of the index's length.
+        """
+        inside = np.zeros(len(self), dtype=np.bool_)
+        for x_m, y_m in np.asarray(xy_m, dtype=np.float64):
+            inside |= self._inside(Region(float(x_m), float(y_m), radius_m))
+        return self._exact(self._checked(descriptor), k, inside), int(np.count_nonzero(inside))
+
     def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
         """Like `search`, always by the graphs, however small the index.
 

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Re-ranking of candidates by what a vision-language model says of place and scene."""
+"""Putting retrieved candidates into a better order: by place, and by what was said of the scene."""
