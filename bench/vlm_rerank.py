@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 from scoring import may_be_scored, write_json
 
-from geoloc_ros.cli.index_describe import vlm_identity
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model
@@ -31,6 +30,7 @@ from geoloc_ros.training.reranker_answers import AnswerSource, ModelSource, Trut
 from geoloc_ros.training.reranker_lists import joined, town_lists
 from geoloc_ros.training.reranker_train import Told
 from geoloc_ros.training.worlds import WorldConfig, render_town
+from geoloc_ros.vlm.answerer import identity_of
 from geoloc_ros.vlm.questions import load_questions
 
 WANTED = {"rerank_gain_same": 0.099, "rerank_gain_cross": 0.069, "shuffled_gain": 0.0}
@@ -101,7 +101,7 @@ def _source(arguments: argparse.Namespace, encoder: ModelPackage) -> AnswerSourc
             raise SystemExit("name who answers: --vlm MODEL, or --truth SHARE")
         return TruthSource(questions, arguments.truth, _world(arguments, 0).size_m)
     return ModelSource(
-        arguments.vlm, *vlm_identity(arguments.vlm), questions, encoder.reference,
+        arguments.vlm, *identity_of(arguments.vlm), questions, encoder.reference,
         arguments.work / "answers", arguments.workers,
     )  # fmt: skip
 

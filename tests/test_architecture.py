@@ -33,7 +33,6 @@ ALLOWED = {
     "bags": STAGES | {"pipeline", "synchronizer", "tracker", "vlm", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "synchronizer", "tracker", "vlm"},
     "vlm": {"encoders"},
-    "rerank": set(),
     "synthetic": STAGES | {"bags"},
     "training": STAGES | {"synthetic", "bags", "evaluation", "vlm"},
 }

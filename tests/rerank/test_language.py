@@ -251,7 +251,7 @@ def test_a_reranker_is_no_encoder(made, monkeypatch):
 
     monkeypatch.setenv("GEOLOC_MODELS", str(made))
     assert find_folder("answers", "reranker") == made / "answers"
-    with pytest.raises(ModelError, match="no model package"):
+    with pytest.raises(ModelError, match="no encoder package"):
         find_model("answers")
     with pytest.raises(ModelError, match="was built with"):
         find_model_by_sha("0" * 64)

@@ -5,17 +5,16 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 
-from geoloc_ros.encoders.registry import find_model_by_sha, model_folders
-from geoloc_ros.errors import ConfigError, ModelError, first_line
+from geoloc_ros.encoders.registry import find_model_by_sha
+from geoloc_ros.errors import ConfigError
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS, ROWS, DescriptionRecord
 from geoloc_ros.index.manifest import Manifest, load_manifest
+from geoloc_ros.vlm.answerer import identity_of
 
 WITHIN_M, WITHIN_DEG = 4.0, 15.0
 
@@ -70,7 +69,7 @@ def _describe(arguments: argparse.Namespace) -> int:
     package = find_model_by_sha(manifest.encoder_sha256)
     ortho = OrthoImage.open(arguments.imagery, gsd_m=manifest.imagery.gsd_m)
     questions = load_questions()
-    name, digest = vlm_identity(arguments.vlm)
+    name, digest = identity_of(arguments.vlm)
     record = DescriptionRecord(
         questions_version=questions.version,
         questions_sha256=questions.sha256,
@@ -100,25 +99,3 @@ def _counts(root: Path, described: Manifest) -> tuple[int, int]:
     rows = [np.load(shard.path(root, ROWS), allow_pickle=False) for shard in described.shards]
     said = sum(len(np.unique(part[part >= 0])) for part in rows)
     return said, sum(int((part < 0).sum()) for part in rows)
-
-
-def vlm_identity(model: str) -> tuple[str, str]:
-    """Name with version, and sha256 over the hashes of a model's files.
-
-    Raises:
-        ModelError: there is no such package.
-    """
-    from geoloc_ros.vlm.answerer import RULES
-
-    if model == RULES:
-        return RULES, hashlib.sha256(RULES.encode()).hexdigest()
-    for root in (Path(model), *(folder / model for folder in model_folders())):
-        if (root / "model.json").is_file():
-            try:
-                card = json.loads((root / "model.json").read_text(encoding="utf-8"))
-                files = json.dumps(sorted(card["files"].items()), sort_keys=True)
-                name = f"{card['name']} {card['version']}"
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ModelError(f"{root} is no model package: {first_line(error)}") from error
-            return name, hashlib.sha256(files.encode()).hexdigest()
-    raise ModelError(f"no model package {model!r}; name a directory with a model.json")

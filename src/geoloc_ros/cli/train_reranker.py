@@ -97,7 +97,7 @@ def _reranker(arguments: argparse.Namespace) -> int:
         raise TrainingError(
             f"training needs {error.name}; install it with: pip install 'geoloc_ros[train]'"
         ) from error
-    from geoloc_ros.cli.index_describe import vlm_identity
+    from geoloc_ros.vlm.answerer import identity_of
     from geoloc_ros.vlm.questions import load_questions
 
     encoder, questions = find_model(arguments.encoder), load_questions()
@@ -107,7 +107,7 @@ def _reranker(arguments: argparse.Namespace) -> int:
         source = TruthSource(questions, arguments.truth, world.size_m, arguments.seed)
     else:
         source = ModelSource(
-            arguments.vlm, *vlm_identity(arguments.vlm), questions, encoder.reference,
+            arguments.vlm, *identity_of(arguments.vlm), questions, encoder.reference,
             arguments.work / "answers", arguments.workers,
         )  # fmt: skip
     left_out = arguments.leave_out
