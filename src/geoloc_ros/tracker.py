@@ -25,6 +25,7 @@ from geoloc_ros.errors import OdometryError
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.pipeline import GeoLocalizer, StageTimer, untimed
+from geoloc_ros.rerank.language import reranker_for
 from geoloc_ros.synchronizer import Counts, Paired, Synchronizer
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,10 @@ class Tracker:
         self._before = before
         self._package = package
         self._views: dict[str, ViewBuilder] = {}
-        self.localizer = GeoLocalizer(config, package, encoder, index, self._views, stage)
+        reranker = reranker_for(config.search.reranker, index.manifest)
+        self.localizer = GeoLocalizer(
+            config, package, encoder, index, self._views, stage, reranker
+        )
         self._pairs: Synchronizer[Any] = Synchronizer(config, use_odometry, use_height)
         self._stage = stage
         self._use_odometry = use_odometry

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -40,12 +41,48 @@ def submitted(
     Yields:
         Future of each call -> its arguments.
     """
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, workers), context, _begin, (start,))
-    try:
+    with pooled(workers, start) as pool:
         with _ctrl_c_held_back():
             futures = {pool.submit(work, *arguments): arguments for arguments in calls}
         yield futures
+
+
+def mapped(
+    work: Callable[..., T],
+    calls: Iterable[tuple[Any, ...]],
+    pool: ProcessPoolExecutor,
+    ahead: int,
+) -> Iterator[T]:
+    """Results of calls in their order, made by a pool's processes; few calls are held in memory.
+
+    Args:
+        work: the function; importable by its name.
+        calls: arguments of each call, taken as they are needed.
+        pool: from `pooled`.
+        ahead: calls under way at a time.
+    """
+    running: deque[Future[T]] = deque()
+    for arguments in calls:
+        if len(running) >= ahead:
+            yield running.popleft().result()
+        with _ctrl_c_held_back():
+            running.append(pool.submit(work, *arguments))
+    while running:
+        yield running.popleft().result()
+
+
+@contextlib.contextmanager
+def pooled(workers: int, start: Callable[[], None] | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes; an error inside the context, Ctrl-C included, ends them at once.
+
+    Args:
+        workers: how many.
+        start: is called once in each process before its first call; can be pickled.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max(1, workers), context, _begin, (start,))
+    try:
+        yield pool
     except BaseException:
         for process in list((pool._processes or {}).values()):
             process.terminate()

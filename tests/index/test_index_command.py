@@ -4,6 +4,7 @@
 
 import argparse
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -192,3 +193,21 @@ def test_roads_or_grid_must_be_chosen(place, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run("build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "i")
     assert "--roads --grid is required" in capsys.readouterr().err
+
+
+def test_describe_asks_about_every_tile(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEOLOC_MODELS", str(place))
+    root = shutil.copytree(place / "index", tmp_path / "index")
+    arguments = (root, "--imagery", place / "imagery.tif", "--quiet", "--within", 30)
+    # the stand-in answers other questions than those of the list
+    assert run("describe", *arguments, "--vlm", "rules") == 0
+    text = capsys.readouterr().out
+    assert "by rules for 2391 poses" in text
+    assert "nothing could be said of 2391 poses" in text
+    assert run("info", root) == 0
+    assert "described   by rules" in capsys.readouterr().out
+    assert run("verify", root) == 0
+    for wrong in (("--vlm", "no_such"), ("--vlm", "rules", "--workers", 0),
+                  ("--vlm", "rules", "--within", -1)):  # fmt: skip
+        with pytest.raises((ConfigError, ModelError)):
+            run("describe", *arguments[:3], *wrong)

@@ -102,13 +102,13 @@ class Stopped(Hostile):
 
 
 class Greedy(Hostile):
-    """Takes 50 MB more every 20 ms and never gives them back."""
+    """Takes 100 MB more every 10 ms and never gives them back."""
 
     def reply(self) -> Reply:
         held = []
         while True:
-            held.append(np.ones(50_000_000 // 8))
-            time.sleep(0.02)
+            held.append(np.ones(100_000_000 // 8))
+            time.sleep(0.01)
 
 
 class Slow(Hostile):

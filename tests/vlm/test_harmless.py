@@ -15,8 +15,11 @@ from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.result import result_from
 from geoloc_ros.geo.se2 import wrap_angle
 
-#: what another draw of the particles changes
-NOISE_M = 0.25
+#: drawn otherwise, the particles of this flight err by 0.13 to 0.44 m in the median without any
+#: model: what a drive is compared with is the worst of so many draws
+DRAWS = 4
+#: for the median, 95th percentile and maximum of the error, m, and its median in heading, deg
+MARGIN = np.array([0.3, 0.5, 0.8, 1.0])
 
 
 @dataclass
@@ -31,9 +34,13 @@ class Drive:
     bytes: bytes
 
 
-def drive(made, bag, out, model="", **vlm) -> Drive:
+def drive(made, bag, out, model="", seed=0, **vlm) -> Drive:
     worker = {"deadline_s": vlm.pop("deadline_s", 20.0), "memory_mb": 500}
-    tree = {"vlm": {"model": model, "latency_s": 0.8, **vlm, "worker": worker}}
+    worker |= {"nice": 0, "spared_cores": 0}  # no test waits for what stands back for others
+    tree = {
+        "random_seed": seed,
+        "vlm": {"model": model, "latency_s": 0.8, **vlm, "worker": worker},
+    }
     inputs = ReplayInputs(bag=bag, index=made.index, out=out, model=str(made.model), quiet=True)
     replay = Replay(inputs, config.from_mapping(tree), make_answerer=hostile.make)
     assert replay.run() == ""
@@ -50,28 +57,38 @@ def drive(made, bag, out, model="", **vlm) -> Drive:
 
 
 @pytest.fixture(scope="module")
-def alone(made, bag, tmp_path_factory) -> Drive:
-    return drive(made, bag, tmp_path_factory.mktemp("alone") / "out")
+def draws(made, bag, tmp_path_factory) -> list[Drive]:
+    """Drives without a model."""
+    out = tmp_path_factory.mktemp("alone")
+    return [drive(made, bag, out / str(seed), seed=seed) for seed in range(DRAWS)]
 
 
-def assert_as_good(found: Drive, alone: Drive) -> None:
-    assert found.localised.sum() >= alone.localised.sum() - 4
-    good = found.localised
-    assert np.median(found.error_m[good]) < np.median(alone.error_m[good]) + NOISE_M
-    assert np.percentile(found.error_m[good], 95) < np.percentile(alone.error_m[good], 95) + 0.5
-    assert np.max(found.error_m[good]) < np.max(alone.error_m[good]) + 1.0
-    assert np.median(found.yaw_error_rad[good]) < np.median(alone.yaw_error_rad[good]) + 0.02
+@pytest.fixture(scope="module")
+def alone(draws) -> Drive:
+    return draws[0]
+
+
+def figures(found: Drive) -> np.ndarray:
+    """The figures that `MARGIN` speaks of."""
+    error_m, yaw_rad = found.error_m[found.localised], found.yaw_error_rad[found.localised]
+    return np.array([*np.percentile(error_m, (50, 95, 100)), np.degrees(np.median(yaw_rad))])
+
+
+def assert_as_good(found: Drive, draws: list[Drive]) -> None:
+    assert found.localised.sum() >= min(alone.localised.sum() for alone in draws) - 2
+    worst = np.max([figures(alone) for alone in draws], axis=0)
+    assert np.all(figures(found) <= worst + MARGIN), (figures(found), worst)
 
 
 @pytest.mark.parametrize("kind", ["wrong", "random", "constant", "abroad"])
 @pytest.mark.parametrize("latency_s", [0.4, 30.0])
 def test_an_answer_that_is_wrong_moves_no_vehicle(
-    made, bag, alone, tmp_path, kind, latency_s
+    made, bag, draws, tmp_path, kind, latency_s
 ) -> None:
     found = drive(made, bag, tmp_path / "out", kind, latency_s=latency_s)
     assert found.vlm["answered"] >= (1 if latency_s > 1.0 else 80)
     assert any(row.heard_ns > 0 for row in found.heard)
-    assert_as_good(found, alone)
+    assert_as_good(found, draws)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +114,9 @@ def test_a_process_that_ends_or_hangs_moves_no_byte(
     made, bag, alone, tmp_path, kind, outcome, words
 ) -> None:
     deadline_s = 1.0 if kind == "stopped" else 20.0
-    found = drive(made, bag, tmp_path / "out", kind, every_s=5.0, deadline_s=deadline_s)
+    found = drive(made, bag, tmp_path / "out", kind, every_s=15.0, deadline_s=deadline_s)
     assert found.bytes == alone.bytes
-    assert found.vlm["asked"] >= 10
+    assert found.vlm["asked"] == 4
     assert any(row.outcome == outcome and words in row.why for row in found.heard)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geoloc_ros.cli import index_describe
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
@@ -36,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verify.add_argument("index", type=Path, help="index directory")
     verify.add_argument("--model", help="model the index must fit: a name or a package directory")
     verify.set_defaults(run=_verify)
+    index_describe.add_parser(verbs)
     _add_query(verbs)
 
 
@@ -181,6 +183,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "view": f"{manifest.query.view}, {manifest.query.width_px}x{manifest.query.height_px} px",
         "tile": f"{tile.extent_m:g} m, {tile.size_px} px, {tile.offset_forward_m:g} m ahead",
         "imagery": f"{picture.source}, {picture.gsd_m:.2f} m/px",
+        "described": _described(manifest),
         "licence": picture.licence or "not stated",
         "attribution": picture.attribution or "not stated",
         "identity": manifest.sha256[:12],
@@ -196,6 +199,17 @@ def _roads(manifest: Manifest) -> str:
     if not manifest.roads_sha256:
         return f"not recorded (manifest of schema {manifest.schema})"
     return f"layer {manifest.roads_sha256[:12]}"
+
+
+def _described(manifest: Manifest) -> str:
+    said = manifest.descriptions
+    if said is None:
+        return "no ('geoloc index describe' does it)"
+    return (
+        f"by {said.vlm} ({said.vlm_sha256[:12]}), questions {said.questions_version} "
+        f"({said.questions_sha256[:12]}), shared within {said.within_m:g} m and "
+        f"{said.within_deg:g} deg"
+    )
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -7,19 +7,20 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geoloc_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from geoloc_ros.datatypes import Candidates, FloatArray
-    from geoloc_ros.geo.wgs84 import LocalFrame
+    from geoloc_ros.datatypes import Image, View
+    from geoloc_ros.encoders.package import ModelPackage
+    from geoloc_ros.geo.place_mixture import PlaceMixture
+    from geoloc_ros.index.atlas import Atlas, AtlasCandidates
 
 HIGHEST_M = 10_000.0
 MOST_PLACES = 100
-ENTRIES_PER_PLACE = 20  # looked through to find distinct places
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +34,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("image", type=Path, help="a JPEG or PNG picture")
     parser.add_argument(
-        "--index", type=Path, required=True, help="index from 'geoloc index build'"
+        "--index",
+        type=Path,
+        required=True,
+        action="append",
+        help="index from 'geoloc index build'; given several times, all are searched together",
+    )
+    parser.add_argument(
+        "--prior", type=Path, help="where it may be, from 'geoloc vlm prior --json'"
+    )
+    parser.add_argument(
+        "--prior-use",
+        choices=("both", "submaps", "rerank"),
+        default="both",
+        help="search likely towns more closely, put likely places first, or both (%(default)s)",
     )
     parser.add_argument("--model", help="model package; default: the one the index was built with")
     parser.add_argument("--hfov", type=float, default=90.0, help="horizontal field of view, deg")
@@ -45,63 +59,90 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from geoloc_ros.cameras.models import CameraModel
-    from geoloc_ros.cameras.views import make_views, mount_from_pitch
     from geoloc_ros.encoders.onnx_backend import OnnxEncoder
     from geoloc_ros.encoders.registry import find_model, find_model_by_sha
-    from geoloc_ros.geo import se2
+    from geoloc_ros.geo.place_json import read_mixture
     from geoloc_ros.imagery.files import read_rgb
+    from geoloc_ros.index.atlas import Atlas
     from geoloc_ros.index.manifest import load_manifest
-    from geoloc_ros.index.place_index import ShardedIndex
-    from geoloc_ros.index.places import one_per_place
 
+    _check(arguments)
+    if arguments.model:
+        package = find_model(arguments.model)
+    else:
+        package = find_model_by_sha(load_manifest(arguments.index[0]).encoder_sha256)
+    atlas = Atlas(arguments.index, package)
+    prior = read_mixture(arguments.prior) if arguments.prior else None
+    view = _view(arguments, read_rgb(arguments.image), package)
+    descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
+    softly = prior is not None and arguments.prior_use != "rerank"
+    found = atlas.search(descriptor, arguments.top, prior if softly else None)
+    if prior is not None and arguments.prior_use != "submaps":
+        found = _reranked(atlas, found, prior, package.calibration.temperature)
+    rows = _rows(atlas, found.taken(np.arange(min(arguments.top, len(found)))), view)
+    print(json.dumps(rows, indent=2) if arguments.json else _table(rows))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options out of bounds.
+
+    Raises:
+        ConfigError: says which.
+    """
     if not 1 <= arguments.top <= MOST_PLACES:
         raise ConfigError(f"--top is {arguments.top}; it must lie in 1..{MOST_PLACES}")
     if not 0.0 < arguments.height <= HIGHEST_M:
         raise ConfigError(
             f"--height is {arguments.height:g} m; it must be above 0 and at most {HIGHEST_M:g} m"
         )
-    if arguments.model:
-        package = find_model(arguments.model)
-    else:
-        package = find_model_by_sha(load_manifest(arguments.index).encoder_sha256)
-    index = ShardedIndex.open(arguments.index, package)
-    rgb = read_rgb(arguments.image)
+
+
+def _view(arguments: argparse.Namespace, rgb: Image, package: ModelPackage) -> View:
+    """What the encoder looks at."""
+    from geoloc_ros.cameras.models import CameraModel
+    from geoloc_ros.cameras.views import make_views, mount_from_pitch
+
     camera = CameraModel.from_hfov(rgb.shape[1], rgb.shape[0], arguments.hfov)
     mount = mount_from_pitch(arguments.height, arguments.pitch_down)
-    view = make_views(camera, mount, package).build(rgb, arguments.height)
-    descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
-    found = index.search_exact(descriptor, ENTRIES_PER_PLACE * arguments.top)
-    found = one_per_place(found, arguments.top)
+    return make_views(camera, mount, package).build(rgb, arguments.height)
+
+
+def _reranked(
+    atlas: Atlas, found: AtlasCandidates, prior: PlaceMixture, temperature: float
+) -> AtlasCandidates:
+    """Candidates ordered by similarity and prior."""
+    from geoloc_ros.rerank.geographic import geographic_order
+
+    log_prior = atlas.log_prior(prior, found)
+    return found.taken(geographic_order(found.similarity, log_prior, temperature))
+
+
+def _rows(atlas: Atlas, found: AtlasCandidates, view: View) -> list[dict[str, Any]]:
+    from geoloc_ros.geo import se2
+
+    rows: list[dict[str, Any]] = []
     poses = se2.compose(found.poses, se2.inverse(view.anchor))
-    rows = _rows(found, poses, index.manifest.frame)
-    print(json.dumps(rows, indent=2) if arguments.json else _table(rows))
-    return 0
-
-
-def _rows(found: Candidates, poses: FloatArray, plane: LocalFrame) -> list[dict[str, float]]:
-    if not len(poses):
-        return []
-    lat_deg, lon_deg = plane.to_latlon(poses[:, :2])
-    return [
-        {
+    for rank, (town, pose, similarity) in enumerate(
+        zip(found.towns, poses, found.similarity, strict=True), start=1
+    ):
+        position = atlas.manifests[town].frame.position(float(pose[0]), float(pose[1]))
+        row = {
             "rank": rank,
-            "lat_deg": round(float(lat), 7),
-            "lon_deg": round(float(lon), 7),
+            "lat_deg": round(position.lat_deg, 7),
+            "lon_deg": round(position.lon_deg, 7),
             "heading_deg": round(float((90.0 - np.degrees(pose[2])) % 360.0), 1),
             "similarity": round(float(similarity), 4),
         }
-        for rank, (lat, lon, pose, similarity) in enumerate(
-            zip(lat_deg, lon_deg, poses, found.similarity, strict=True), start=1
-        )
-    ]
+        rows.append({**row, "index": str(atlas.paths[town])} if len(atlas) > 1 else row)
+    return rows
 
 
-def _table(rows: list[dict[str, float]]) -> str:
+def _table(rows: list[dict[str, Any]]) -> str:
     lines = ["rank  latitude     longitude    heading  similarity"]
     lines += [
         f"{row['rank']:4.0f}  {row['lat_deg']:11.6f}  {row['lon_deg']:11.6f}  "
-        f"{row['heading_deg']:6.1f}°  {row['similarity']:10.3f}"
+        f"{row['heading_deg']:6.1f}°  {row['similarity']:10.3f}  {row.get('index', '')}".rstrip()
         for row in rows
     ]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`geoloc train encoder`: render made towns, train an encoder pair, export a model package."""
+"""`geoloc train`: render made towns, train an encoder pair, export a model package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from geoloc_ros.cli.train_vlm import add_vlm, check_bounds
+from geoloc_ros.cli import train_reranker, train_vlm
+from geoloc_ros.cli.train_vlm import check_bounds
 from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.errors import TrainingError
 
@@ -53,7 +54,7 @@ BOUNDS = {
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser("train", help="train the encoders or the vision-language model")
+    parser = subparsers.add_parser("train", help="train the encoders, the VLM and the reranker")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     encoder = verbs.add_parser(
         "encoder",
@@ -64,7 +65,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_arguments(encoder)
     encoder.set_defaults(run=_encoder)
-    add_vlm(verbs)
+    train_vlm.add_parser(verbs)
+    train_reranker.add_parser(verbs)
 
 
 def _each(values: dict[str, int]) -> str:

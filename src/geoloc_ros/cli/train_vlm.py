@@ -55,7 +55,7 @@ def check_bounds(arguments: argparse.Namespace, bounds: Mapping[str, tuple[int, 
             )
 
 
-def add_vlm(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to `geoloc train`."""
     parser = verbs.add_parser(
         "vlm",

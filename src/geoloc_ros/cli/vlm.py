@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoloc_ros.cli import vlm_prior
 from geoloc_ros.errors import ConfigError, ModelError, first_line
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def add_parser(
     )
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
     _add_describe(parts)
+    vlm_prior.add_parser(parts)
     _add_check(parts)
     _add_bench(parts)
 
@@ -47,7 +49,7 @@ def _add_describe(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Answer all questions about one picture and say how sure the model is.",
     )
     parser.add_argument("image", type=Path, metavar="IMAGE", help="a JPEG or PNG picture")
-    _add_model(parser)
+    add_model(parser)
     parser.add_argument(
         "--view",
         choices=("ground", "satellite"),
@@ -93,13 +95,14 @@ def _add_bench(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "turn, anew for each question; the ratio of the two is what sharing saves.",
     )
     parser.add_argument("--image", type=Path, help="a picture; default: a made one")
-    _add_model(parser)
+    add_model(parser)
     parser.add_argument("--repeats", type=int, default=5, help="how often; medians are told")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_bench)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a model."""
     parser.add_argument(
         "--model",
         default=DEFAULT,
@@ -111,7 +114,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _load(arguments: argparse.Namespace) -> LlamaVlm:
+def load(arguments: argparse.Namespace) -> LlamaVlm:
+    """The model that the options of `add_model` name."""
     from geoloc_ros.vlm.llama import LlamaVlm
     from geoloc_ros.vlm.opening import open_vlm
 
@@ -129,7 +133,7 @@ def _describe(arguments: argparse.Namespace) -> int:
     from geoloc_ros.imagery.files import read_rgb
 
     rgb = read_rgb(arguments.image)
-    vlm = _load(arguments)
+    vlm = load(arguments)
     try:
         reply = vlm.answer(rgb, arguments.view, paraphrased=arguments.paraphrased)
     except ValueError as error:
@@ -213,7 +217,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.repeats <= MOST_REPEATS:
         raise ConfigError(f"--repeats is {arguments.repeats}; it must lie in 1..{MOST_REPEATS}")
     rgb = read_rgb(arguments.image) if arguments.image else made_picture(0)
-    vlm = _load(arguments)
+    vlm = load(arguments)
     try:
         found = bench(vlm, rgb, arguments.repeats)
     except ValueError as error:

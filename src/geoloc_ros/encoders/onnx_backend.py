@@ -113,7 +113,9 @@ class OnnxEncoder:
                     f"model {self.package.name} has no {name}; its card lists "
                     f"{', '.join(sorted(self.package.files)) or 'no file'}"
                 )
-            self._sessions[name] = _open(self.package.root / name, self.threads)
+            self._sessions[name] = open_session(
+                self.package.root / name, self.threads, ("image",), ("descriptor",)
+            )
         return self._sessions[name]
 
 
@@ -138,7 +140,20 @@ def _fill(pixels: Image, gain: Float32Array, shift: Float32Array, planes: Float3
         blue[i] = pixels[3 * i + 2] * g2 + s2
 
 
-def _open(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+def open_session(
+    path: Path, threads: int, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+    """An inference session of an ONNX file.
+
+    Args:
+        path: the file.
+        threads: of the session; they sleep when idle.
+        inputs: names of its inputs, all of them.
+        outputs: names it must have among its outputs.
+
+    Raises:
+        ModelError: it cannot be loaded, or has other inputs or outputs.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -155,11 +170,11 @@ def _open(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is unt
         raise ModelError(
             f"cannot load {path}: {first_line(error)}; export the model again"
         ) from error
-    inputs = [item.name for item in session.get_inputs()]
-    outputs = [item.name for item in session.get_outputs()]
-    if inputs != ["image"] or "descriptor" not in outputs:
+    found = [item.name for item in session.get_inputs()]
+    given = [item.name for item in session.get_outputs()]
+    if sorted(found) != sorted(inputs) or not set(outputs) <= set(given):
         raise ModelError(
-            f"{path} has inputs {inputs} and outputs {outputs}; expected one input 'image' and "
-            "an output 'descriptor'"
+            f"{path} has inputs {found} and outputs {given}; expected inputs "
+            f"{', '.join(inputs)} and outputs {', '.join(outputs)}"
         )
     return session

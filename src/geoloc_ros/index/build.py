@@ -104,7 +104,7 @@ def build_index(
             f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
             "check that imagery and road layer show the same place"
         )
-    cutter = CropCutter(ortho, package.reference, _fill(package))
+    cutter = CropCutter(ortho, package.reference, fill_rgb(package))
     place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
     try:
         with place:
@@ -132,7 +132,8 @@ def is_current(
     except IndexError_:
         return False
     wanted = _draft(ortho, package, policy, roads)
-    return dataclasses.replace(found, shards=(), schema=wanted.schema) == wanted
+    bare = dataclasses.replace(found, shards=(), schema=wanted.schema, descriptions=None)
+    return bare == wanted
 
 
 def _stopped(error: OSError, place: Workplace) -> str:
@@ -154,12 +155,14 @@ def _shown(ortho: OrthoImage, xy_m: FloatArray) -> Mask:
     return ortho.valid[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
 
 
-def _fill(package: ModelPackage) -> tuple[float, float, float]:
+def fill_rgb(package: ModelPackage) -> tuple[float, float, float]:
+    """Colour of missing ground in crops for a model, 0..255."""
     red, green, blue = package.mean
     return 255.0 * red, 255.0 * green, 255.0 * blue
 
 
-def _imagery(ortho: OrthoImage) -> ImageryRecord:
+def imagery_record(ortho: OrthoImage) -> ImageryRecord:
+    """What a manifest says about imagery."""
     digest = hashlib.sha256(np.ascontiguousarray(ortho.rgb).data)
     digest.update(np.packbits(ortho.valid).tobytes())
     digest.update(repr((ortho.valid.shape, ortho.west_m, ortho.north_m, ortho.gsd_m)).encode())
@@ -188,7 +191,7 @@ def _draft(
         origin=ortho.frame.origin,
         cell_m=CELL_M,
         hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},
-        imagery=_imagery(ortho),
+        imagery=imagery_record(ortho),
         shards=(),
     )
 

@@ -90,7 +90,7 @@ class Neighbourhoods:
         self._call = 0
         self._value = np.zeros(len(descriptors), dtype=np.float32)
         self._valued = np.zeros(len(descriptors), dtype=np.int64)
-        self._forget(min(_MOST_PREPARED, len(descriptors)))
+        self._make_room(min(_MOST_PREPARED, len(descriptors)))
 
     def predict(
         self,
@@ -129,16 +129,20 @@ class Neighbourhoods:
             self._weighted,
         )
 
-    def _forget(self, capacity: int) -> None:
+    def _make_room(self, capacity: int) -> None:
+        """Forget all; memory is written to at once, so that it does not grow on the road."""
         k = self._k
+        self.ids = np.full((capacity, k), -1, dtype=np.int64)
+        self.offset = np.full((capacity, k, 4), np.nan, dtype=np.float32)
+        self.inverse = np.full((capacity, k, k), np.nan, dtype=np.float32)
+        self.length = np.full((capacity, k, k), np.nan, dtype=np.float32)
+        self._weight = np.full((capacity, k), np.nan, dtype=np.float32)
+        self._forget()
+
+    def _forget(self) -> None:
         self.slot = np.full(len(self._descriptors), -1, dtype=np.int64)
         self._count = 0
-        self.ids = np.empty((capacity, k), dtype=np.int64)
-        self.offset = np.empty((capacity, k, 4), dtype=np.float32)
-        self.inverse = np.empty((capacity, k, k), dtype=np.float32)
-        self.length = np.empty((capacity, k, k), dtype=np.float32)
-        self._weight = np.empty((capacity, k), dtype=np.float32)
-        self._weighted = np.zeros(capacity, dtype=np.int64)
+        self._weighted = np.zeros(len(self.ids), dtype=np.int64)
 
     def _located(
         self, poses: FloatArray, scale: tuple[float, float], limit: float
@@ -149,7 +153,10 @@ class Neighbourhoods:
         """
         found = self._cells.locate(poses, scale, limit, self.slot, self._count)
         while self._count + len(found[2]) > len(self.ids):
-            self._forget(len(self.ids) if self._count else len(poses))
+            if self._count:
+                self._forget()
+            else:
+                self._make_room(len(poses))
             found = self._cells.locate(poses, scale, limit, self.slot, self._count)
         places, entries, missing = found
         if len(missing):

@@ -25,11 +25,13 @@ from geoloc_ros.errors import (
     IndexMismatchError,
 )
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
+from geoloc_ros.index.descriptions import DESCRIBED_PARTS, DescriptionRecord
 from geoloc_ros.index.policy import SamplingPolicy
 
-#: 2 added `roads_sha256`; indexes of schema 1 are read as they are
+#: 2 added `roads_sha256`, 3 `descriptions`; an index is of the first schema that can hold it
 SCHEMA = 2
-SCHEMAS = (1, SCHEMA)
+DESCRIBED_SCHEMA = 3
+SCHEMAS = (1, SCHEMA, DESCRIBED_SCHEMA)
 NAME = "manifest.json"
 PARTS = ("poses.npy", "descriptors.npy", "hnsw")
 
@@ -69,7 +71,7 @@ class ShardRecord:
         cell: column and row of the cell; its south-west corner is `cell * cell_m`.
         count: entries.
         bounds_m: west, south, east, north of the entries.
-        files: for each of `PARTS`.
+        files: for each of `PARTS`, and of `DESCRIBED_PARTS` if the tiles are described.
     """
 
     cell: tuple[int, int]
@@ -110,6 +112,7 @@ class Manifest:
         shards: sorted by cell.
         datum: geodetic datum of the origin.
         schema: of the manifest.
+        descriptions: who described the tiles; None if nobody did.
     """
 
     encoder_sha256: str
@@ -129,6 +132,12 @@ class Manifest:
     roads_sha256: str = ""
     datum: str = "WGS84"
     schema: int = SCHEMA
+    descriptions: DescriptionRecord | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Which files each shard has."""
+        return PARTS if self.descriptions is None else (*PARTS, *DESCRIBED_PARTS)
 
     @property
     def count(self) -> int:
@@ -155,6 +164,8 @@ class Manifest:
         content = {"schema": self.schema, **dataclasses.asdict(self)}
         if self.schema == 1:
             del content["roads_sha256"]
+        if self.schema < DESCRIBED_SCHEMA:
+            del content["descriptions"]
         return content
 
     def render(self) -> str:
@@ -182,8 +193,8 @@ def parse(text: str, path: Path) -> Manifest:
         raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
     if schema not in SCHEMAS:
         raise IndexMismatchError(
-            f"{path} is of schema {schema!r}, this version reads {' and '.join(map(str, SCHEMAS))}"
-            "; build the index again"
+            f"{path} is of schema {schema!r}, this version reads {', '.join(map(str, SCHEMAS))}; "
+            "build the index again"
         )
     try:
         manifest = _from_content(content)
@@ -205,7 +216,11 @@ def _from_content(content: dict[str, Any]) -> Manifest:
     content["policy"] = SamplingPolicy(**content["policy"])
     content["origin"] = LatLon(**content["origin"])
     content["imagery"] = ImageryRecord(**content["imagery"])
-    content["shards"] = tuple(shard_from_content(shard) for shard in content["shards"])
+    parts: tuple[str, ...] = PARTS
+    if content["schema"] >= DESCRIBED_SCHEMA:
+        content["descriptions"] = DescriptionRecord(**content["descriptions"])
+        parts = (*PARTS, *DESCRIBED_PARTS)
+    content["shards"] = tuple(shard_from_content(shard, parts) for shard in content["shards"])
     return Manifest(**content)
 
 
@@ -241,10 +256,23 @@ def _check_values(m: Manifest) -> None:
         "a shard's count": all(shard.count > 0 for shard in shards),
         "a shard's bounds_m": all(_number(edge, -MAX_RANGE_M, MAX_RANGE_M) for edge in edges),
         "a file's bytes": all(_whole(file.bytes, 0, 2**63) for file in files),
+        "descriptions": m.descriptions is None or _says(m.descriptions),
     }
     for what, fits in sound.items():
         if not fits:
             raise ValueError(f"{what} makes no sense")
+
+
+def _says(said: DescriptionRecord) -> bool:
+    hashes = (said.questions_sha256, said.vlm_sha256)
+    return (
+        isinstance(said.vlm, str)
+        and all(isinstance(h, str) and re.fullmatch("[0-9a-f]{64}", h) for h in hashes)
+        and _whole(said.questions_version, 1, 2**31)
+        and _whole(said.options, 1, 2**16)
+        and _number(said.within_m, 0.0, MAX_RANGE_M)
+        and _number(said.within_deg, 0.0, 180.0)
+    )
 
 
 def _number(value: object, low: float, high: float) -> bool:
@@ -255,14 +283,18 @@ def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and low <= value <= high
 
 
-def shard_from_content(content: dict[str, Any]) -> ShardRecord:
+def shard_from_content(content: dict[str, Any], parts: tuple[str, ...] = PARTS) -> ShardRecord:
     """A shard record from its JSON object.
+
+    Args:
+        content: the object.
+        parts: the files it must list, no other.
 
     Raises:
         ValueError, KeyError, TypeError: the object is not one.
     """
-    files = {part: FileRecord(**content["files"][part]) for part in PARTS}
-    if len(content["files"]) != len(PARTS):
+    files = {part: FileRecord(**content["files"][part]) for part in parts}
+    if len(content["files"]) != len(parts):
         raise ValueError("unknown file parts")
     column, row = (int(value) for value in content["cell"])
     west, south, east, north = (float(value) for value in content["bounds_m"])

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from geoloc_ros.datatypes import Candidates, Float32Array, FloatArray, Mask, Region
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexMismatchError
+from geoloc_ros.index.descriptions import Descriptions
 from geoloc_ros.index.local_field import Kernel, LocalField, sane_rows
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
-from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.shard import Shard, open_answers, open_shard
 
 EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
 _COVERAGE_M = 10.0  # a place is covered if an entry lies within this
@@ -45,6 +46,12 @@ class PlaceIndex(Protocol):
     def coverage(self, xy_m: FloatArray) -> Mask:
         """Whether positions (N, 2) lie in the indexed area, (N,)."""
 
+    def vectors(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array:
+        """Descriptors (n, D) of entries."""
+
+    def descriptions(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array | None:
+        """What a vision-language model said of entries' tiles (n, T); None: nothing of any."""
+
 
 class ShardedIndex:
     """An index directory in memory.
@@ -57,8 +64,11 @@ class ShardedIndex:
         descriptors: (E, D) unit vectors.
     """
 
-    def __init__(self, manifest: Manifest, shards: list[Shard]) -> None:
+    def __init__(
+        self, manifest: Manifest, shards: list[Shard], described: Descriptions | None = None
+    ) -> None:
         self.manifest = manifest
+        self._described = described
         self.poses = np.concatenate([shard.poses for shard in shards])
         self.descriptors = np.concatenate([shard.descriptors for shard in shards])
         starts = np.cumsum([0, *(shard.record.count for shard in shards)])
@@ -93,7 +103,7 @@ class ShardedIndex:
         for done, record in enumerate(manifest.shards):
             progress(done, len(manifest.shards))
             shards.append(open_shard(path, record, manifest.dim))
-        return cls(manifest, shards)
+        return cls(manifest, shards, open_descriptions(path, manifest))
 
     def __len__(self) -> int:
         """Number of entries."""
@@ -138,6 +148,44 @@ class ShardedIndex:
         inside = None if region is None else self._inside(region)
         return self._exact(self._checked(descriptor), k, inside)
 
+    def search_sparse(self, descriptor: Float32Array, k: int, compared: int) -> Candidates:
+        """Like `search_exact`, among so many entries only, spread evenly over the index.
+
+        Args:
+            descriptor: (D,) unit vector.
+            k: how many.
+            compared: entries to compare with, at least 1.
+
+        Raises:
+            IndexMismatchError: the descriptor is not a finite vector of the index's length.
+        """
+        inside = np.zeros(len(self), dtype=np.bool_)
+        count = max(min(compared, len(self)), 1)
+        inside[np.arange(count) * len(self) // count] = True
+        return self._exact(self._checked(descriptor), k, inside)
+
+    def search_near(
+        self, descriptor: Float32Array, k: int, xy_m: FloatArray, radius_m: float
+    ) -> tuple[Candidates, int]:
+        """Like `search_exact`, among entries near one of some places.
+
+        Args:
+            descriptor: (D,) unit vector.
+            k: how many.
+            xy_m: (P, 2) the places.
+            radius_m: how near.
+
+        Returns:
+            The candidates, and with how many entries the descriptor was compared.
+
+        Raises:
+            IndexMismatchError: the descriptor is not a finite vector of the index's length.
+        """
+        inside = np.zeros(len(self), dtype=np.bool_)
+        for x_m, y_m in np.asarray(xy_m, dtype=np.float64):
+            inside |= self._inside(Region(float(x_m), float(y_m), radius_m))
+        return self._exact(self._checked(descriptor), k, inside), int(np.count_nonzero(inside))
+
     def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
         """Like `search`, always by the graphs, however small the index.
 
@@ -175,6 +223,22 @@ class ShardedIndex:
         keys = _cell_keys(np.where(sane[:, None], xy, 0.0), self._coverage_m)
         place = np.minimum(np.searchsorted(self._cells, keys), len(self._cells) - 1)
         return np.asarray(sane & (self._cells[place] == keys))
+
+    def vectors(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array:
+        """Descriptors (n, D) of entries."""
+        return np.asarray(self.descriptors[entry_ids])
+
+    def descriptions(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array | None:
+        """What a vision-language model said of entries' tiles.
+
+        Args:
+            entry_ids: (n,).
+
+        Returns:
+            (n, T) probabilities of all options, zeros for a tile of which nothing was said; None
+            if the index has no descriptions (`geoloc index describe` makes them).
+        """
+        return None if self._described is None else self._described.of(entry_ids)
 
     def _checked(self, descriptor: Float32Array) -> Float32Array:
         query = np.ascontiguousarray(descriptor, dtype=np.float32)
@@ -227,6 +291,23 @@ class ShardedIndex:
         order = np.lexsort((ids, -similarity))[: max(k, 0)]
         chosen = ids[order].astype(np.int64)
         return Candidates(chosen, self.poses[chosen], similarity[order].astype(np.float32))
+
+
+def open_descriptions(path: Path, manifest: Manifest) -> Descriptions | None:
+    """What was said of an index's tiles, None if nothing.
+
+    Args:
+        path: the index directory, whose shards were opened.
+        manifest: of the index.
+
+    Raises:
+        IndexCorruptError: arrays do not fit.
+    """
+    record = manifest.descriptions
+    if record is None:
+        return None
+    parts = [open_answers(path, shard, record.options) for shard in manifest.shards]
+    return Descriptions(record, [answers for answers, _ in parts], [rows for _, rows in parts])
 
 
 def _first(found: Candidates, k: int) -> Candidates:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
+from geoloc_ros.index.descriptions import ANSWERS, ROWS, ByteArray, RowArray, sound
 from geoloc_ros.index.hnsw_file import check_graph
 from geoloc_ros.index.manifest import PARTS, ShardRecord, check_file, record_file
 
@@ -155,8 +156,8 @@ def open_shard(root: Path, record: ShardRecord, dim: int) -> Shard:
     """
     if not is_nameable(root):
         raise IndexCorruptError(f"{str(root)!r} is not valid UTF-8; rename the folder")
-    for part in PARTS:
-        check_file(record.path(root, part), record.files[part])
+    for part, file in record.files.items():
+        check_file(record.path(root, part), file)
     poses = _read_array(record.path(root, "poses.npy"), np.float64, (record.count, 3))
     descriptors = _read_array(
         record.path(root, "descriptors.npy"), np.float32, (record.count, dim)
@@ -181,11 +182,40 @@ def open_shard(root: Path, record: ShardRecord, dim: int) -> Shard:
     return Shard(record, poses, descriptors, graph)
 
 
-def _read_array(path: Path, dtype: type, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def open_answers(root: Path, record: ShardRecord, options: int) -> tuple[ByteArray, RowArray]:
+    """Load what was said of a cell's tiles, whose bytes `open_shard` has verified.
+
+    Args:
+        root: directory of the index.
+        record: of the cell.
+        options: length of a description.
+
+    Returns:
+        Descriptions (V, T), and for each entry its row among them (N,), -1 for none.
+
+    Raises:
+        IndexCorruptError: the arrays do not fit the cell, the questions or each other.
+    """
+    answers, rows = (_load(record.path(root, part)) for part in (ANSWERS, ROWS))
+    if not sound(answers, rows, record.count, options):
+        raise IndexCorruptError(
+            f"shard {record.stem} of {root} holds descriptions {answers.dtype} {answers.shape} "
+            f"for {rows.shape} entries; {options} bytes for {record.count} entries are expected; "
+            "describe the index again: geoloc index describe"
+        )
+    return answers, rows
+
+
+def _load(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise IndexCorruptError(f"{path} is no array: {error}; build the index again") from error
+    return array
+
+
+def _read_array(path: Path, dtype: type, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    array = _load(path)
     if array.dtype != dtype or array.shape != shape:
         raise IndexCorruptError(
             f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}; "

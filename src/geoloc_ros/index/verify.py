@@ -11,8 +11,8 @@ import numpy as np
 
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexCorruptError, IndexError_
-from geoloc_ros.index.manifest import NAME, PARTS, Manifest, check_model, load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.manifest import NAME, Manifest, check_model, load_manifest
+from geoloc_ros.index.place_index import ShardedIndex, open_descriptions
 from geoloc_ros.index.shard import Shard, open_shard
 
 _QUERIES = 200
@@ -69,6 +69,10 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
             problems.append(str(error))
     if len(shards) < len(manifest.shards):
         return Verification(path, manifest, tuple(problems), float("nan"))
+    try:
+        open_descriptions(path, manifest)
+    except IndexCorruptError as error:
+        problems.append(str(error))
     recall = measure_recall(ShardedIndex(manifest, shards))
     if recall < _RECALL_LIMIT:
         problems.append(
@@ -96,7 +100,7 @@ def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
 def _strays(path: Path, manifest: Manifest) -> list[str]:
     """Files that the manifest does not know."""
     known = {path / NAME}
-    known |= {record.path(path, part) for record in manifest.shards for part in PARTS}
+    known |= {record.path(path, part) for record in manifest.shards for part in manifest.parts}
     found = sorted(item for item in path.rglob("*") if item.is_file())
     return [
         f"{item} does not belong to the index; remove it" for item in found if item not in known

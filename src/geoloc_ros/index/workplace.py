@@ -18,6 +18,7 @@ from typing import IO
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
+from geoloc_ros.index.descriptions import DESCRIBED_PARTS
 from geoloc_ros.index.manifest import (
     NAME,
     PARTS,
@@ -107,7 +108,7 @@ class Workplace:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content == 0:
                 return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
-            record = shard_from_content(content)
+            record = shard_from_content(content, self._draft.parts)
             for part, file in record.files.items():
                 check_file(record.path(self.root, part), file)
         except FileNotFoundError:
@@ -130,10 +131,17 @@ class Workplace:
             shards.write_bytes(self._record_path(cell), b"0")
             return None
         record = shards.write_shard(self.root, cell, poses, descriptors)
-        shards.write_bytes(
-            self._record_path(cell), json.dumps(dataclasses.asdict(record)).encode()
-        )
+        self.keep(record)
         return record
+
+    def keep(self, record: ShardRecord) -> None:
+        """Note that a cell's files are written.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        content = json.dumps(dataclasses.asdict(record)).encode()
+        shards.write_bytes(self._record_path(record.cell), content)
 
     def finish(self, records: list[ShardRecord]) -> Manifest:
         """Write the manifest and put the new index in the place of the old one.
@@ -236,8 +244,9 @@ def _foreign(out: Path) -> str:
         own |= {_LOCK, _REPLACED}
     names = sorted(path.name for path in out.iterdir())
     strays = [name for name in names if name not in own]
+    known = (*PARTS, *DESCRIBED_PARTS)
     files = sorted(path.name for path in (out / "shards").glob("*"))
-    strays += [f"shards/{name}" for name in files if name.partition(".")[2] not in PARTS]
+    strays += [f"shards/{name}" for name in files if name.partition(".")[2] not in known]
     if strays:
         return f"it holds {strays[0]}"
     return f"its {NAME} is not an index's" if names and not _is_manifest(out / NAME) else ""

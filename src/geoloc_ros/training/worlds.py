@@ -61,6 +61,7 @@ class WorldConfig:
         seasons: orthophotos per town.
         views: camera views from the road per town.
         drone_views: oblique aerial views per town.
+        drive: other numbers give other views of the same town.
     """
 
     size_m: float = 700.0
@@ -68,6 +69,7 @@ class WorldConfig:
     seasons: int = 2
     views: int = 480
     drone_views: int = 120
+    drive: int = 0
 
 
 def split_seeds(first: int, towns: int, validation_towns: int) -> tuple[range, range]:
@@ -256,24 +258,25 @@ def _seasons(town: Town, config: WorldConfig, rng: Rng) -> list[Ortho]:
     return orthos
 
 
-def render_town(seed: int, config: WorldConfig, folder: Path) -> Path:
+def render_town(seed: int, config: WorldConfig, folder: Path, bench: bool = False) -> Path:
     """Render one town into a shard, unless it is there already.
 
     Args:
         seed: of the town; its regional style is `seed` modulo the number of styles.
         config: what to render.
         folder: parent of the shard.
+        bench: whether this is the held-out benchmark.
 
     Raises:
-        TrainingError: a seed of the held-out benchmark.
+        TrainingError: a seed of the held-out benchmark, for anything else.
     """
-    if seed >= HELD_OUT_SEED:
+    if seed >= HELD_OUT_SEED and not bench:
         raise TrainingError(f"seed {seed} is held out; train and validate below {HELD_OUT_SEED}")
     shard = folder / f"town_{seed:06d}"
     if shard.exists():
         return shard
     cv2.setNumThreads(1)
-    rng = np.random.default_rng([seed, 31])
+    rng = np.random.default_rng([seed, 31, config.drive] if config.drive else [seed, 31])
     style = list(STYLES)[seed % len(STYLES)]
     town = make_town(seed, style, config.size_m)
     orthos = _seasons(town, config, rng)

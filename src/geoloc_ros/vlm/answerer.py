@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -156,6 +157,21 @@ def check_answerer(name: str) -> None:
 
     check_installed()
     load_vlm(folder)
+
+
+def identity_of(name: str) -> tuple[str, str]:
+    """Name with version of an answerer, and the sha256 of all that decides its answers.
+
+    Raises:
+        ConfigError: there is none.
+        ModelError: its files are missing or altered.
+    """
+    if name in MAKERS:
+        return name, hashlib.sha256(name.encode()).hexdigest()
+    from geoloc_ros.vlm.package import load_vlm
+
+    package = load_vlm(_folder(name))
+    return f"{package.name} {package.version}", package.sha256
 
 
 def _folder(name: str) -> Path:

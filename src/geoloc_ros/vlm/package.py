@@ -8,6 +8,7 @@ Like an encoder's package it is a directory under `models/`; ``"kind": "vlm"`` t
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,12 @@ class VlmPackage:
     def mmproj_path(self) -> Path:
         """The file of the vision tower and projector."""
         return self.root / self.mmproj.name
+
+    @property
+    def sha256(self) -> str:
+        """Identity of what it answers: its files and temperatures."""
+        parts = [self.text.sha256, self.mmproj.sha256, self.temperature]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def save(self) -> None:
         """Write `model.json`; the two files are already there."""

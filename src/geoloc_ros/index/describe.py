@@ -1,0 +1,201 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Describing the tiles of an index that is already built.
+
+A copy of the index that shares the files of the old one (hard links) grows beside it, cell by
+cell, and takes its place in one rename: an interrupted run leaves the index as it was and goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from geoloc_ros.datatypes import Float32Array, FloatArray, Image
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import IndexBuildError, IndexMismatchError
+from geoloc_ros.imagery.crops import CropCutter
+from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.index import shard as shards
+from geoloc_ros.index.build import fill_rgb, imagery_record
+from geoloc_ros.index.descriptions import (
+    ANSWERS,
+    DESCRIBED_PARTS,
+    ROWS,
+    ByteArray,
+    DescriptionRecord,
+    RowArray,
+    quantise,
+    representatives,
+)
+from geoloc_ros.index.manifest import (
+    DESCRIBED_SCHEMA,
+    PARTS,
+    Manifest,
+    ShardRecord,
+    check_model,
+    load_manifest,
+    record_file,
+)
+from geoloc_ros.index.workplace import Workplace, check_out
+
+#: tiles that one process is given at a time; small, so that progress shows and all stay busy
+BATCH = 8
+
+#: batches of crops (n, S, S, 3) -> batches of descriptions (n, T), in the same order
+Describe = Callable[[Iterable[Image]], Iterator[Float32Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What stays the same from cell to cell."""
+
+    old: Path
+    place: Workplace
+    cutter: CropCutter
+    describe: Describe
+    record: DescriptionRecord
+
+
+def describe_index(
+    root: Path,
+    ortho: OrthoImage,
+    package: ModelPackage,
+    record: DescriptionRecord,
+    describe: Describe,
+    progress: bool = True,
+) -> Manifest:
+    """Let a vision-language model describe an index's tiles; earlier descriptions are replaced.
+
+    Args:
+        root: the index directory; it stays as it is until all its tiles are described.
+        ortho: the imagery the index was built from.
+        package: the model the index was built with, which says how tiles are cut.
+        record: who describes, what is asked, how far a description may be shared.
+        describe: looks at crops. A row of zeros means that nothing could be said.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The manifest of the described index.
+
+    Raises:
+        IndexCorruptError: the index is damaged.
+        IndexMismatchError: another model, or other imagery; or the index does not know its roads.
+        IndexBuildError: disk full, or another command is writing there.
+    """
+    root = check_out(root)
+    old = load_manifest(root)
+    _check(old, ortho, package, root)
+    bare = dataclasses.replace(
+        old, shards=(), descriptions=record, schema=max(old.schema, DESCRIBED_SCHEMA)
+    )
+    poses = _poses(root, old)
+    try:
+        with Workplace(root, bare, np.concatenate(poses)) as place:
+            size = sum(len(part) for part in poses) * (record.options + 4)
+            place.need_space(size)
+            job = _Job(
+                root,
+                place,
+                CropCutter(ortho, package.reference, fill_rgb(package)),
+                describe,
+                record,
+            )
+            return place.finish(_shards(job, old, poses, progress))
+    except OSError as error:
+        raise IndexBuildError(
+            f"cannot describe {root}: {error}; mend that and run the same command again: finished "
+            "cells are kept. The index is as it was"
+        ) from error
+
+
+def _check(old: Manifest, ortho: OrthoImage, package: ModelPackage, root: Path) -> None:
+    check_model(old, package, root)
+    if old.schema == 1 and old.policy.kind == "roads":
+        raise IndexMismatchError(f"{root} does not know its roads (schema 1); build it again")
+    found = imagery_record(ortho)
+    if found.sha256 != old.imagery.sha256:
+        raise IndexMismatchError(
+            f"{root} was built from other imagery ({old.imagery.source}, "
+            f"{old.imagery.sha256[:12]}) than {found.source} ({found.sha256[:12]}); name the "
+            "file it was built from"
+        )
+
+
+def _poses(root: Path, manifest: Manifest) -> list[FloatArray]:
+    """Poses of each cell's entries, every byte of the cell verified."""
+    return [shards.open_shard(root, record, manifest.dim).poses for record in manifest.shards]
+
+
+def _shards(
+    job: _Job, old: Manifest, poses: list[FloatArray], progress: bool
+) -> list[ShardRecord]:
+    """Records of all cells, each described or found described."""
+    limits = job.record.within_m, job.record.within_deg
+    speakers = [representatives(part, *limits) for part in poses]
+    total = sum(len(np.unique(part)) for part in speakers)
+    records = []
+    with tqdm(total=total, desc="describe", unit="tile", disable=not progress) as bar:
+        for known, part, speaker in zip(old.shards, poses, speakers, strict=True):
+            done = job.place.finished(known.cell)
+            if done is None:
+                done = _one(job, known, part, speaker, bar)
+            else:
+                bar.update(len(np.unique(speaker)))
+            records.append(done)
+    return records
+
+
+def _one(
+    job: _Job, known: ShardRecord, poses: FloatArray, speaker: RowArray, bar: tqdm
+) -> ShardRecord:
+    """Describe one cell and write its files."""
+    chosen, rows = np.unique(speaker, return_inverse=True)
+    found = [np.zeros((0, job.record.options), np.uint8)]
+    for said in job.describe(_crops(job.cutter, poses[chosen])):
+        found.append(_checked(said, job.record.options))
+        bar.update(len(said))
+    answers = np.concatenate(found)
+    if len(answers) != len(chosen):
+        raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
+    silent = answers.max(axis=1) == 0
+    rows = np.where(silent[rows], -1, rows).astype(np.int32)
+    for part in PARTS:
+        _share(known.path(job.old, part), known.path(job.place.root, part))
+    shards.write_array(known.path(job.place.root, ANSWERS), answers)
+    shards.write_array(known.path(job.place.root, ROWS), rows.reshape(-1))
+    files = {part: known.files[part] for part in PARTS}
+    files |= {part: record_file(known.path(job.place.root, part)) for part in DESCRIBED_PARTS}
+    record = dataclasses.replace(known, files=files)
+    job.place.keep(record)
+    return record
+
+
+def _crops(cutter: CropCutter, poses: FloatArray) -> Iterator[Image]:
+    for start in range(0, len(poses), BATCH):
+        yield cutter.cut(poses[start : start + BATCH])[0]
+
+
+def _checked(said: Float32Array, options: int) -> ByteArray:
+    if said.ndim != 2 or said.shape[1] != options or not np.isfinite(said).all():
+        raise IndexBuildError(
+            f"a description has shape {said.shape}; {options} finite probabilities are expected"
+        )
+    return quantise(said)
+
+
+def _share(old: Path, new: Path) -> None:
+    """The same file at another place: a hard link where the disk can, else a copy."""
+    new.unlink(missing_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
+        shards.sync(new)

@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Many satellite crops described by several processes, each with a model of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from geoloc_ros.datatypes import Float32Array, Image
+from geoloc_ros.errors import GeolocError, first_line
+from geoloc_ros.vlm.answerer import Answerer, make_answerer
+from geoloc_ros.vlm.questions import QuestionSet
+from geoloc_ros.vlm.vectors import vector
+from geoloc_ros.workers import mapped, pooled
+
+_LOG = logging.getLogger(__name__)
+AHEAD = 3  # batches that wait for each process
+
+#: of a process that describes: its model and what it asks
+_HERE: dict[str, tuple[Answerer, QuestionSet]] = {}
+
+
+@contextlib.contextmanager
+def describer(
+    model: str, questions: QuestionSet, workers: int, view: str = "satellite"
+) -> Iterator[Callable[[Iterable[Image]], Iterator[Float32Array]]]:
+    """A function from batches of pictures to batches of descriptions, in their order.
+
+    Args:
+        model: name of the answerer, see `make_answerer`.
+        questions: what is asked.
+        workers: processes.
+        view: `satellite` for crops, `ground` for camera views.
+
+    Yields:
+        Batches (n, H, W, 3) -> batches (n, T); a picture whose answers could not be read is a row
+        of zeros.
+    """
+    make_answerer(model)  # says here what is wrong with it, not in every process
+    with pooled(workers, functools.partial(_begin, model, questions)) as pool:
+
+        def describe(batches: Iterable[Image]) -> Iterator[Float32Array]:
+            return mapped(_describe, ((batch, view) for batch in batches), pool, AHEAD * workers)
+
+        yield describe
+
+
+def _begin(model: str, questions: QuestionSet) -> None:
+    _HERE["model"] = make_answerer(model), questions
+
+
+def _describe(batch: Image, view: str) -> Float32Array:
+    answerer, questions = _HERE["model"]
+    return np.stack([_one(answerer, questions, picture, view) for picture in batch])
+
+
+def _one(answerer: Answerer, questions: QuestionSet, picture: Image, view: str) -> Float32Array:
+    try:
+        return vector(answerer.answer(picture, view=view), questions)
+    except (ValueError, GeolocError) as error:
+        _LOG.warning("a tile is left without description: %s", first_line(error))
+        return np.zeros(questions.total_options, dtype=np.float32)

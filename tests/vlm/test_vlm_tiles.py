@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Many pictures described by processes: in order, few in memory, errors told at once."""
+
+import numpy as np
+import pytest
+
+from geoloc_ros.errors import ConfigError
+from geoloc_ros.vlm.questions import load_questions
+from geoloc_ros.vlm.tiles import describer
+from geoloc_ros.workers import mapped, pooled
+
+
+def test_batches_come_back_in_order_and_are_made_when_needed():
+    made = []
+
+    def calls():
+        for number in range(12):
+            made.append(number)
+            yield (float(number), 2.0)
+
+    with pooled(2) as pool:
+        found = mapped(pow, calls(), pool, ahead=3)
+        assert next(found) == 0.0
+        assert len(made) <= 5
+        assert list(found) == [float(n) ** 2 for n in range(1, 12)]
+
+
+def test_pictures_without_usable_answer_are_zeros():
+    questions = load_questions()
+    pictures = np.zeros((5, 16, 16, 3), np.uint8)
+    with describer("rules", questions, 1) as describe:
+        found = list(describe(iter([pictures[:3], pictures[3:]])))
+    assert [len(part) for part in found] == [3, 2]
+    assert all(part.shape[1] == questions.total_options and not part.any() for part in found)
+
+
+def test_an_unknown_model_is_refused_at_once():
+    with pytest.raises(ConfigError), describer("no_such", load_questions(), 1):
+        pass
