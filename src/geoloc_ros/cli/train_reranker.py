@@ -8,8 +8,9 @@ import argparse
 import logging
 from pathlib import Path
 
+from geoloc_ros.cli.train_vlm import check_bounds
 from geoloc_ros.encoders.registry import find_model
-from geoloc_ros.errors import TrainingError, shown
+from geoloc_ros.errors import TrainingError
 
 _DESCRIPTION = """\
 Train the reranker: it orders the encoder's first places by what a vision-language model says of
@@ -80,12 +81,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _reranker(arguments: argparse.Namespace) -> int:
-    for name, (least, most) in BOUNDS.items():
-        value = getattr(arguments, name)
-        if not least <= value <= most:
-            raise TrainingError(
-                f"--{name.replace('_', '-')} is {shown(value)}; it must lie in {least}..{most}"
-            )
+    check_bounds(arguments, BOUNDS)
     logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
     try:
         from geoloc_ros.training import reranker_recipe as recipes
