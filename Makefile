@@ -27,9 +27,15 @@ $(VENV)/.dev-ready: $(VENV)/.run-ready
 	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,train,dev]'
 	@touch $@
 
+$(VENV)/.vlm-ready: $(VENV)/.dev-ready
+	@echo "==> installing llama-cpp-python for the vision-language model (compiled: about five minutes)"
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[vlm]' \
+		|| echo "==> it cannot be compiled here: its tests are skipped ('rm $@' to try again)"
+	@touch $@
+
 setup: $(VENV)/.run-ready ## a virtual environment with the geoloc command
 
-setup-dev: $(VENV)/.dev-ready ## the same with the tools for development
+setup-dev: $(VENV)/.vlm-ready ## the same with the tools for development
 
 demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/report.html
 	rm -rf $(DEMO)
