@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from geoloc_ros import workers
 from geoloc_ros.workers import submitted
 
 SCRIPT = """
@@ -105,3 +107,22 @@ def test_workers_do_not_outlive_a_killed_parent(command: "subprocess.Popen[str]"
     time.sleep(1.0)
     command.kill()
     assert comes_true(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_ctrl_c_waits_whichever_thread_takes_it() -> None:
+    done = []
+
+    def take() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    def work() -> None:
+        with workers._ctrl_c_held_back():
+            thread = threading.Thread(target=take)
+            thread.start()
+            thread.join()
+            done.append("the work")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["the work"]

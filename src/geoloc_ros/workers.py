@@ -93,12 +93,24 @@ def pooled(workers: int, start: Callable[[], None] | None = None) -> Iterator[Pr
 
 @contextlib.contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the context ends; processes started within never get it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C waits until the context ends; processes started within never get it.
+
+    The mask is what they inherit. It is of this thread only: where another one takes the signal,
+    Python still interrupts the main thread, so the handler waits, too.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pressed: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main:
+        handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _begin(start: Callable[[], None] | None) -> None:
