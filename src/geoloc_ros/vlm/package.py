@@ -144,7 +144,13 @@ def find_vlm_folder(name: str) -> Path:
     Raises:
         ModelError: there is none.
     """
-    return find_folder(name, KIND)
+    try:
+        return find_folder(name, KIND)
+    except ModelError as error:
+        raise ModelError(
+            f"{error}. Ours is made by 'geoloc train vlm --out models/vlm-tiny'; published ones "
+            "are put in as docs/vlm.md says"
+        ) from error
 
 
 def find_vlm(name: str) -> VlmPackage:
