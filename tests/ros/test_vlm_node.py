@@ -110,7 +110,7 @@ def test_without_an_answerer_it_does_not_configure_and_says_why(stage, vlm) -> N
 
     vlm.set_parameters([Parameter("answerer", value="")])
     vlm.trigger_configure()
-    assert "No vision-language model ships" in vlm._fault
+    assert "no vlm package" in vlm._fault
     vlm.set_parameters([Parameter("answerer", value="rules")])
     up(vlm)
 
