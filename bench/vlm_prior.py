@@ -287,7 +287,7 @@ def main() -> int:
     parser.add_argument("--size", type=float, default=360.0, help="side of a town, m")
     parser.add_argument("--length", type=float, default=200.0, help="of a drive, m")
     parser.add_argument(
-        "--spacing", type=float, default=8.0, help="of index entries, m (%(default)s)"
+        "--spacing", type=float, default=12.0, help="of index entries, m (%(default)s)"
     )
     parser.add_argument("--window", type=int, default=5, help="frames of a short drive")
     parser.add_argument("--make-only", action="store_true", help="make the towns and stop")
