@@ -116,8 +116,9 @@ class GeoLocalizer:
         """Take one frame and the motion since the last one; say where the vehicle is."""
         # Move the belief by what the vehicle did since the last frame
         with self._stage("filter"):
+            if Reason.CLOCK_JUMP in motion.reasons:
+                self._forget_scenes()
             self.belief.predict(motion)
-            self._scenes.moved(motion)
             wanted = self.belief.wants_image() and self._its_turn(frame)
 
         # Weigh it by how well each place explains the image
@@ -128,6 +129,15 @@ class GeoLocalizer:
         with self._stage("filter"):
             estimate = self.belief.estimate(frame.stamp_ns)
         return self._placed(estimate, fault)
+
+    def restart(self) -> None:
+        """Forget what was believed, said and searched: the clock has gone back."""
+        self.belief.reset(Reason.CLOCK_JUMP)
+        self._forget_scenes()
+
+    def _forget_scenes(self) -> None:
+        self.scene = None
+        self._scenes.forget()
 
     def apply_prior(self, prior: GeoPrior) -> None:
         """Let late knowledge speak about the time it carries."""

@@ -18,7 +18,7 @@ from geoloc_ros import messages
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.cameras.views import ViewBuilder, make_views
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import CameraFrame, FloatArray, Motion, Odometry, PoseEstimate, Reason
+from geoloc_ros.datatypes import CameraFrame, FloatArray, Motion, Odometry, PoseEstimate
 from geoloc_ros.encoders.base import Encoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import OdometryError
@@ -115,10 +115,9 @@ class Tracker:
     def restart(self) -> None:
         """Forget all that was heard and believed: the clock has gone back."""
         self._pairs.restart()
-        self.localizer.scene = None
         if self._eyes is not None:
             self._eyes.reset()
-        self.localizer.belief.reset(Reason.CLOCK_JUMP)
+        self.localizer.restart()
 
     def add_odometry(self, odometry: Odometry) -> None:
         """Take one odometry sample; samples may come late or out of order."""
@@ -146,8 +145,7 @@ class Tracker:
         if self._before is not None:
             self._before(pair.stamp_ns)
         if pair.reset:
-            self.localizer.belief.reset(Reason.CLOCK_JUMP)
-            self.localizer.scene = None
+            self.localizer.restart()
         frame = CameraFrame(
             pair.stamp_ns,
             partial(messages.image_rgb, pair.payload),

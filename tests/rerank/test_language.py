@@ -240,7 +240,7 @@ def test_altered_and_missing_files_are_refused(made, tmp_path):
         with pytest.raises(ModelError, match="altered"):
             load_reranker(root)
         (root / name).unlink()
-        with pytest.raises(ModelError, match="cannot read"):
+        with pytest.raises(ModelError, match="lacks"):
             load_reranker(root)
         (root / name).write_bytes(content)
     load_reranker(root)

@@ -69,6 +69,15 @@ def test_scenes_of_unknown_times_say_nothing(place):
     assert not liar.asked
 
 
+def test_scenes_from_before_the_clock_went_back_say_nothing(place):
+    liar = Liar()
+    _, vehicle = drive(place, circle(30), liar, tell_at=(28,))
+    vehicle.restart()
+    assert vehicle.scene is None
+    vehicle.describe(25 * STEP_NS, REPLY)
+    assert len(liar.asked) == 1
+
+
 def test_without_a_reranker_a_scene_changes_nothing(place):
     poses = circle(30)
     plain, _ = drive(place, poses)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-from tiny_vlm import question_vocabulary
+from tiny_vlm import question_vocabulary, random_weights
 
-from geoloc_ros.training.gguf_export import random_weights
 from geoloc_ros.vlm.questions import LETTERS
 
 WIDTH, LAYERS, HEADS, FFN = 64, 2, 2, 96

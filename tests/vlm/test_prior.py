@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from geoloc_ros.errors import PriorError, UnparseableError
-from geoloc_ros.filtering.late_knowledge import usable
 from geoloc_ros.geo.place_json import dump_mixture
-from geoloc_ros.geo.place_mixture import LEAST_GLOBAL_SHARE, PlaceMixture
-from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.geo.place_mixture import LEAST_GLOBAL_SHARE
+from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.vlm.answerer import UNPARSEABLE, Answer, Reply
 from geoloc_ros.vlm.package import ModelFile, VlmPackage
 from geoloc_ros.vlm.place_answer import (
@@ -27,10 +26,8 @@ from geoloc_ros.vlm.prior import (
     UNMEASURED,
     ask_where,
     chosen_mixture,
-    guesses_of,
-    mixture_of,
-    on_plane,
     pooled,
+    region_guesses,
     region_mixture,
     region_trust,
 )
@@ -115,26 +112,30 @@ class Chooser:
         return self.reply
 
 
+def card(template="plain", rate=None):
+    file = ModelFile(name="a.gguf", sha256="0" * 64, bytes=1)
+    return VlmPackage(
+        root=Path(),
+        name="writer",
+        version="1",
+        text=file,
+        mmproj=file,
+        architecture="llama",
+        projector="janus_pro",
+        image_size=64,
+        image_fit="square",
+        template=template,
+        reliability={} if rate is None else {"ground": {REGION: rate}},
+    )
+
+
 class Writer(Chooser):
     """Has a card, and writes, too."""
 
     def __init__(self, questions, text: str, template: str = "chat", rate=None) -> None:
         super().__init__(questions, "jp_dense")
         self.text = text
-        file = ModelFile(name="a.gguf", sha256="0" * 64, bytes=1)
-        self.package = VlmPackage(
-            root=Path(),
-            name="writer",
-            version="1",
-            text=file,
-            mmproj=file,
-            architecture="llama",
-            projector="janus_pro",
-            image_size=64,
-            image_fit="square",
-            template=template,
-            reliability={} if rate is None else {"ground": {REGION: rate}},
-        )
+        self.package = card(template, rate)
 
     def write(self, rgb, text, grammar, most_tokens=256):
         assert (text, grammar) == (QUESTION, GRAMMAR)
@@ -311,31 +312,21 @@ def test_sources_agree_or_share(questions) -> None:
     assert len(combined([], 0, {})) == 0
 
 
-# -- on a plane -----------------------------------------------------------------------------
+# -- with a reply ---------------------------------------------------------------------------
 
 
-def test_a_mixture_becomes_a_prior_that_the_filter_takes() -> None:
-    mixture = PlaceMixture.of(
-        [46.96, 46.5, -30.0], [7.45, 6.6, 100.0], [500.0, 1e3, 1e3], [0.4, 0.2, 0.3], "vlm"
-    )
-    prior = on_plane(mixture, LocalFrame(BERN), 5)
-    assert prior is not None
-    assert usable(prior)
-    assert (prior.stamp_ns, prior.source) == (5, "vlm")
-    assert prior.shares == pytest.approx([0.4])  # Lausanne is beyond the plane, and so is Perth
-    assert prior.means[0, :2] == pytest.approx([0.0, 1112.0], abs=5.0)
-    assert prior.covs_xy_yaw[0, 0, 0] == pytest.approx(500.0**2)
-    assert prior.covs_xy_yaw[0, 2, 2] > 3.0
-
-
-def test_a_mixture_of_far_places_says_nothing_on_a_plane() -> None:
-    far = PlaceMixture.of([46.95], [-172.55], [1e6], [0.9], "vlm")
-    assert on_plane(far, LocalFrame(BERN), 0) is None
-    assert on_plane(PlaceMixture.nothing("vlm"), LocalFrame(BERN), 0) is None
-
-
-def test_guesses_go_out_and_come_back() -> None:
-    mixture = PlaceMixture.of([46.9, -10.0], [7.4, 170.0], [1e3, 1e4], [0.4, 0.3], "vlm")
-    again = mixture_of(guesses_of(mixture))
-    assert again.shares == pytest.approx(mixture.shares)
-    assert again.lon_deg == pytest.approx(mixture.lon_deg)
+def test_a_choice_of_region_goes_with_a_reply_if_the_card_says_what_it_is_worth(questions) -> None:
+    options = [option.id for option in questions["region"].options]
+    probabilities = tuple(0.8 if name == "nl_canal" else 0.2 / 12 for name in options)
+    answers = [Answer("region", "nl_canal", 0.8, probabilities)]
+    chance = 1 / len(questions.regions)
+    tried = card(rate=0.5 + chance / 2)
+    guesses = region_guesses(answers, questions, tried)
+    best = max(guesses, key=lambda guess: guess.share)
+    assert best.position == LatLon(52.09, 5.11)
+    assert best.share == pytest.approx(0.5 * 0.8)
+    assert sum(guess.share for guess in guesses) < 0.5
+    assert region_guesses(answers, questions, card()) == ()
+    unread = [Answer("region", UNPARSEABLE, 0.0)]
+    assert region_guesses(unread, questions, tried) == ()
+    assert region_guesses([], questions, tried) == ()

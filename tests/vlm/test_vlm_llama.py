@@ -15,11 +15,18 @@ pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
 pytest.importorskip("gguf", reason="gguf is not installed")
 
 from numpy_vlm import embeddings_of, logits_of
-from tiny_vlm import IMAGE_PX, make_tiny, question_vocabulary, text_spec, text_weights, vision_spec
+from tiny_vlm import (
+    IMAGE_PX,
+    make_tiny,
+    question_vocabulary,
+    random_weights,
+    text_spec,
+    text_weights,
+    vision_spec,
+)
 
 from geoloc_ros.config import WorkerConfig
 from geoloc_ros.errors import ConfigError, ModelError
-from geoloc_ros.training.gguf_export import random_weights
 from geoloc_ros.vlm.answerer import UNPARSEABLE, Reply, make_answerer
 from geoloc_ros.vlm.llama import LlamaVlm
 from geoloc_ros.vlm.llama_session import LlamaSession
@@ -200,3 +207,21 @@ def test_pictures_are_squeezed_or_shrunk() -> None:
     assert at_most(rgb, 50).shape == (20, 50, 3)
     assert at_most(rgb, 1000).shape == rgb.shape
     assert at_most(rgb, 1).shape == (1, 1, 3)
+
+
+def test_a_reply_guesses_where_it_was_if_the_card_says_what_that_is_worth(
+    package: VlmPackage, vlm: LlamaVlm
+) -> None:
+    picture = made_picture(0)
+    assert vlm.answer(picture).guesses == ()
+    tried = LlamaVlm(
+        dataclasses.replace(package, reliability={"ground": {"region": 1.0}}), n_threads=1
+    )
+    try:
+        reply = tried.answer(picture)
+    finally:
+        tried.close()
+    region = next(answer for answer in reply.answers if answer.question == "region")
+    assert region.answer != UNPARSEABLE
+    shares = sum(guess.share for guess in reply.guesses)
+    assert shares == pytest.approx(min(1.0 - region.probabilities[-1], 0.98), abs=0.02)

@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("gguf", reason="gguf is not installed")
 
-from tiny_vlm import make_tiny, text_spec, text_weights, vision_spec
+from tiny_vlm import make_tiny, random_weights, text_spec, text_weights, vision_spec
 
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError, ModelError, TrainingError
-from geoloc_ros.training.gguf_export import random_weights, write_projector, write_text_model
+from geoloc_ros.training.gguf_export import write_projector, write_text_model
 from geoloc_ros.vlm.answerer import check_answerer, make_answerer
 from geoloc_ros.vlm.gguf_header import read_header
 from geoloc_ros.vlm.opening import open_vlm, pack

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny vision-language model at random that wants to answer with a letter."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +13,6 @@ from geoloc_ros.training.gguf_export import (
     Quantization,
     TextSpec,
     VisionSpec,
-    random_weights,
     write_projector,
     write_text_model,
 )
@@ -20,6 +22,21 @@ from geoloc_ros.vlm.questions import LETTERS, load_questions, prompt
 
 WIDTH = 64
 IMAGE_PX = 64
+
+
+def random_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Any]:
+    """Weights at random of these shapes, scaled so that activations neither vanish nor blow up."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in shapes.items():
+        values = rng.standard_normal(shape, dtype=np.float32)
+        if len(shape) == 1:
+            weights[name] = 0.1 * values + np.float32("norm" in name or ".ln" in name)
+        elif name in ("token_embd.weight", "v.position_embd.weight"):
+            weights[name] = 0.5 * values
+        else:
+            weights[name] = values / np.float32(math.sqrt(math.prod(shape[1:])))
+    return {name: np.asarray(value, np.float32) for name, value in weights.items()}
 
 
 def question_vocabulary() -> Vocabulary:

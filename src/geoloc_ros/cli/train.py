@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from geoloc_ros.cli import train_reranker, train_vlm
-from geoloc_ros.cli.train_vlm import check_bounds
+from geoloc_ros.cli.training import changed, check_bounds, extra
 from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.errors import TrainingError
 
@@ -107,13 +107,9 @@ def _encoder(arguments: argparse.Namespace) -> int:
     if arguments.aerial is not None and not arguments.aerial.is_dir():
         raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")
     logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
-    try:
+    with extra("train"):
         from geoloc_ros.training.recipe import Recipe, render, train_encoder
         from geoloc_ros.training.train import TrainConfig
-    except ImportError as error:
-        raise TrainingError(
-            f"training needs {error.name}; install it with: pip install 'geoloc_ros[train]'"
-        ) from error
     kind = arguments.kind
     start = find_model(arguments.start) if arguments.start else None
     train_config = TrainConfig(
@@ -167,10 +163,7 @@ def _command(arguments: argparse.Namespace) -> str:
         "first_seed": 1000,
         "stop_after": None,
     }
-    for name, default in defaults.items():
-        value = getattr(arguments, name)
-        if value != default:
-            parts.append(f"--{name.replace('_', '-')} {value}")
+    parts += changed(arguments, defaults)
     if arguments.start is not None:
         parts.append("--start FIRST")
     if arguments.aerial is not None:

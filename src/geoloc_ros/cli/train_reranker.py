@@ -8,9 +8,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from geoloc_ros.cli.train_vlm import check_bounds
+from geoloc_ros.cli.training import changed, check_bounds, extra
 from geoloc_ros.encoders.registry import find_model
-from geoloc_ros.errors import TrainingError
 
 _DESCRIPTION = """\
 Train the reranker: it orders the encoder's first places by what a vision-language model says of
@@ -83,16 +82,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _reranker(arguments: argparse.Namespace) -> int:
     check_bounds(arguments, BOUNDS)
     logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
-    try:
+    with extra("train"):
         from geoloc_ros.training import reranker_recipe as recipes
         from geoloc_ros.training.reranker_answers import AnswerSource, ModelSource, TruthSource
         from geoloc_ros.training.reranker_score import table_text
         from geoloc_ros.training.reranker_train import FitConfig
         from geoloc_ros.training.worlds import WorldConfig
-    except ImportError as error:
-        raise TrainingError(
-            f"training needs {error.name}; install it with: pip install 'geoloc_ros[train]'"
-        ) from error
     from geoloc_ros.vlm.answerer import identity_of
     from geoloc_ros.vlm.questions import load_questions
 
@@ -137,9 +132,7 @@ def _command(arguments: argparse.Namespace) -> str:
         "encoder": "perspective", "towns": 18, "views": 200, "validation_towns": 6,
         "first_seed": 1100, "epochs": 30, "seed": 1,
     }  # fmt: skip
-    for name, default in defaults.items():
-        if (value := getattr(arguments, name)) != default:
-            parts.append(f"--{name.replace('_', '-')} {value}")
+    parts += changed(arguments, defaults)
     if arguments.leave_out is not None:
         parts.append(" ".join(["--leave-out", *arguments.leave_out]))
     return " ".join(parts)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.cli.training import changed, check_bounds, extra
 from geoloc_ros.encoders.registry import find_model
-from geoloc_ros.errors import TrainingError, shown
 
 _DESCRIPTION = """\
 Train the small vision-language model from seeds.
@@ -39,20 +39,6 @@ BOUNDS = {
     "seed": (0, 2**31 - 1),
     "first_seed": (0, 2**31 - 1),
 }
-
-
-def check_bounds(arguments: argparse.Namespace, bounds: Mapping[str, tuple[int, int]]) -> None:
-    """See that numbers given on the command line lie where they must.
-
-    Raises:
-        TrainingError: one does not.
-    """
-    for name, (least, most) in bounds.items():
-        value = getattr(arguments, name)
-        if value is not None and not least <= value <= most:
-            raise TrainingError(
-                f"--{name.replace('_', '-')} is {shown(value)}; it must lie in {least}..{most}"
-            )
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -95,13 +81,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _vlm(arguments: argparse.Namespace) -> int:
     check_bounds(arguments, BOUNDS)
     logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
-    try:
+    with extra("train,vlm"):
         from geoloc_ros.training.vlm_recipe import VlmRecipe, measure_vlm, render_vlm, train_vlm
         from geoloc_ros.training.vlm_train import VlmTrainConfig
-    except ImportError as error:
-        raise TrainingError(
-            f"training needs {error.name}; install it with: pip install 'geoloc_ros[train,vlm]'"
-        ) from error
     teacher = find_model(arguments.teacher) if arguments.teacher else None
     recipe = VlmRecipe(
         train=VlmTrainConfig(
@@ -143,8 +125,4 @@ def _command(arguments: argparse.Namespace) -> str:
     parts = ["geoloc train vlm --out models/vlm-tiny"]
     defaults = {"towns": TOWNS, "epochs": EPOCHS, "batch": BATCH, "seed": 1, "first_seed": 1000,
                 "stop_after": None, "teacher": "perspective"}  # fmt: skip
-    for name, default in defaults.items():
-        value = getattr(arguments, name)
-        if value != default:
-            parts.append(f"--{name.replace('_', '-')} {value or repr('')}")
-    return " ".join(parts)
+    return " ".join([*parts, *changed(arguments, defaults)])

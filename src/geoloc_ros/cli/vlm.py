@@ -74,10 +74,7 @@ def _add_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "model", metavar="MODEL", help="package by name or directory, or FILE.gguf"
     )
-    parser.add_argument("--mmproj", type=Path, metavar="FILE", help="vision tower of FILE.gguf")
-    parser.add_argument(
-        "--threads", type=int, help="default: the cores there are but one, at most 4"
-    )
+    _add_loading(parser)
     parser.add_argument(
         "--pack",
         metavar="NAME",
@@ -108,6 +105,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT,
         help=f"package by name or directory, or FILE.gguf (default: {DEFAULT})",
     )
+    _add_loading(parser)
+
+
+def _add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mmproj", type=Path, metavar="FILE", help="vision tower of FILE.gguf")
     parser.add_argument(
         "--threads", type=int, help="default: the cores there are but one, at most 4"

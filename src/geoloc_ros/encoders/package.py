@@ -172,6 +172,39 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def verify_file(path: Path, sha256: str, size: int | None = None) -> None:
+    """See that a file of a model package is what its card says.
+
+    Args:
+        path: of the file.
+        sha256: of its bytes, in hex.
+        size: bytes; None where the card does not say.
+
+    Raises:
+        ModelError: it is missing, cannot be read, is cut off or was altered.
+    """
+    again = "fetch the package again"
+    try:
+        if not path.is_file():
+            raise ModelError(f"the model lacks {path}; {again}")
+        held = path.stat().st_size
+        if size is not None and held != size:
+            state = "cut off" if held < size else "altered"
+            raise ModelError(
+                f"{path} is {state}: {held} bytes, the model card says {size}; {again}"
+            )
+        found = file_sha256(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(
+            f"cannot read {path}: {reason}; mend its permissions or {again}"
+        ) from error
+    if found != sha256:
+        raise ModelError(
+            f"{path} was altered: sha256 {found[:12]}, the model card says {sha256[:12]}; {again}"
+        )
+
+
 def load_package(root: Path) -> ModelPackage:
     """Read and verify a model package.
 
@@ -198,7 +231,8 @@ def load_package(root: Path) -> ModelPackage:
             "export the model again"
         ) from error
     _check_values(package)
-    _verify_files(package)
+    for name, expected in package.files.items():
+        verify_file(root / name, expected)
     return package
 
 
@@ -284,21 +318,3 @@ def _check_values(package: ModelPackage) -> None:
                     f"{package.root / 'model.json'}: {field_name} is {shown(value)}; it must be "
                     f"{words}; export the model again"
                 )
-
-
-def _verify_files(package: ModelPackage) -> None:
-    for name, expected in package.files.items():
-        path = package.root / name
-        try:
-            if not path.is_file():
-                raise ModelError(f"model {package.name} lacks {path}; fetch the package again")
-            found = file_sha256(path)
-        except OSError as error:
-            raise ModelError(
-                f"cannot read {path}: {error.strerror or error}; mend its permissions or fetch "
-                "the package again"
-            ) from error
-        if found != expected:
-            raise ModelError(
-                f"{path} was altered: sha256 {found[:12]}, the model card says {expected[:12]}"
-            )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geoloc_ros.encoders.package import file_sha256
+from geoloc_ros.encoders.package import verify_file
 from geoloc_ros.encoders.registry import find_folder
 from geoloc_ros.errors import ModelError, first_line, shown
 from geoloc_ros.index.manifest import Manifest
@@ -152,15 +152,7 @@ def load_reranker(root: Path) -> RerankerPackage:
     if wrong:
         raise ModelError(f"{path}: {', '.join(wrong)} makes no sense; train the reranker again")
     for name, expected in package.files.items():
-        try:
-            found = file_sha256(root / name)
-        except OSError as error:
-            raise ModelError(f"cannot read {root / name}: {error.strerror or error}") from error
-        if found != expected:
-            raise ModelError(
-                f"{root / name} was altered: sha256 {found[:12]}, the model card says "
-                f"{expected[:12]}"
-            )
+        verify_file(root / name, expected)
     return package
 
 

@@ -16,8 +16,6 @@ from geoloc_ros.datatypes import (
     Float32Array,
     FloatArray,
     GeoPrior,
-    Motion,
-    Reason,
     View,
 )
 from geoloc_ros.index.place_index import PlaceIndex
@@ -57,11 +55,6 @@ class Scenes:
     def __init__(self, reranker: LanguageReranker | None) -> None:
         self._reranker = reranker
         self._searches: deque[_Search] = deque(maxlen=REMEMBERED)
-
-    def moved(self, motion: Motion) -> None:
-        """Stamps from before a clock jump mean nothing after it."""
-        if Reason.CLOCK_JUMP in motion.reasons:
-            self.forget()
 
     def forget(self) -> None:
         """Forget all searches: what comes is of another time or index."""

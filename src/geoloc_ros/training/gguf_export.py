@@ -48,7 +48,6 @@ integers with a 16-bit scale; vectors, the patch kernel and the positions stay 3
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,21 +157,6 @@ def _linear(name: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
 
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def random_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Any]:
-    """Weights at random of these shapes, scaled so that activations neither vanish nor blow up."""
-    rng = np.random.default_rng(seed)
-    weights = {}
-    for name, shape in shapes.items():
-        values = rng.standard_normal(shape, dtype=np.float32)
-        if len(shape) == 1:
-            weights[name] = 0.1 * values + np.float32("norm" in name or ".ln" in name)
-        elif name in ("token_embd.weight", "v.position_embd.weight"):
-            weights[name] = 0.5 * values
-        else:
-            weights[name] = values / np.float32(math.sqrt(math.prod(shape[1:])))
-    return {name: np.asarray(value, np.float32) for name, value in weights.items()}
 
 
 def write_text_model(

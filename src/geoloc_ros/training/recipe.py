@@ -41,7 +41,7 @@ from geoloc_ros.training.train import Evaluate, Export, Source, TrainConfig, Tra
 from geoloc_ros.training.worlds import (
     TRAIN_SEED,
     WorldConfig,
-    render_towns,
+    render_split,
     split_seeds,
 )
 
@@ -110,8 +110,7 @@ class Recipe:
 def render(recipe: Recipe) -> tuple[list[Path], list[Path]]:
     """Render what is missing; returns the shards of training and validation towns."""
     train, validation = recipe.seeds()
-    paths = render_towns([*validation, *train], recipe.world, recipe.data, recipe.workers)
-    return paths[len(validation) :], paths[: len(validation)]
+    return render_split(train, validation, recipe.world, recipe.data, recipe.workers)
 
 
 def train_encoder(recipe: Recipe, command: str, resume: bool) -> dict[str, float]:

@@ -12,13 +12,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose
@@ -31,9 +29,9 @@ from geoloc_ros.training.layout import QUERY_COLUMNS, LayoutLesson
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS
 from geoloc_ros.training.raster import Ortho, cut
 from geoloc_ros.training.vlm_lessons import MAP_PX
+from geoloc_ros.training.worlds import for_each_town
 from geoloc_ros.vlm.pictures import square
 from geoloc_ros.vlm.questions import REGION, VIEWS, QuestionSet
-from geoloc_ros.workers import submitted
 
 LOG = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
@@ -141,15 +139,8 @@ def find_truths(
     """
     folders = list(folders)
     missing = [folder for folder in folders if not truth_path(folder, questions).exists()]
-    if missing:
-        calls = [(folder, questions, size_m) for folder in missing]
-        with (
-            submitted(find_truth, calls, min(workers, len(calls))) as jobs,
-            tqdm(total=len(jobs), desc="true answers", unit="town") as bar,
-        ):
-            for job in as_completed(jobs):
-                job.result()
-                bar.update(1)
+    calls = {folder.name: (folder, questions, size_m) for folder in missing}
+    for_each_town(find_truth, calls, workers, "answered for")
     return [find_truth(folder, questions, size_m) for folder in folders]
 
 

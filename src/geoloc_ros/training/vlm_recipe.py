@@ -28,7 +28,7 @@ from geoloc_ros.training.vlm_export import describe_package, with_figures, write
 from geoloc_ros.training.vlm_nets import TinyVlm
 from geoloc_ros.training.vlm_scores import mean_scores, score_questions, write_reliability
 from geoloc_ros.training.vlm_train import Prompts, VlmTrainConfig, VlmTrainer
-from geoloc_ros.training.worlds import TRAIN_SEED, WorldConfig, render_towns, split_seeds
+from geoloc_ros.training.worlds import TRAIN_SEED, WorldConfig, render_split, split_seeds
 from geoloc_ros.vlm.package import VlmPackage, load_vlm
 from geoloc_ros.vlm.questions import QuestionSet, load_questions
 
@@ -83,9 +83,9 @@ def render_vlm(recipe: VlmRecipe) -> tuple[list[Path], list[Path]]:
         Shards of training and of validation towns.
     """
     train, validation = recipe.seeds()
-    paths = render_towns([*validation, *train], recipe.world, recipe.data, recipe.workers)
-    find_truths(paths, load_questions(), recipe.world.size_m, recipe.workers)
-    return paths[len(validation) :], paths[: len(validation)]
+    shards = render_split(train, validation, recipe.world, recipe.data, recipe.workers)
+    find_truths([*shards[1], *shards[0]], load_questions(), recipe.world.size_m, recipe.workers)
+    return shards
 
 
 def train_vlm(recipe: VlmRecipe, command: str, resume: bool) -> dict[str, float]:

@@ -9,11 +9,12 @@ held-out benchmark and are refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import numpy as np
@@ -304,23 +305,51 @@ def render_towns(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = list(seeds)
     missing = [s for s in wanted if not (folder / f"town_{s:06d}").exists()]
-    if missing:
-        calls = [(seed, config, folder) for seed in missing]
-        with (
-            submitted(render_town, calls, min(workers, len(calls))) as jobs,
-            tqdm(total=len(jobs), desc="towns", unit="town") as bar,
-        ):
-            for job in as_completed(jobs):
-                _expect(job, jobs[job][0])
-                bar.update(1)
+    calls = {f"town {seed}": (seed, config, folder) for seed in missing}
+    for_each_town(render_town, calls, workers, "rendered")
     return [folder / f"town_{s:06d}" for s in wanted]
 
 
-def _expect(job: Future[Path], seed: int) -> None:
-    try:
-        job.result()
-    except Exception as error:  # whatever a worker died of
-        raise TrainingError(
-            f"town {seed} cannot be rendered: {type(error).__name__}: {first_line(error)}; "
-            "finished towns are kept, so the same command goes on from here"
-        ) from error
+def render_split(
+    train: range, validation: range, config: WorldConfig, folder: Path, workers: int
+) -> tuple[list[Path], list[Path]]:
+    """`render_towns` of training and validation seeds; returns the shards of each.
+
+    Raises:
+        TrainingError: a town cannot be rendered.
+    """
+    paths = render_towns([*validation, *train], config, folder, workers)
+    return paths[len(validation) :], paths[: len(validation)]
+
+
+def for_each_town(
+    work: Callable[..., object], calls: Mapping[str, tuple[Any, ...]], workers: int, done: str
+) -> None:
+    """Call a function for towns, in parallel.
+
+    Args:
+        work: keeps what it makes; importable by its name.
+        calls: name of a town -> arguments.
+        workers: processes.
+        done: what a town is then.
+
+    Raises:
+        TrainingError: a call failed; the others are given up.
+    """
+    if not calls:
+        return
+    with (
+        submitted(work, calls.values(), min(workers, len(calls))) as jobs,
+        tqdm(total=len(jobs), desc=f"towns {done}", unit="town") as bar,
+    ):
+        names = dict(zip(jobs, calls, strict=True))
+        for job in as_completed(jobs):
+            try:
+                job.result()
+            except Exception as error:  # whatever a worker died of
+                raise TrainingError(
+                    f"{names[job]} cannot be {done}: {type(error).__name__}: "
+                    f"{first_line(error)}; finished towns are kept, so the same command goes on "
+                    "from here"
+                ) from error
+            bar.update(1)

@@ -24,6 +24,7 @@ from geoloc_ros.vlm.answerer import UNPARSEABLE, Answer, Reply
 from geoloc_ros.vlm.llama_session import LlamaSession
 from geoloc_ros.vlm.package import VlmPackage
 from geoloc_ros.vlm.pictures import at_most, square
+from geoloc_ros.vlm.prior import region_guesses
 from geoloc_ros.vlm.questions import LETTERS, VIEWS, Question, QuestionSet, load_questions, prompt
 
 #: share of the model's probability that the letters of a question must hold together
@@ -196,7 +197,7 @@ class LlamaVlm:
                 f"none of {len(asked)} questions was answered with a letter (at most "
                 f"{most:.1%} of the probability, {LEAST_MASS:.0%} are needed)"
             )
-        return Reply(tuple(answers))
+        return Reply(tuple(answers), region_guesses(answers, self.questions, self.package, view))
 
     def _answer(self, question: Question, logits: NDArray[np.float32], view: str) -> Answer:
         log_p = logits.astype(np.float64) - logits.max()

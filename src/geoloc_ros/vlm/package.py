@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from geoloc_ros.encoders.package import file_sha256
+from geoloc_ros.encoders.package import file_sha256, verify_file
 from geoloc_ros.encoders.registry import find_folder
 from geoloc_ros.errors import ModelError, first_line, shown
 from geoloc_ros.vlm.gguf_header import PROJECTOR_ARCHITECTURE, GgufHeader, read_header
@@ -170,7 +170,7 @@ def load_vlm(root: Path) -> VlmPackage:
     """
     package = read_card(root)
     for file in (package.text, package.mmproj):
-        _verify(root / file.name, file)
+        verify_file(root / file.name, file.sha256, file.bytes)
     text, mmproj = read_header(package.text_path), read_header(package.mmproj_path)
     check_pair(text, mmproj)
     for what, said, found in (
@@ -271,27 +271,3 @@ def _is_table(value: object, low: float, high: float) -> bool:
         and all(type(number) in (int, float) and low <= number <= high for number in row.values())
         for view, row in value.items()
     )
-
-
-def _verify(path: Path, said: ModelFile) -> None:
-    try:
-        if not path.is_file():
-            raise ModelError(f"the model lacks {path}; fetch the package again")
-        size = path.stat().st_size
-        if size != said.bytes:
-            state = "cut off" if size < said.bytes else "altered"
-            raise ModelError(
-                f"{path} is {state}: {size} bytes, the model card says {said.bytes}; fetch the "
-                "package again"
-            )
-        found = file_sha256(path)
-    except OSError as error:
-        raise ModelError(
-            f"cannot read {path}: {error.strerror or error}; mend its permissions or fetch the "
-            "package again"
-        ) from error
-    if found != said.sha256:
-        raise ModelError(
-            f"{path} was altered: sha256 {found[:12]}, the model card says {said.sha256[:12]}; "
-            "fetch the package again"
-        )

@@ -3,22 +3,22 @@
 """From what a vision-language model says to where the vehicle may be, before any map is searched.
 
 A model chooses among regions (`region_mixture`) or names a place (`written_mixture`); both become
-a `PlaceMixture`, and that a `GeoPrior` on the plane of an index. Other sources than models are in
-`prior_sources`.
+a `PlaceMixture`. A choice goes with every reply as its guesses (`region_guesses`), which the
+filter takes in through `guesses.geo_prior`. Other sources than models are in `prior_sources`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import FloatArray, GeoPrior, Image
+from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.errors import PriorError, UnparseableError
-from geoloc_ros.geo.place_mixture import PlaceMixture, distance_m
-from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
+from geoloc_ros.geo.place_mixture import PlaceMixture
+from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.vlm.answerer import UNPARSEABLE, Answer, Answerer, PlaceGuess
 from geoloc_ros.vlm.gazetteer import Gazetteer, load_gazetteer
 from geoloc_ros.vlm.package import VlmPackage
@@ -31,7 +31,6 @@ VLM = "vlm"
 INDEPENDENT = 0.2
 #: factor on the choice of a model that nobody has tried on held-out pictures
 UNMEASURED = 0.5
-YAW_UNKNOWN_RAD2 = np.pi**2 / 3.0  # of a uniform heading
 _SUM_TOLERANCE = 1e-3
 
 
@@ -108,6 +107,23 @@ def chosen_mixture(
         f"the model gave no probabilities for the question {REGION!r}; ask one that answers "
         f"version {questions.version} of the questions"
     )
+
+
+def region_guesses(
+    answers: Iterable[Answer], questions: QuestionSet, package: VlmPackage, view: str = "ground"
+) -> tuple[PlaceGuess, ...]:
+    """What a reply's choice of region guesses, for the filter.
+
+    Nothing where the region was not asked for or not chosen, and from a model whose card does not
+    say how often it is right.
+    """
+    if REGION not in package.reliability.get(view, {}):
+        return ()
+    try:
+        mixture = chosen_mixture(answers, questions, region_trust(package, questions, view))
+    except (UnparseableError, PriorError):
+        return ()
+    return guesses_of(mixture)
 
 
 def region_mixture(
@@ -202,45 +218,3 @@ def guesses_of(mixture: PlaceMixture) -> tuple[PlaceGuess, ...]:
         PlaceGuess(LatLon(float(lat), float(lon)), float(sigma), float(share))
         for lat, lon, sigma, share in zip(*columns, strict=True)
     )
-
-
-def mixture_of(guesses: Sequence[PlaceGuess], source: str = VLM) -> PlaceMixture:
-    """The guesses of a reply as a mixture.
-
-    Raises:
-        PriorError: they are no mixture.
-    """
-    return PlaceMixture.of(
-        [guess.position.lat_deg for guess in guesses],
-        [guess.position.lon_deg for guess in guesses],
-        [guess.sigma_m for guess in guesses],
-        [guess.share for guess in guesses],
-        source,
-    )
-
-
-def on_plane(mixture: PlaceMixture, plane: LocalFrame, stamp_ns: int) -> GeoPrior | None:
-    """A mixture as a prior on an index's plane, heading unknown.
-
-    Components whose centre lies beyond the plane's range are left out; their share joins that of
-    being somewhere else.
-
-    Args:
-        mixture: over the globe.
-        plane: of the index.
-        stamp_ns: the time it speaks about.
-
-    Returns:
-        The prior; None if nothing is left that would tell one place of the plane from another.
-    """
-    origin = plane.origin
-    away = distance_m(origin.lat_deg, origin.lon_deg, mixture.lat_deg, mixture.lon_deg)[0]
-    near = away <= 0.99 * MAX_RANGE_M  # the plane is the ellipsoid's, the distance the sphere's
-    if not near.any():
-        return None
-    means = np.zeros((int(near.sum()), 3))
-    means[:, :2] = plane.to_xy(mixture.lat_deg[near], mixture.lon_deg[near])
-    covs = np.zeros((len(means), 3, 3))
-    covs[:, 0, 0] = covs[:, 1, 1] = mixture.sigma_m[near] ** 2
-    covs[:, 2, 2] = YAW_UNKNOWN_RAD2
-    return GeoPrior(stamp_ns, means, covs, mixture.shares[near], mixture.source)

@@ -13,7 +13,7 @@ import numpy as np
 
 from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.errors import GeolocError, first_line
-from geoloc_ros.vlm.answerer import Answerer, make_answerer
+from geoloc_ros.vlm.answerer import Answerer, check_answerer, make_answerer
 from geoloc_ros.vlm.questions import QuestionSet
 from geoloc_ros.vlm.vectors import vector
 from geoloc_ros.workers import mapped, pooled
@@ -41,7 +41,7 @@ def describer(
         Batches (n, H, W, 3) -> batches (n, T); a picture whose answers could not be read is a row
         of zeros.
     """
-    make_answerer(model)  # says here what is wrong with it, not in every process
+    check_answerer(model)  # says here what is wrong with it, not in every process
     with pooled(workers, functools.partial(_begin, model, questions)) as pool:
 
         def describe(batches: Iterable[Image]) -> Iterator[Float32Array]:
@@ -51,7 +51,7 @@ def describer(
 
 
 def _begin(model: str, questions: QuestionSet) -> None:
-    _HERE["model"] = make_answerer(model), questions
+    _HERE["model"] = make_answerer(model, n_threads=1), questions  # processes share the cores
 
 
 def _describe(batch: Image, view: str) -> Float32Array:

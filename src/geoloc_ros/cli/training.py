@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of `geoloc train` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from geoloc_ros.errors import TrainingError, shown
+
+
+def check_bounds(arguments: argparse.Namespace, bounds: Mapping[str, tuple[int, int]]) -> None:
+    """See that numbers given on the command line lie where they must.
+
+    Raises:
+        TrainingError: one does not.
+    """
+    for name, (least, most) in bounds.items():
+        value = getattr(arguments, name)
+        if value is not None and not least <= value <= most:
+            raise TrainingError(
+                f"{_option(name)} is {shown(value)}; it must lie in {least}..{most}"
+            )
+
+
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Imports that need an extra of the package.
+
+    Raises:
+        TrainingError: something of it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise TrainingError(
+            f"training needs {error.name}; install it with: pip install 'geoloc_ros[{name}]'"
+        ) from error
+
+
+def changed(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> list[str]:
+    """Options of a command line that are not as by default, for the command in a model card."""
+    given = {name: getattr(arguments, name) for name in defaults}
+    return [
+        f"{_option(name)} {value if value != '' else repr('')}"
+        for name, value in given.items()
+        if value != defaults[name]
+    ]
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
