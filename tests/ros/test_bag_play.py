@@ -184,6 +184,7 @@ def test_the_launch_file_replays_it(made, bag, tmp_path, listener) -> None:
     try:
         assert command.says("process has finished cleanly", 60.0), command.text()  # the player
         assert wait_until(lambda: listener.statuses, 5.0), command.text()
+        time.sleep(1.0)  # launch, told to end just as a process ends, waits 15 s for that process
     finally:
         try:
             command.end(15.0)

@@ -17,6 +17,9 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 PACKAGE = "geoloc_ros"
+#: signals this close together are one request: a launch without a terminal passes on the Ctrl-C
+#: that its whole group has already had
+ONE_REQUEST_S = 1.0
 
 
 class Interrupted(BaseException):
@@ -63,11 +66,15 @@ def run(make: Callable[[threading.Event], Node], arguments: list[str] | None = N
         arguments: of the command line, without the program's name; None: those of the process.
     """
     ended = threading.Event()
+    asked_at: list[float] = []
 
     def end(number: int, frame: object) -> None:
         del frame
-        signal.signal(number, signal.SIG_DFL)  # who asks twice means it
         ended.set()
+        asked_at.append(time.monotonic())
+        if asked_at[-1] - asked_at[0] > ONE_REQUEST_S:  # who asks twice means it
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
