@@ -139,6 +139,11 @@ class Bench:
         out = self.work / str(seed) / "covered_world"
         return self._made(out, seed, 600.0, 700.0, "covered")
 
+    def covered_index(self, seed: int) -> Path:
+        """Index of the small town."""
+        here = self.work / str(seed) / "covered.index"
+        return self._index(here, *self._mapped(self.covered_world(seed)))
+
     def gap_off_world(self, seed: int) -> Path:
         """The town as it would be if satellite and camera agreed."""
         out = self.work / str(seed) / "gap_off_world"
@@ -200,8 +205,9 @@ class Bench:
     def _withdrawals(self, seed: int) -> Figures:
         here, world = self.work / str(seed), self.world(seed)
         small = self.covered_world(seed)
-        index = self._index(here / "covered.index", *self._mapped(small))
-        estimates, truth = self._replay(small / "drive_00", index, here / "covered")
+        estimates, truth = self._replay(
+            small / "drive_00", self.covered_index(seed), here / "covered"
+        )
         scene = json.loads((small / "scene.json").read_text())
         covered = [tuple(pair) for pair in scene["drives"][0]["covered_stamps_ns"]]
         verdicts = _withdrawn(estimates, truth, covered)

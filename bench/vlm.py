@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""All that a vision-language model on board must show, in one table.
+
+Runs the benches of its parts one after the other, each in a process of its own, and joins their
+figures: vlm_prior.py on all towns of --seeds, vlm_rerank.py and vlm_harmless.py on the first
+--drives of them, and vlm_load.py on one of these drives; and times the model on one picture. What
+a part has written is kept in WORK; --again NAME runs that part anew.
+
+Example:
+  python bench/vlm.py --seeds $(seq 900400 900447) --json vlm.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scoring import may_be_scored, write_json
+
+from geoloc_ros.vlm import trial
+from geoloc_ros.vlm.llama import LlamaVlm
+from geoloc_ros.vlm.package import find_vlm
+
+HERE = Path(__file__).parent
+SPEED = "speed"
+SPEED_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Key:
+    """A figure: which part finds it, and what is wanted of it."""
+
+    part: str
+    wanted: float
+    least: bool = True
+
+    def reached(self, value: float) -> bool:
+        """Whether a value is good enough."""
+        return value >= self.wanted if self.least else value <= self.wanted
+
+
+KEYS = {
+    "rerank_gain_same": Key("rerank", 0.099),
+    "rerank_gain_cross": Key("rerank", 0.069),
+    "shuffled_gain": Key("rerank", 0.0, least=False),
+    "prior_town_points": Key("prior", 13.52),
+    "prior_street_points": Key("prior", 4.51),
+    "harmless_delta_m": Key("harmless", 0.05, least=False),
+    "latency_p95_ratio": Key("load", 1.05, least=False),
+    "encode_once_speedup": Key(SPEED, 5.0),
+}
+
+
+def commands(options: argparse.Namespace) -> dict[str, list[object]]:
+    """The command of every part, less where it writes."""
+    drives = options.seeds[: options.drives]
+    worlds = options.work / "worlds"
+    heard = ["--vlm", options.vlm]
+    covered = worlds / str(drives[0])
+    return {
+        "prior": [HERE / "vlm_prior.py", "--seeds", *options.seeds, *heard,
+                  "--work", options.work / "towns"],
+        "rerank": [HERE / "vlm_rerank.py", "--seeds", *drives, *heard,
+                   "--reranker", options.reranker, "--work", options.work / "rerank"],
+        "harmless": [HERE / "vlm_harmless.py", "--seeds", *drives, *heard, "--reranker",
+                     options.reranker, "--worlds", worlds, "--work", options.work / "harmless"],
+        "load": [HERE / "vlm_load.py", covered / "covered_world" / "drive_00", *heard,
+                 "--index", covered / "covered.index"],
+    }  # fmt: skip
+
+
+def run(name: str, command: list[object], options: argparse.Namespace) -> dict[str, Any]:
+    """What a part has found, now or before.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    kept = options.work / f"{name}.json"
+    asked = [str(word) for word in command]
+    if kept.exists() and name not in options.again:
+        held: dict[str, Any] = json.loads(kept.read_text())
+        if held.get("command") == asked:
+            return held
+    print(f"\n== {name} ==", flush=True)
+    extra = ["--development"] if options.development and name != "load" else []
+    found = kept.with_suffix(".part.json")
+    done = subprocess.run([sys.executable, *asked, *extra, "--json", str(found)])
+    if done.returncode:
+        raise SystemExit(f"the part {name} failed with status {done.returncode}")
+    content: dict[str, Any] = json.loads(found.read_text())
+    write_json(kept, content | {"command": asked})
+    found.unlink()
+    return content
+
+
+def speed(vlm: str) -> dict[str, Any]:
+    """Seconds for a picture that is encoded once for all questions, and anew for each."""
+    answerer = LlamaVlm(find_vlm(vlm))
+    try:
+        return asdict(trial.bench(answerer, trial.made_picture(0), SPEED_REPEATS))
+    finally:
+        answerer.close()
+
+
+def print_table(figures: dict[str, float]) -> None:
+    """One row a figure."""
+    print(f"\n{'figure':24}{'wanted':>12}{'reached':>12}")
+    for name, value in figures.items():
+        key = KEYS[name]
+        sign = ">=" if key.least else "<="
+        verdict = "" if key.reached(value) else "   fell short"
+        print(f"{name:24}{f'{sign} {key.wanted:g}':>12}{value:12.4f}{verdict}")
+
+
+def main() -> int:
+    """Run all parts, or those that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = list(dict.fromkeys(key.part for key in KEYS.values()))
+    add: Callable[..., Any] = parser.add_argument
+    add("--seeds", type=int, nargs="+", required=True, help="towns, 900000 and up")
+    add("--vlm", default="vlm-tiny", help="model package (%(default)s)")
+    add("--reranker", default="reranker", help="package (%(default)s)")
+    add("--drives", type=int, default=6, help="towns of reranker and drives (%(default)s)")
+    add("--parts", nargs="+", choices=parts, default=parts, help="default: all")
+    add("--again", nargs="+", choices=parts, default=[], help="run these anew")
+    add("--work", type=Path, default=Path("out/vlm"), help="towns and figures (%(default)s)")
+    add("--json", type=Path, help="write the figures here")
+    add("--development", action="store_true", help="allow seeds below the reserved ones")
+    options = parser.parse_args()
+    if not may_be_scored(options.seeds, options.development):
+        return 2
+    options.work.mkdir(parents=True, exist_ok=True)
+    every = commands(options)
+    found = {name: run(name, every[name], options) for name in every if name in options.parts}
+    if SPEED in options.parts:
+        found[SPEED] = speed(options.vlm)
+    figures = {
+        name: float(found[key.part][name]) for name, key in KEYS.items() if key.part in found
+    }
+    print_table(figures)
+    if options.json:
+        write_json(options.json, {"seeds": options.seeds, **figures, "parts": found})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
