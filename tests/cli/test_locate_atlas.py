@@ -87,3 +87,40 @@ def test_what_is_no_prior_is_one_line(towns, capsys) -> None:
     words = ["locate", picture, "--index", str(towns / "aichi"), "--prior", picture]
     assert main(words) == 2
     assert capsys.readouterr().err.startswith("geoloc: cannot read prior ")
+
+
+@pytest.mark.parametrize("town", TWINS)
+@pytest.mark.parametrize("option", ["--near", "--last-fix", "--region"])
+def test_whoever_knows_something_tells_twins_apart(towns, capsys, town, option) -> None:
+    lat, lon = TWINS[town].lat_deg, TWINS[town].lon_deg
+    numbers = {
+        "--near": (lat + 0.1, lon, 5e4),
+        "--last-fix": (lat, lon - 0.2, 3600),
+        "--region": (lat - 1, lon - 1, lat + 1, lon + 1),
+    }[option]
+    rows = located(towns, capsys, option, *map(str, numbers))
+    assert rows[0]["index"] == str(towns / town)
+
+
+def test_what_several_know_counts_together(towns, capsys) -> None:
+    """Two who say one town outvote one who says the other."""
+    lat, lon = TWINS["aichi"].lat_deg, TWINS["aichi"].lon_deg
+    words = ["--prior", str(towns / "bavaria.json"), "--near", str(lat), str(lon), "1e5"]
+    words += ["--last-fix", str(lat), str(lon), "3600"]
+    rows = located(towns, capsys, *words)
+    assert rows[0]["index"] == str(towns / "aichi")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--near", "48", "11", "-5"], "the radius of --near is -5 m"),
+        (["--near", "98", "11", "5"], "--near: not a WGS84 position: lat 98.0"),
+        (["--last-fix", "48", "11", "nan"], "the age of --last-fix is nan s"),
+        (["--region", "49", "11", "48", "12"], "map region from 49.0 to 48.0"),
+    ],
+)
+def test_numbers_out_of_bounds_are_one_line(towns, capsys, words, said) -> None:
+    picture = str(towns / "picture.png")
+    assert main(["locate", picture, "--index", str(towns / "aichi"), *words]) == 2
+    assert capsys.readouterr().err.startswith(f"geoloc: {said}")

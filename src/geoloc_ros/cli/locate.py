@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geoloc_ros.cli import priors
 from geoloc_ros.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         help="index from 'geoloc index build'; given several times, all are searched together",
     )
-    parser.add_argument(
-        "--prior", type=Path, help="where it may be, from 'geoloc vlm prior --json'"
-    )
+    priors.add_options(parser)
     parser.add_argument(
         "--prior-use",
         choices=("both", "submaps", "rerank"),
@@ -61,7 +60,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.onnx_backend import OnnxEncoder
     from geoloc_ros.encoders.registry import find_model, find_model_by_sha
-    from geoloc_ros.geo.place_json import read_mixture
     from geoloc_ros.imagery.files import read_rgb
     from geoloc_ros.index.atlas import Atlas
     from geoloc_ros.index.manifest import load_manifest
@@ -72,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         package = find_model_by_sha(load_manifest(arguments.index[0]).encoder_sha256)
     atlas = Atlas(arguments.index, package)
-    prior = read_mixture(arguments.prior) if arguments.prior else None
+    prior = priors.mixture_of(arguments)
     view = _view(arguments, read_rgb(arguments.image), package)
     descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
     softly = prior is not None and arguments.prior_use != "rerank"
