@@ -128,6 +128,7 @@ class Live:
             use_odometry=node.odometry_source != "images",
             use_height=node.use_height,
             stage=self.stages,
+            reranker=loaded.reranker,
         )
         self._odometry = OdometryTrail()
         self._images: dict[str, tuple[int, Any]] = {}

@@ -164,7 +164,13 @@ class Localizer(LifecycleNode):
         config, node = self.config, self.node_config
         camera_names(node.cameras)
         self._recorder = FrameRecorder(node)
-        self.loaded = load(node.index, node.model, config.encoder_threads, self._progress)
+        self.loaded = load(
+            node.index,
+            node.model,
+            config.encoder_threads,
+            self._progress,
+            config.search.reranker,
+        )
         self._saved = SavedPose(node, self.get_fully_qualified_name())
         self._outputs = Outputs(self, node, config.input.base_frame)
         self._offers = Services(
