@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +23,6 @@ import numpy as np
 from geoloc_ros import messages
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import (
-    Candidates,
     FloatArray,
     GeoPrior,
     Odometry,
@@ -38,6 +37,7 @@ from geoloc_ros.geo.far import far_poses
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.cameras import Cameras
+from geoloc_ros.ros.conclusions import LEAP_M, Conclusion, Said
 from geoloc_ros.ros.loading import Loaded
 from geoloc_ros.ros.node_config import LocalizerConfig
 from geoloc_ros.ros.odometry_trail import OdometryTrail
@@ -47,44 +47,7 @@ from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
 NS = 1_000_000_000
-LEAP_M = 5.0
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """What a frame led to, in the map frame.
-
-    Attributes:
-        estimate: with pose and covariance in the map frame.
-        candidates: vehicle poses that were retrieved, None if the frame was not searched.
-        T_map_odom: (3,) planar transform, None where odometry does not reach the frame.
-        tracked: the frame, and the estimate in the index's own plane.
-        anew: whether a place is held now and none was before, or one more than `LEAP_M` away.
-    """
-
-    estimate: PoseEstimate
-    candidates: Candidates | None
-    T_map_odom: FloatArray | None
-    tracked: Tracked
-    anew: bool
-
-
-@dataclass(slots=True)
-class Said:
-    """The state of affairs between frames.
-
-    Attributes:
-        estimate: the latest, in the map frame; None before the first frame.
-        fix_stamp_ns: stamp of the latest LOCALISED frame.
-        used: frames used.
-        held: whether a place was held at the latest frame.
-    """
-
-    estimate: PoseEstimate | None = None
-    fix_stamp_ns: int | None = None
-    used: int = 0
-    held: bool = False
 
 
 class Live:
