@@ -7,6 +7,7 @@ Without them the standard topics still work; the node says once what is missing.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from types import ModuleType
 
@@ -16,6 +17,8 @@ from geoloc_ros.datatypes import Candidates, FloatArray, GeoPrior, PoseEstimate,
 from geoloc_ros.geo.far import far_xy
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
+from geoloc_ros.ros.scenes import Author
+from geoloc_ros.vlm.process import Asked
 
 STATES = {status: number for number, status in enumerate(Status)}
 
@@ -39,7 +42,7 @@ def missing() -> list[str]:
     if geoloc_msgs is None:
         lines.append(
             "geoloc_msgs is not built: no ~/status, ~/candidates, ~/load_index, ~/from_ll, "
-            "~/to_ll and no priors; build ros2_ws with colcon and source it"
+            "~/to_ll, no priors and no scenes; build ros2_ws with colcon and source it"
         )
     if geographic_msgs is None:
         lines.append("geographic_msgs is not installed: no ~/geopose")
@@ -119,3 +122,25 @@ def prior_of(message: object, stamp_ns: int, plane: LocalFrame) -> GeoPrior:
     shares = np.array([part.share for part in parts], dtype=np.float64)
     source = str(message.source)  # type: ignore[attr-defined]
     return GeoPrior(stamp_ns, means, covs, shares, source or "prior")
+
+
+def scene_message(header: object, camera: str, author: Author, asked: Asked) -> object:
+    """A geoloc_msgs/SceneDescription: what became of a frame that somebody was asked about."""
+    assert geoloc_msgs is not None  # noqa: S101 - callers have asked
+    answers = [
+        geoloc_msgs.Answer(
+            question=answer.question,
+            answer=answer.answer,
+            probability=answer.probability,
+            probabilities=answer.probabilities,
+        )
+        for answer in asked.reply.answers
+    ]
+    return geoloc_msgs.SceneDescription(
+        header=header,
+        camera=camera,
+        outcome=asked.outcome.value,
+        latency_s=asked.latency_s,
+        answers=answers,
+        **dataclasses.asdict(author),
+    )
