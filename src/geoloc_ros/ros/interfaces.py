@@ -10,14 +10,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from geoloc_ros import messages
 from geoloc_ros.datatypes import Candidates, FloatArray, GeoPrior, PoseEstimate, Status
 from geoloc_ros.geo.far import far_xy
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
-from geoloc_ros.ros.scenes import Author
+from geoloc_ros.ros.scenes import Author, Scene
+from geoloc_ros.vlm.answerer import Answer, Reply
 from geoloc_ros.vlm.process import Asked
 
 STATES = {status: number for number, status in enumerate(Status)}
@@ -143,4 +146,24 @@ def scene_message(header: object, camera: str, author: Author, asked: Asked) -> 
         latency_s=asked.latency_s,
         answers=answers,
         **dataclasses.asdict(author),
+    )
+
+
+def scene_of(message: Any) -> Scene:  # noqa: ANN401 - its class is there where it was built
+    """What a geoloc_msgs/SceneDescription says; nothing of it is checked."""
+    return Scene(
+        stamp_ns=messages.stamp_ns(message, 0),
+        camera=message.camera,
+        author=Author(
+            vlm=message.vlm,
+            vlm_sha256=message.vlm_sha256,
+            questions_version=message.questions_version,
+            questions_sha256=message.questions_sha256,
+        ),
+        reply=Reply(
+            tuple(
+                Answer(a.question, a.answer, a.probability, tuple(a.probabilities))
+                for a in message.answers
+            )
+        ),
     )
