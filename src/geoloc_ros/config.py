@@ -75,7 +75,7 @@ class SearchConfig(Checked):
     reranker: str = param(
         "",
         "package, by name or directory, that compares what a vision-language model says of a "
-        "frame with the index's descriptions; empty: none; heard in replay only so far",
+        "frame with the index's descriptions; empty: none",
     )
 
 

@@ -16,6 +16,7 @@
     ├── BagError               bag missing, truncated, empty, without the needed topics
     ├── OdometryError          odometry that cannot be used
     ├── PriorError             knowledge of place that is no mixture, or a gazetteer missing
+    ├── SceneError             a description of a scene that cannot be heard
     ├── UnparseableError       a model's answer that is no answer; also a ValueError
     └── TrainingError          data set or checkpoint unusable
 
@@ -100,6 +101,10 @@ class OdometryError(GeolocError):
 
 class PriorError(GeolocError):
     """Prior knowledge of place cannot be used as given."""
+
+
+class SceneError(GeolocError):
+    """A description of a scene cannot be used as given."""
 
 
 class UnparseableError(GeolocError, ValueError):

@@ -143,7 +143,7 @@ class GeoLocalizer:
         """Let late knowledge speak about the time it carries."""
         self.belief.apply_prior(prior)
 
-    def describe(self, stamp_ns: int, reply: Reply) -> None:
+    def describe(self, stamp_ns: int, reply: Reply, camera: str = "") -> None:
         """Take in what was said of a frame, however late; one of an older frame changes nothing.
 
         It tells between the places that were retrieved there, if a reranker is sure of it.
@@ -151,12 +151,13 @@ class GeoLocalizer:
         Args:
             stamp_ns: capture time of the frame.
             reply: what was said.
+            camera: whose frame it is.
         """
         if self.scene is not None and stamp_ns < self.scene.stamp_ns:
             return
         self.scene = SceneDescription(stamp_ns, reply)
         with self._stage("rerank"):
-            prior = self._scenes.prior(self._index, stamp_ns, reply)
+            prior = self._scenes.prior(self._index, stamp_ns, reply, camera)
         if prior is not None:
             self.belief.apply_prior(prior)
 

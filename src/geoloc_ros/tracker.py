@@ -25,7 +25,7 @@ from geoloc_ros.errors import OdometryError
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.pipeline import GeoLocalizer, StageTimer, untimed
-from geoloc_ros.rerank.language import reranker_for
+from geoloc_ros.rerank.language import LanguageReranker
 from geoloc_ros.synchronizer import Counts, Paired, Synchronizer
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class Tracker:
         use_odometry: False when motion comes from the images themselves.
         use_height: True when heights above ground are expected.
         stage: wraps each stage.
+        reranker: compares what is said of frames with the index's descriptions, if there is one.
         before: is told the stamp of each frame before the frame is looked at; late knowledge that
             has arrived by then is handed to the localizer there.
     """
@@ -67,12 +68,12 @@ class Tracker:
         use_odometry: bool = True,
         use_height: bool = False,
         stage: StageTimer = untimed,
+        reranker: LanguageReranker | None = None,
         before: Callable[[int], None] | None = None,
     ) -> None:
         self._before = before
         self._package = package
         self._views: dict[str, ViewBuilder] = {}
-        reranker = reranker_for(config.search.reranker, index.manifest)
         self.localizer = GeoLocalizer(
             config, package, encoder, index, self._views, stage, reranker
         )

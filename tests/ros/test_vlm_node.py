@@ -70,6 +70,8 @@ def test_what_is_said_carries_the_stamp_of_the_frame_it_is_about(stage, vlm) -> 
         show(stage, vlm, number, OK)
     answers = {a.question: a.answer for a in vlm.heard[-1].answers}
     assert answers["scene.anything"] == "something"
+    said = vlm.heard[-1]
+    assert (said.vlm, len(said.vlm_sha256), said.questions_sha256) == ("rules", 64, "")
     assert stamps(vlm) == [stage.vehicle.ticks[n].stamp_ns for n in (3, 4, 5)]
 
 

@@ -69,6 +69,15 @@ def test_scenes_of_unknown_times_say_nothing(place):
     assert not liar.asked
 
 
+def test_a_scene_of_one_camera_is_not_compared_with_what_another_saw(place):
+    liar = Liar()
+    _, vehicle = drive(place, circle(30), liar)
+    vehicle.describe(25 * STEP_NS, REPLY, "rear")
+    assert not liar.asked
+    vehicle.describe(25 * STEP_NS, REPLY)
+    assert len(liar.asked) == 1
+
+
 def test_scenes_from_before_the_clock_went_back_say_nothing(place):
     liar = Liar()
     _, vehicle = drive(place, circle(30), liar, tell_at=(28,))

@@ -49,6 +49,7 @@ from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
+from geoloc_ros.rerank.language import reranker_for
 from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
 from geoloc_ros.vlm.answerer import Answerer, make_answerer
@@ -122,7 +123,7 @@ class Replay:
         Raises:
             BagError: the recording cannot be used at all.
             IndexError_: the index is damaged or belongs to another encoder.
-            ModelError: no model package fits, or no vision-language model can be asked.
+            ModelError: no model package or reranker fits, or no vision-language model answers.
         """
         replay_folder.check_free(self._inputs.out, self._inputs.force)
         package = self._model()
@@ -166,6 +167,7 @@ class Replay:
             use_odometry=bool(recording.topics.odometry),
             use_height=bool(recording.topics.height),
             stage=self._clock,
+            reranker=reranker_for(self._config.search.reranker, index.manifest),
             before=before,
         )
         tracker.set_camera("", recording.camera, recording.T_base_camera)

@@ -50,6 +50,10 @@ class Verdict:
 class LanguageReranker:
     """Compares what was said of a camera image with what was said of the candidates' tiles.
 
+    Attributes:
+        package: what it is and what it knows.
+        questions: that it knows answers to.
+
     Args:
         package: a verified reranker.
         manifest: of the index whose candidates it will be given; None: only `judge` is asked.
@@ -65,7 +69,7 @@ class LanguageReranker:
         if manifest is not None:
             package.check(manifest)
         self.package = package
-        self._questions = _questions_of(package)
+        self.questions = _questions_of(package)
         self._embedder = package.embedder()
         self._session = open_session(package.root / ONNX, threads, INPUTS, OUTPUTS)
 
@@ -93,7 +97,7 @@ class LanguageReranker:
         said = np.flatnonzero(descriptions.any(axis=1))
         verdict = self.judge(
             descriptor,
-            vector(reply, self._questions),
+            vector(reply, self.questions),
             found.similarity[said],
             index.vectors(head[said]),
             descriptions[said],
@@ -158,7 +162,7 @@ class LanguageReranker:
         """What the model is told of answers (N, T): themselves, or their sentences' embeddings."""
         if self._embedder is None:
             return answers
-        return self._embedder([sentences(row, self._questions) for row in answers])
+        return self._embedder([sentences(row, self.questions) for row in answers])
 
 
 def reranker_for(name: str, manifest: Manifest) -> LanguageReranker | None:

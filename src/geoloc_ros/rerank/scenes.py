@@ -37,9 +37,10 @@ SIGMA_M, SIGMA_RAD = 31.0, math.radians(20.0)
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """One search: stamp, descriptor, what was found, and vehicle poses (K, 3)."""
+    """One search: stamp, camera, descriptor, what was found, and vehicle poses (K, 3)."""
 
     stamp_ns: int
+    camera: str
     descriptor: Float32Array
     found: Candidates
     poses: FloatArray
@@ -78,23 +79,28 @@ class Scenes:
             view: of the frame; only views ahead are remembered.
         """
         if self._reranker is not None and abs(view.anchor_yaw_rad) <= AHEAD_RAD:
-            self._searches.append(_Search(frame.stamp_ns, descriptor, found, poses))
+            kept = _Search(frame.stamp_ns, frame.camera, descriptor, found, poses)
+            self._searches.append(kept)
 
-    def prior(self, index: PlaceIndex, stamp_ns: int, reply: Reply) -> GeoPrior | None:
+    def prior(
+        self, index: PlaceIndex, stamp_ns: int, reply: Reply, camera: str = ""
+    ) -> GeoPrior | None:
         """What a description says about the places retrieved for its frame.
 
         Args:
             index: they were retrieved from.
             stamp_ns: of the frame.
             reply: what was said of it.
+            camera: whose frame it is; what another one has seen is no match for it.
 
         Returns:
             A mixture over these places, of which half is kept back, as of the search; None if
             nothing was retrieved then, or the description tells nothing.
         """
-        if self._reranker is None or not self._searches:
+        own = [search for search in self._searches if search.camera == camera]
+        if self._reranker is None or not own:
             return None
-        search = min(self._searches, key=lambda item: abs(item.stamp_ns - stamp_ns))
+        search = min(own, key=lambda item: abs(item.stamp_ns - stamp_ns))
         if abs(search.stamp_ns - stamp_ns) > WITHIN_NS or not len(search.found):
             return None
         verdict = self._reranker.rerank(index, search.descriptor, reply, search.found)

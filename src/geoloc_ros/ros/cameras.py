@@ -22,6 +22,7 @@ class Cameras:
     """Lens and mount of each camera, as far as they are known.
 
     Attributes:
+        names: of all that are expected.
         faults: why a camera cannot be used, by name.
 
     Args:
@@ -29,6 +30,7 @@ class Cameras:
     """
 
     def __init__(self, base_frame: str) -> None:
+        self.names: set[str] = set()
         self.faults: dict[str, str] = {}
         self._base_frame = base_frame
         self._infos: dict[str, messages.CameraInfoData] = {}
@@ -40,6 +42,7 @@ class Cameras:
 
     def expect(self, name: str) -> None:
         """Miss a camera until it is usable."""
+        self.names.add(name)
         self._reasons[name] = Reason.NO_CAMERA_INFO
 
     def is_news(self, name: str, message: Any) -> bool:  # noqa: ANN401

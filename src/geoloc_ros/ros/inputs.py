@@ -27,6 +27,7 @@ from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Live
 from geoloc_ros.ros.node_config import LocalizerConfig
+from geoloc_ros.vlm.answerer import Outcome
 
 _LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -111,6 +112,9 @@ class Inputs:
         self._subscribe(PoseWithCovarianceStamped, "initialpose", self._initial_pose, 1)
         if interfaces.geoloc_msgs is not None:
             self._subscribe(interfaces.geoloc_msgs.GeoPrior, "prior", self._prior, 10)
+            if live.hears_scenes:
+                kind = interfaces.geoloc_msgs.SceneDescription
+                self._subscribe(kind, "scene", self._scene, 10)
 
     def close(self) -> None:
         """Stop listening."""
@@ -180,3 +184,7 @@ class Inputs:
     def _prior(self, message: Any) -> None:  # noqa: ANN401
         stamp_ns = messages.stamp_ns(message, self._now_ns())
         self._live.prior(interfaces.prior_of(message, stamp_ns, self._live.plane))
+
+    def _scene(self, message: Any) -> None:  # noqa: ANN401
+        if message.outcome == Outcome.OK.value:
+            self._live.scene(interfaces.scene_of(message))

@@ -7,15 +7,21 @@ Without them the standard topics still work; the node says once what is missing.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from geoloc_ros import messages
 from geoloc_ros.datatypes import Candidates, FloatArray, GeoPrior, PoseEstimate, Status
 from geoloc_ros.geo.far import far_xy
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
+from geoloc_ros.ros.scenes import Author, Scene
+from geoloc_ros.vlm.answerer import Answer, Reply
+from geoloc_ros.vlm.process import Asked
 
 STATES = {status: number for number, status in enumerate(Status)}
 
@@ -39,7 +45,7 @@ def missing() -> list[str]:
     if geoloc_msgs is None:
         lines.append(
             "geoloc_msgs is not built: no ~/status, ~/candidates, ~/load_index, ~/from_ll, "
-            "~/to_ll and no priors; build ros2_ws with colcon and source it"
+            "~/to_ll, no priors and no scenes; build ros2_ws with colcon and source it"
         )
     if geographic_msgs is None:
         lines.append("geographic_msgs is not installed: no ~/geopose")
@@ -119,3 +125,45 @@ def prior_of(message: object, stamp_ns: int, plane: LocalFrame) -> GeoPrior:
     shares = np.array([part.share for part in parts], dtype=np.float64)
     source = str(message.source)  # type: ignore[attr-defined]
     return GeoPrior(stamp_ns, means, covs, shares, source or "prior")
+
+
+def scene_message(header: object, camera: str, author: Author, asked: Asked) -> object:
+    """A geoloc_msgs/SceneDescription: what became of a frame that somebody was asked about."""
+    assert geoloc_msgs is not None  # noqa: S101 - callers have asked
+    answers = [
+        geoloc_msgs.Answer(
+            question=answer.question,
+            answer=answer.answer,
+            probability=answer.probability,
+            probabilities=answer.probabilities,
+        )
+        for answer in asked.reply.answers
+    ]
+    return geoloc_msgs.SceneDescription(
+        header=header,
+        camera=camera,
+        outcome=asked.outcome.value,
+        latency_s=asked.latency_s,
+        answers=answers,
+        **dataclasses.asdict(author),
+    )
+
+
+def scene_of(message: Any) -> Scene:  # noqa: ANN401 - its class is there where it was built
+    """What a geoloc_msgs/SceneDescription says; nothing of it is checked."""
+    return Scene(
+        stamp_ns=messages.stamp_ns(message, 0),
+        camera=message.camera,
+        author=Author(
+            vlm=message.vlm,
+            vlm_sha256=message.vlm_sha256,
+            questions_version=message.questions_version,
+            questions_sha256=message.questions_sha256,
+        ),
+        reply=Reply(
+            tuple(
+                Answer(a.question, a.answer, a.probability, tuple(a.probabilities))
+                for a in message.answers
+            )
+        ),
+    )

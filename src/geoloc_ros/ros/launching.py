@@ -81,6 +81,7 @@ def nodes(context: LaunchContext, **forced: bool) -> list[LifecycleNode]:
         ("odom", given(context, "odom")),
         ("height", given(context, "height")),
         ("prior", "geoloc_vlm/prior"),
+        ("scene", "geoloc_vlm/scene"),
     ]
     autostart = forced.get("autostart", flag(context, "autostart"))
     found = [_node(context, "geoloc_localizer", parameters, remappings, autostart)]

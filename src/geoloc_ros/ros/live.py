@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +23,6 @@ import numpy as np
 from geoloc_ros import messages
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import (
-    Candidates,
     FloatArray,
     GeoPrior,
     Odometry,
@@ -31,60 +30,25 @@ from geoloc_ros.datatypes import (
     Reason,
     Status,
 )
-from geoloc_ros.errors import BagError, CameraError, GeolocError
+from geoloc_ros.errors import BagError, CameraError, GeolocError, ModelError
 from geoloc_ros.filtering.estimate import nowhere
 from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.far import far_poses
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros.cameras import Cameras
+from geoloc_ros.ros.conclusions import LEAP_M, Conclusion, Said
 from geoloc_ros.ros.loading import Loaded
 from geoloc_ros.ros.node_config import LocalizerConfig
 from geoloc_ros.ros.odometry_trail import OdometryTrail
+from geoloc_ros.ros.scenes import Scene, SceneFilter
 from geoloc_ros.ros.time_window import refusal
 from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
 NS = 1_000_000_000
-LEAP_M = 5.0
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """What a frame led to, in the map frame.
-
-    Attributes:
-        estimate: with pose and covariance in the map frame.
-        candidates: vehicle poses that were retrieved, None if the frame was not searched.
-        T_map_odom: (3,) planar transform, None where odometry does not reach the frame.
-        tracked: the frame, and the estimate in the index's own plane.
-        anew: whether a place is held now and none was before, or one more than `LEAP_M` away.
-    """
-
-    estimate: PoseEstimate
-    candidates: Candidates | None
-    T_map_odom: FloatArray | None
-    tracked: Tracked
-    anew: bool
-
-
-@dataclass(slots=True)
-class Said:
-    """The state of affairs between frames.
-
-    Attributes:
-        estimate: the latest, in the map frame; None before the first frame.
-        fix_stamp_ns: stamp of the latest LOCALISED frame.
-        used: frames used.
-        held: whether a place was held at the latest frame.
-    """
-
-    estimate: PoseEstimate | None = None
-    fix_stamp_ns: int | None = None
-    used: int = 0
-    held: bool = False
 
 
 class Live:
@@ -128,7 +92,9 @@ class Live:
             use_odometry=node.odometry_source != "images",
             use_height=node.use_height,
             stage=self.stages,
+            reranker=loaded.reranker,
         )
+        self._scenes = SceneFilter(loaded.reranker) if loaded.reranker else None
         self._odometry = OdometryTrail()
         self._images: dict[str, tuple[int, Any]] = {}
         self._jobs: deque[Callable[[], None]] = deque()
@@ -184,6 +150,21 @@ class Live:
     def prior(self, prior: GeoPrior) -> None:
         """Soft knowledge, in the plane of the map frame."""
         self.post(lambda: self._apply(prior))
+
+    @property
+    def hears_scenes(self) -> bool:
+        """Whether there is a reranker, whom descriptions of scenes are for."""
+        return self._scenes is not None
+
+    def scene(self, scene: Scene) -> None:
+        """A vision-language model's description of a frame; without a reranker nobody hears it.
+
+        Raises:
+            SceneError: the reranker does not know such a one.
+        """
+        if self._scenes is not None:
+            self._scenes.check(scene, self.cameras.names)
+            self.post(lambda: self._describe(scene))
 
     def initial_pose(self, stamp_ns: int, mean: FloatArray, cov_xy_yaw: FloatArray) -> None:
         """Somebody says where the vehicle is, in the map frame.
@@ -353,6 +334,8 @@ class Live:
             self._images.clear()
         self._odometry = OdometryTrail()
         self._tracker.restart()
+        if self._scenes is not None:
+            self._scenes.restart()
         self.used_at_ns = None
         self._say_nothing()
 
@@ -368,11 +351,20 @@ class Live:
     def _swap(self, loaded: Loaded) -> None:
         self._tracker.localizer.swap_index(loaded.index)
         self._loaded = loaded
+        if loaded.reranker is not None:
+            try:
+                loaded.reranker.package.check(loaded.index.manifest)
+            except ModelError as error:
+                logger.warning("scene descriptions will tell nothing about this index: %s", error)
 
     def _apply(self, prior: GeoPrior) -> None:
         change = PlaneChange(self.plane, self._loaded.index.manifest.frame)
         prior = replace(prior, means=far_poses(change, prior.means))
         self._tracker.localizer.apply_prior(prior)
+
+    def _describe(self, scene: Scene) -> None:
+        if self._scenes is not None and self._scenes.admits(scene.stamp_ns):
+            self._tracker.localizer.describe(scene.stamp_ns, scene.reply, scene.camera)
 
     def _conclude(self, tracked: Tracked) -> Conclusion:
         found = self._tracker.localizer.last_candidates
@@ -382,6 +374,8 @@ class Live:
         if found is not None:
             found = replace(found, poses=change.poses(found.poses))
         self._blind_m = 0.0
+        if self._scenes is not None:
+            self._scenes.looked_at(estimate.stamp_ns)
         self.said.estimate = estimate
         self.said.used += 1
         before, self.said.held = self.said.held, estimate.status in TRACKING

@@ -17,6 +17,7 @@ from geoloc_ros.errors import ConfigError
 from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.rerank.language import LanguageReranker, reranker_for
 from geoloc_ros.ros.node_config import user_path
 
 #: is told what is being done; may raise to stop it
@@ -30,22 +31,24 @@ class Loaded:
     package: ModelPackage
     encoder: Encoder
     index: ShardedIndex
+    reranker: LanguageReranker | None = None
 
 
-def load(index: str, model: str, threads: int, progress: Progress) -> Loaded:
-    """Read and verify an index and the model it was built with, and make them ready.
+def load(index: str, model: str, threads: int, progress: Progress, reranker: str = "") -> Loaded:
+    """Read and verify an index and the models it is used with, and make them ready.
 
     Args:
         index: directory.
         model: package by name or directory; empty: the one the index was built with.
         threads: of the encoder's session.
         progress: see `Progress`.
+        reranker: package by name or directory; empty: none.
 
     Raises:
         ConfigError: no index is named.
         IndexCorruptError: a file is missing, altered or damaged.
         IndexMismatchError: built with another encoder.
-        ModelError: no model package fits.
+        ModelError: no model package fits, or the reranker does not fit the index.
     """
     if not index:
         raise ConfigError(
@@ -57,6 +60,9 @@ def load(index: str, model: str, threads: int, progress: Progress) -> Loaded:
     progress("verifying the model")
     package = find_model(model) if model else find_model_by_sha(manifest.encoder_sha256)
     found = load_index(index, package, progress)
+    if reranker:
+        progress("verifying the reranker")
+    judge = reranker_for(reranker, found.manifest)
     progress("starting the encoder")
     encoder = OnnxEncoder(package, threads)
     size = (1, package.query.height_px, package.query.width_px, 3)
@@ -64,7 +70,7 @@ def load(index: str, model: str, threads: int, progress: Progress) -> Loaded:
     progress("compiling the filter; only the first start takes long")
     warm_up()
     progress("ready")
-    return Loaded(package, encoder, found)
+    return Loaded(package, encoder, found, judge)
 
 
 def load_index(index: str, package: ModelPackage, progress: Progress) -> ShardedIndex:

@@ -26,10 +26,11 @@ from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.ros import health, interfaces
 from geoloc_ros.ros.bond import BondToManager
+from geoloc_ros.ros.conclusions import Conclusion
 from geoloc_ros.ros.diagnostics import Diagnostics, Pace, Report
 from geoloc_ros.ros.frame_recorder import FrameRecorder
 from geoloc_ros.ros.inputs import Inputs, camera_names
-from geoloc_ros.ros.live import NS, Conclusion, Live
+from geoloc_ros.ros.live import NS, Live
 from geoloc_ros.ros.loading import Loaded, load
 from geoloc_ros.ros.logs import Interrupted, forward_logs, run
 from geoloc_ros.ros.node_config import LOCALIZER_FIXED, NOT_OF_NODE, READ_ONLY, LocalizerConfig
@@ -164,7 +165,13 @@ class Localizer(LifecycleNode):
         config, node = self.config, self.node_config
         camera_names(node.cameras)
         self._recorder = FrameRecorder(node)
-        self.loaded = load(node.index, node.model, config.encoder_threads, self._progress)
+        self.loaded = load(
+            node.index,
+            node.model,
+            config.encoder_threads,
+            self._progress,
+            config.search.reranker,
+        )
         self._saved = SavedPose(node, self.get_fully_qualified_name())
         self._outputs = Outputs(self, node, config.input.base_frame)
         self._offers = Services(

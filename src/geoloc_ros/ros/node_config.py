@@ -36,6 +36,7 @@ LOCALIZER_FIXED = (
     "random_seed",
     "encoder_threads",
     "input.",
+    "search.reranker",
     "index",
     "model",
     "cameras",

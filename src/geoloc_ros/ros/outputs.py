@@ -20,7 +20,7 @@ from geoloc_ros.datatypes import PoseEstimate, Status
 from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.ros import conversions, interfaces
-from geoloc_ros.ros.live import Conclusion
+from geoloc_ros.ros.conclusions import Conclusion
 from geoloc_ros.ros.node_config import LocalizerConfig
 
 try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent import futures
+from dataclasses import replace
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -95,7 +96,7 @@ class Services:
             index = load_index(request.path, self._loaded.package, say)
             origin = index.manifest.origin
             self._plane.to_xy(origin.lat_deg, origin.lon_deg)  # the map must reach so far
-            loaded = Loaded(self._loaded.package, self._loaded.encoder, index)
+            loaded = replace(self._loaded, index=index)
             self._swap(loaded)
         except GeolocError as error:
             response.message = str(error)

@@ -27,9 +27,10 @@ from geoloc_ros.ros.inputs import image_topic, sensor_data
 from geoloc_ros.ros.logs import forward_logs, run
 from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
+from geoloc_ros.ros.scenes import Author, author_of
 from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
-from geoloc_ros.vlm.answerer import Outcome, check_answerer
+from geoloc_ros.vlm.answerer import Outcome
 from geoloc_ros.vlm.guesses import SOURCE, covariance
 from geoloc_ros.vlm.process import AnswererProcess, Asked
 
@@ -47,6 +48,7 @@ class Vlm(LifecycleNode):
         self.outcomes: Counter[Outcome] = Counter()
         self._fault = ""
         self._last: Asked | None = None
+        self._author: Author | None = None
         self._newest: Any = None
         self._mailbox = threading.Lock()
         self._worker: Worker | None = None
@@ -74,7 +76,7 @@ class Vlm(LifecycleNode):
             self.config = self._own.read()
             if interfaces.geoloc_msgs is None:
                 raise ConfigError("geoloc_msgs is not built; the node has nothing to publish")
-            check_answerer(self.config.answerer)
+            self._author = author_of(self.config.answerer)
         except GeolocError as error:
             self._fault = f"cannot configure: {error}"
             self.get_logger().error(self._fault)
@@ -187,19 +189,9 @@ class Vlm(LifecycleNode):
     def _publish(self, header: Any, asked: Asked) -> None:  # noqa: ANN401
         kinds = interfaces.geoloc_msgs
         assert kinds is not None  # noqa: S101 - configuring needs it
-        answers = [
-            kinds.Answer(question=a.question, answer=a.answer, probability=a.probability)
-            for a in asked.reply.answers
-        ]
-        self._scene.publish(
-            kinds.SceneDescription(
-                header=header,
-                camera=self.config.camera,
-                outcome=asked.outcome.value,
-                latency_s=asked.latency_s,
-                answers=answers,
-            )
-        )
+        assert self._author is not None  # noqa: S101 - as above
+        scene = interfaces.scene_message(header, self.config.camera, self._author, asked)
+        self._scene.publish(scene)
         if asked.reply.guesses:
             parts = [
                 kinds.GeoPriorComponent(

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from geoloc_ros.datatypes import Image
 from geoloc_ros.errors import ConfigError, ModelError
 from geoloc_ros.geo.wgs84 import LatLon
+from geoloc_ros.vlm.questions import QuestionSet, load_questions
 
 RULES = "rules"
 #: stands for the option where a model answered with none
@@ -142,21 +143,24 @@ def make_answerer(name: str, n_threads: int | None = None) -> Answerer:
     return LlamaVlm(load_vlm(folder), n_threads=n_threads)
 
 
-def check_answerer(name: str) -> None:
-    """See that there is an answerer of a name, without making it.
+def check_answerer(name: str) -> tuple[str, str]:
+    """See that there is an answerer of a name, without making it; answers its `identity_of`.
 
     Raises:
         ConfigError: there is none, or what it needs is not installed.
         ModelError: its files are missing or altered.
     """
-    if name in MAKERS:
-        return
-    folder = _folder(name)
-    from geoloc_ros.vlm.llama_library import check_installed
-    from geoloc_ros.vlm.package import load_vlm
+    found = identity_of(name)
+    if name not in MAKERS:
+        from geoloc_ros.vlm.llama_library import check_installed
 
-    check_installed()
-    load_vlm(folder)
+        check_installed()
+    return found
+
+
+def asked_of(name: str) -> QuestionSet | None:
+    """The questions that an answerer of a name is asked; None where it has its own."""
+    return None if name in MAKERS else load_questions()
 
 
 def identity_of(name: str) -> tuple[str, str]:
