@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from made_flight import FRAMES, PLANE, START_NS, STEP_NS
+from made_scenes import describe
 from test_replay import replay
 
 from geoloc_ros.bags.asking import Asking
@@ -64,6 +65,15 @@ def test_a_rest_between_questions(made, bag, tmp_path) -> None:
     assert replay(made, bag, tmp_path / "out", *VLM, "--vlm-every", "3") == 0
     stamps = [row.stamp_ns for row in tables.read_vlm(tmp_path / "out")]
     assert np.diff(stamps).tolist() == [3000 * MS] * 4
+
+
+def test_a_model_the_reranker_does_not_know_is_refused(made, bag, tmp_path, capsys) -> None:
+    described = describe(made, tmp_path / "described")
+    reranker = f"search.reranker={described.reranker}"
+    assert replay(made, bag, tmp_path / "out", *VLM, "--set", reranker) == 2
+    said = capsys.readouterr().err
+    assert "knows the answers of made 1 (cccccccccccc), asked is rules (" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_not_there_costs_no_drive(made, bag, tmp_path, capsys) -> None:

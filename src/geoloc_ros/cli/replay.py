@@ -88,7 +88,9 @@ def _run(arguments: argparse.Namespace) -> int:
         truth_topic=arguments.truth,
         force=arguments.force,
     )
-    damage = Replay(inputs, config.load(arguments.config, tuple(overrides))).run()
+    settings = config.load(arguments.config, tuple(overrides))
+    _check_answers(settings)
+    damage = Replay(inputs, settings).run()
     result = write_result(arguments.out)
     print(format_table(result))
     if not arguments.no_report:
@@ -96,6 +98,21 @@ def _run(arguments: argparse.Namespace) -> int:
     if damage:
         raise BagError(f"{damage}; what could be read is in {arguments.out}")
     return 0
+
+
+def _check_answers(settings: config.Config) -> None:
+    """See that the reranker knows the model that is asked, if there are both.
+
+    Raises:
+        ConfigError: there is no such model.
+        ModelError: it does not, or the files of one of them are missing or altered.
+    """
+    from geoloc_ros.rerank.package import find_reranker
+    from geoloc_ros.vlm.answerer import identity_of
+
+    if settings.search.reranker and settings.vlm.model:
+        package = find_reranker(settings.search.reranker)
+        package.check_vlm(*identity_of(settings.vlm.model))
 
 
 def _report(arguments: argparse.Namespace) -> None:

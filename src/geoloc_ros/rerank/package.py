@@ -122,6 +122,19 @@ class RerankerPackage:
                     "knows, or train one for this index: geoloc train reranker"
                 )
 
+    def check_vlm(self, vlm: str, vlm_sha256: str) -> None:
+        """Refuse a vision-language model whose answers it has not learnt to compare.
+
+        Raises:
+            ModelError: it is another one.
+        """
+        if vlm_sha256 != self.vlm_sha256:
+            raise ModelError(
+                f"reranker {self.name} knows the answers of {self.vlm} ({self.vlm_sha256[:12]}), "
+                f"asked is {vlm} ({vlm_sha256[:12]}); ask that model, or train a reranker for "
+                "this one: geoloc train reranker"
+            )
+
 
 def find_reranker(name: str) -> RerankerPackage:
     """The reranker at a path or of a name, verified.
