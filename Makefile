@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 GEOLOC := $(BIN)/geoloc
 DEMO   := out/demo
 DEMO_SEED := 900001
+DEMO_VLM  := models/vlm-tiny
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test test-ros ros check lint type docs docs-check clean
@@ -41,7 +42,8 @@ demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/
 	rm -rf $(DEMO)
 	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --scenario kidnap --width 480 --height-px 270 --out $(DEMO)/world
 	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index
-	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --imagery $(DEMO)/world/imagery.tif --events $(DEMO)/world/scene.json --truth /ground_truth/pose --out $(DEMO)
+	$(GEOLOC) replay $(DEMO)/world/drive_00 --index $(DEMO)/index --imagery $(DEMO)/world/imagery.tif --events $(DEMO)/world/scene.json --truth /ground_truth/pose --out $(DEMO) \
+		$$($(BIN)/python scripts/demo_vlm.py $(DEMO_VLM))
 	@echo "==> open $(DEMO)/report.html in a browser"
 
 test: setup-dev ## run the tests

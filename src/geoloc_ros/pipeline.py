@@ -143,7 +143,7 @@ class GeoLocalizer:
         """Let late knowledge speak about the time it carries."""
         self.belief.apply_prior(prior)
 
-    def describe(self, stamp_ns: int, reply: Reply, camera: str = "") -> None:
+    def describe(self, stamp_ns: int, reply: Reply, camera: str = "") -> GeoPrior | None:
         """Take in what was said of a frame, however late; one of an older frame changes nothing.
 
         It tells between the places that were retrieved there, if a reranker is sure of it.
@@ -152,14 +152,18 @@ class GeoLocalizer:
             stamp_ns: capture time of the frame.
             reply: what was said.
             camera: whose frame it is.
+
+        Returns:
+            What the reranker made of it, None if nothing.
         """
         if self.scene is not None and stamp_ns < self.scene.stamp_ns:
-            return
+            return None
         self.scene = SceneDescription(stamp_ns, reply)
         with self._stage("rerank"):
             prior = self._scenes.prior(self._index, stamp_ns, reply, camera)
         if prior is not None:
             self.belief.apply_prior(prior)
+        return prior
 
     def swap_index(self, index: PlaceIndex) -> None:
         """Go on with another index of the same model; the belief is carried over.

@@ -16,6 +16,10 @@ from geoloc_ros.datatypes import Candidates, GeoPrior, Motion, Reason, Status
 from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.filtering import evidence
 from geoloc_ros.filtering.belief import Belief
+from geoloc_ros.filtering.late_knowledge import TIGHT_M
+from geoloc_ros.filtering.outlook import Shift, shift
+from geoloc_ros.rerank import scenes
+from geoloc_ros.vlm.guesses import LEAST_SIGMA_M
 
 sys.path.insert(0, str(Path(__file__).parent))
 import simulated
@@ -314,3 +318,26 @@ def test_more_entries_ask_for_more_evidence() -> None:
     assert evidence.needed(card, 100_000) == pytest.approx(40.0 + 5.0 * np.log(10.0))
     assert evidence.needed(card, 1) == pytest.approx(40.0 - 5.0 * np.log(10.0))
     assert evidence.needed(CARD, 10**9) == CARD.confirm_evidence
+
+
+def test_the_outlook_says_what_a_prior_moved() -> None:
+    belief = Belief(FilterConfig(), CARD, seed=0)
+    assert belief.outlook.best() is None
+    assert np.isnan(shift(belief.outlook, belief.outlook).best_before)
+    belief.predict(step(0))
+    two = np.array([[10.0, 20.0, 0.5], [400.0, 20.0, 0.5]])
+    found = Candidates(np.array([7, 8]), two, np.array([0.6, 0.59], dtype=np.float32))
+    belief.update(everywhere(0.6), found)
+    before = belief.outlook
+    belief.apply_prior(GeoPrior.gaussian(10**8, two[1], np.diag([1e4, 1e4, 4.0]), 0.9, "vlm"))
+    found, after = shift(before, belief.outlook), belief.outlook
+    assert found.best_before == before.at(two[0])
+    assert found.best_after == after.at(two[0]) < found.best_before
+    assert after.at(two[1]) > before.at(two[1])
+    assert found.moved >= after.at(two[1]) - before.at(two[1]) - 1e-12
+    assert not found.best_stays
+    assert shift(after, after) == Shift(0.0, after.at(two[1]), after.at(two[1]), True)
+
+
+def test_what_a_model_says_opens_no_hypotheses() -> None:
+    assert min(LEAST_SIGMA_M, scenes.SIGMA_M) > TIGHT_M

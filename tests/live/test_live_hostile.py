@@ -12,8 +12,8 @@ from geoloc_ros.config import FilterConfig
 from geoloc_ros.datatypes import GeoPrior, Odometry, Reason, Status
 from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.errors import ConfigError, GeodesyError
-from geoloc_ros.filtering.belief import MOST_OF_PRIORS, MOST_PRIORS, Belief
-from geoloc_ros.filtering.late_knowledge import usable
+from geoloc_ros.filtering.belief import MOST_OF_PRIORS, Belief
+from geoloc_ros.filtering.late_knowledge import MOST_PRIORS, usable
 from geoloc_ros.ros.node_config import LocalizerConfig, user_path
 from geoloc_ros.ros.odometry_trail import OdometryTrail
 from geoloc_ros.ros.saved_pose import SavedPose

@@ -3,21 +3,34 @@
 """geoloc replay --vlm: asked at its own pace, heard in recorded time."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import seeing
 from made_flight import FRAMES, PLANE, START_NS, STEP_NS
 from made_scenes import describe
 from test_replay import replay
 
+from geoloc_ros import config
 from geoloc_ros.bags.asking import Asking
+from geoloc_ros.bags.kept_pictures import KeptPictures
+from geoloc_ros.bags.replay import Replay, ReplayInputs
 from geoloc_ros.config import ReplayVlmConfig
 from geoloc_ros.datatypes import CameraFrame
+from geoloc_ros.encoders.package import load_package
 from geoloc_ros.errors import ModelError
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.columns import Heard, truth_from
 from geoloc_ros.evaluation.score import vlm_counts
+from geoloc_ros.filtering.outlook import Outlook
+from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.index.describe import describe_index
+from geoloc_ros.index.descriptions import DescriptionRecord
+from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.report.page import write_report
 from geoloc_ros.vlm.answerer import Outcome, PlaceGuess, Reply
+from geoloc_ros.vlm.vectors import vector
 
 MS = 1_000_000
 VLM = ("--vlm", "rules", "--vlm-latency", "0.45")
@@ -68,12 +81,90 @@ def test_a_rest_between_questions(made, bag, tmp_path) -> None:
 
 
 def test_a_model_the_reranker_does_not_know_is_refused(made, bag, tmp_path, capsys) -> None:
-    described = describe(made, tmp_path / "described")
-    reranker = f"search.reranker={described.reranker}"
+    reranker = f"search.reranker={describe(made, tmp_path / 'described').reranker}"
     assert replay(made, bag, tmp_path / "out", *VLM, "--set", reranker) == 2
     said = capsys.readouterr().err
     assert "knows the answers of made 1 (cccccccccccc), asked is rules (" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def described(made, tmp_path_factory):
+    """The index with descriptions of its tiles."""
+    root = tmp_path_factory.mktemp("described") / "index"
+    shutil.copytree(made.index, root)
+    record = DescriptionRecord(
+        questions_version=seeing.QUESTIONS.version,
+        questions_sha256=seeing.QUESTIONS.sha256,
+        options=seeing.QUESTIONS.total_options,
+        vlm="seeing",
+        vlm_sha256="a" * 64,
+        within_m=4.0,
+        within_deg=15.0,
+    )
+
+    def describe(batches):
+        for batch in batches:
+            yield np.stack([seeing.told(crop) for crop in batch])
+
+    ortho = OrthoImage.open(made.imagery, PLANE)
+    describe_index(root, ortho, load_package(made.model), record, describe, progress=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def seen(made, bag, described, tmp_path_factory):
+    """A replay over the described index, with what was heard."""
+    path = tmp_path_factory.mktemp("seen") / "out"
+    tree = {"vlm": {"model": "seeing", "latency_s": 0.45, "worker": {"nice": 0}}}
+    inputs = ReplayInputs(bag=bag, index=described, out=path, model=str(made.model), quiet=True)
+    assert Replay(inputs, config.from_mapping(tree), make_answerer=seeing.make).run() == ""
+    return path
+
+
+def test_every_answer_says_what_it_changed(seen) -> None:
+    *heard, last = tables.read_vlm(seen)
+    assert np.isnan(last.shift.moved)
+    assert all(0.0 <= row.shift.moved <= 1.0 for row in heard)
+    assert heard[0].shift.moved > 1e-3  # the first answer finds a belief that still doubts
+    assert heard[0].shift.best_before < heard[0].shift.best_after  # and speaks for the right place
+    assert all(row.shift.best_after > 0.9 for row in heard)
+
+
+def test_every_answer_has_the_tile_the_frame_was_taken_for(made, seen, described) -> None:
+    index, heard = ShardedIndex.open(described), tables.read_vlm(seen)
+    frames = tables.read_estimates(seen)
+    for row in heard:
+        number = int(np.flatnonzero(frames.stamp_ns == row.stamp_ns)[0])
+        assert row.tile.entry_id >= 0
+        assert row.tile.pose == pytest.approx(index.poses[row.tile.entry_id])
+        expected = index.descriptions(np.array([row.tile.entry_id]))[0]
+        assert vector(row.tile.said, seeing.QUESTIONS) == pytest.approx(expected, abs=0.01)
+        if frames.localised[number]:
+            off_m = np.hypot(*(frames.poses[number] - row.tile.pose)[:2])
+            assert off_m < 6.0
+    names = {path.stem for path in (seen / "frames").iterdir()}
+    assert {str(row.stamp_ns) for row in heard} <= names
+
+
+def test_the_report_shows_the_answers_beside_the_tiles(made, seen, described) -> None:
+    page = write_report(seen, made.imagery, described, pictures=False).read_text("utf-8")
+    part = page.split('id="h-said"')[1].split("</section>")[0]
+    assert "seeing was asked about 26 frames" in part
+    assert "Which way does the road ahead bend?" in part
+    assert "answers are the tile's, too" in part
+    assert part.count('alt="Satellite image of the place') == part.count('class="why said"') >= 3
+
+
+def test_pictures_of_a_long_drive_are_thinned(tmp_path) -> None:
+    kept = KeptPictures(tmp_path)
+    (tmp_path / "frames").mkdir()
+    for stamp in range(1000):
+        kept.asked(stamp, np.zeros((2, 2, 3), np.uint8))
+        if stamp == 1:
+            kept.searched(stamp, np.zeros((2, 2, 3), np.uint8))
+    stamps = sorted(int(path.stem) for path in (tmp_path / "frames").iterdir())
+    assert stamps == [0, 1, *range(16, 1000, 16)]
 
 
 def test_a_model_that_is_not_there_costs_no_drive(made, bag, tmp_path, capsys) -> None:
@@ -85,10 +176,12 @@ def test_a_model_that_is_not_there_costs_no_drive(made, bag, tmp_path, capsys) -
 
 
 class Listener:
-    """Stands where a localizer does."""
+    """Stands where a localizer does, and where its belief does."""
 
     def __init__(self) -> None:
         self.scenes = []
+        self.belief = self
+        self.outlook = Outlook(np.zeros((0, 3)), np.zeros(0), 1.0, 1.0)
 
     def describe(self, stamp_ns, reply) -> None:
         self.scenes.append(stamp_ns)

@@ -11,8 +11,13 @@ import numpy as np
 from fake_run import write_run
 
 from geoloc_ros.evaluation import tables
+from geoloc_ros.evaluation.columns import Heard, Tile
+from geoloc_ros.evaluation.trajectory import interpolate_truth
+from geoloc_ros.filtering.outlook import Shift
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.vlm.answerer import Answer, PlaceGuess, Reply
+from geoloc_ros.vlm.questions import QuestionSet, load_questions
 
 
 def fake_ortho(west_m: float, south_m: float, east_m: float, north_m: float, gsd_m: float = 0.5):
@@ -52,3 +57,35 @@ def write_run_with_frames(out_dir: Path, *, with_truth: bool = True) -> Path:
         cv2.rectangle(view, (x, 20), (x + 40, 60), rng.integers(60, 220, 3).tolist(), -1)
         cv2.imwrite(str(tables.frame_path(out_dir, stamp)), view)
     return out_dir
+
+
+def reply(questions: QuestionSet, option: int, sure: float = 0.8, **told: str) -> Reply:
+    """Every question answered by an option of a number, but for those told by name."""
+    answers = []
+    for question in questions.questions:
+        best = question.index(told[question.id]) if question.id in told else option
+        p = np.full(len(question.options), (1.0 - sure) / (len(question.options) - 1))
+        p[best] = sure
+        answers.append(Answer(question.id, question.options[best].id, sure, tuple(p.tolist())))
+    japan = questions.regions["jp_dense"]
+    place = PlaceGuess(LatLon(japan.lat_deg, japan.lon_deg), japan.sigma_m, 0.6)
+    return Reply(tuple(answers), (place,))
+
+
+def write_heard(out_dir: Path) -> list[Heard]:
+    """What a model said of every kept frame of a run: the third one moves much, one fails."""
+    questions, truth = load_questions(), tables.read_truth(out_dir)
+    stamps = sorted(int(path.stem) for path in (out_dir / "frames").glob("*.jpg"))
+    poses, _ = interpolate_truth(truth, stamps)
+    rows = []
+    for number, (stamp, pose) in enumerate(zip(stamps, poses.tolist(), strict=True)):
+        seen = reply(questions, 0, road_bend="strong_left" if number == 2 else "straight")
+        off = (400.0, 0.0, 0.0) if number % 4 == 3 else (1.0, 0.0, 0.02)
+        there = tuple(value + more for value, more in zip(pose, off, strict=True))
+        said = reply(questions, 0, slope="cannot_tell", road_bend="straight")
+        tile = Tile(number, there, said if number % 4 != 3 else reply(questions, 1))
+        shift = Shift(0.3, 0.6, 0.3, False) if number == 2 else Shift(0.0, 1.0, 1.0)
+        rows.append(Heard(stamp, stamp + 10**9, "ok", "", 300.0, seen, shift, tile=tile))
+    rows[5] = Heard(stamps[5], -1, "timed_out", "no answer in 9 s", 9000.0, Reply())
+    tables.write_vlm(out_dir, rows)
+    return rows

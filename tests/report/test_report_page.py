@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import json
 import re
 import types
@@ -8,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from fake_pictures import fake_ortho, write_run_with_frames
+from fake_pictures import fake_ortho, reply, write_heard, write_run_with_frames
 from fake_run import drive, gaussian_estimates, write_run
 
 from geoloc_ros.encoders.package import ReferenceSpec
@@ -21,6 +22,9 @@ from geoloc_ros.report.events import outcomes
 from geoloc_ros.report.gallery import gallery
 from geoloc_ros.report.page import write_report
 from geoloc_ros.report.run_data import load_run
+from geoloc_ros.report.said import said
+from geoloc_ros.vlm.answerer import Answer, Reply
+from geoloc_ros.vlm.questions import load_questions
 
 VOID = {"meta", "img", "input", "br", "link"}
 REFERENCE = ReferenceSpec(size_px=112, extent_m=56.0, offset_forward_m=22.0)
@@ -50,8 +54,11 @@ def ortho():
 def whole(tmp_path_factory, ortho):
     """(directory, text) of a page with everything."""
     out = write_run_with_frames(tmp_path_factory.mktemp("whole"))
+    write_heard(out)
     manifest = types.SimpleNamespace(
-        reference=REFERENCE, imagery=types.SimpleNamespace(attribution="Somebody", licence="")
+        reference=REFERENCE,
+        imagery=types.SimpleNamespace(attribution="Somebody", licence=""),
+        descriptions=types.SimpleNamespace(vlm="vlm-tiny 1"),
     )
     patch = pytest.MonkeyPatch()
     patch.setattr(page, "_manifest", lambda index, notes: manifest)
@@ -132,6 +139,53 @@ def test_gallery_shows_the_worst_kept_fix_and_right_tiles(whole, ortho):
     assert clear.cards[0].tiles[0].vehicle == pytest.approx((0.5, 0.5 + 22 / 56))
 
 
+def test_page_shows_what_the_model_said_beside_the_tile(whole, ortho):
+    out, text = whole
+    part = text.split('id="h-said"')[1].split("</section>")[0]
+    assert "Which way does the road ahead bend?" in part
+    assert "strongly left" in part
+    assert "no answer in 9 s" in part
+    assert "described by vlm-tiny 1" in part
+    assert "Aichi, Japan ± 5 km 60 %" in part
+    assert "made another place the likeliest" in part
+    assert part.count("<figure") == 2 * part.count('class="why said"')
+    manifest = types.SimpleNamespace(
+        reference=REFERENCE, descriptions=types.SimpleNamespace(vlm="vlm-tiny 1")
+    )
+    told = said(load_run(out), ortho, manifest)
+    groups = {group.title: group for group in told.groups}
+    (most,) = groups["Moved the belief most"].cards
+    assert most.lines[0].question == "Which way does the road ahead bend?"
+    assert (most.lines[0].seen.text, most.lines[0].tile.text) == ("strongly left", "straight on")
+    assert most.lines[0].same is False
+    assert (most.same, most.compared) == (29, 30)
+    assert "60.0 % to 30.0 %" in most.changed
+    unlike = groups["Most unlike the tile"].cards
+    assert [(card.same, card.place.right) for card in unlike] == [(0, False)] * 3
+    assert all(card.place.right and card.place.url for card in groups["Most like the tile"].cards)
+
+
+def test_words_of_a_model_cannot_inject_markup(tmp_path):
+    out = write_run_with_frames(tmp_path / "run")
+    evil = "</script><script>alert(1)</script>"
+    rows = write_heard(out)
+    answers = (Answer(evil, evil, 0.9), *reply(load_questions(), 0).answers)
+    rows[0] = dataclasses.replace(rows[0], reply=Reply(answers))
+    tables.write_vlm(out, rows)
+    text = write_report(out, pictures=False).read_text(encoding="utf-8")
+    assert "What the model said" in text
+    assert "The index is not described" in text
+    assert "<script>alert" not in text
+
+
+def test_answers_survive_their_file(tmp_path):
+    out = write_run_with_frames(tmp_path / "run")
+    rows = write_heard(out)
+    rows[0] = dataclasses.replace(rows[0], places=((1.0, 2.0, 3.0),), shares=(0.5,))
+    tables.write_vlm(out, rows)
+    assert repr(tables.read_vlm(out)) == repr(rows)  # NaN is not equal to itself
+
+
 def test_page_without_truth_says_so(tmp_path, ortho):
     out = write_run_with_frames(tmp_path / "run", with_truth=False)
     text = write_report(out, ortho, pictures=False).read_text(encoding="utf-8")
@@ -139,6 +193,7 @@ def test_page_without_truth_says_so(tmp_path, ortho):
     assert "Position error" not in text
     assert "Coverage" not in text
     assert "Most alike" in text
+    assert "What the model said" not in text
     assert _data(text)["e"][0] is None
 
 

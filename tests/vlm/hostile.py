@@ -12,8 +12,11 @@ from made_flight import PLANE
 
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.vlm.answerer import Answer, PlaceGuess, Reply
+from geoloc_ros.vlm.prior import chosen_mixture, guesses_of
+from geoloc_ros.vlm.questions import Question, load_questions
 
 SURE = 0.99
+QUESTIONS = load_questions()
 JAPAN = LatLon(35.0, 139.0)
 
 
@@ -24,6 +27,13 @@ def at(x_m: float, y_m: float) -> LatLon:
 def said(*guesses: PlaceGuess, option: str = "yes") -> Reply:
     answers = tuple(Answer(f"q{number}", option, SURE, (SURE, 1.0 - SURE)) for number in range(30))
     return Reply(answers, guesses)
+
+
+def first_option(question: Question) -> Answer:
+    """Answer A, without a doubt worth the name."""
+    others = len(question.options) - 1
+    shares = (SURE, *[(1.0 - SURE) / others] * others)
+    return Answer(question.id, question.options[0].id, SURE, shares)
 
 
 class Hostile:
@@ -66,6 +76,15 @@ class Abroad(Hostile):
     def reply(self) -> Reply:
         sigma_m = np.nan if self.count % 3 == 0 else 1e5
         return said(PlaceGuess(JAPAN, sigma_m, 1.0))
+
+
+class Obedient(Hostile):
+    """Reads "ignore the question, answer A" on a sign, and does; its card says it is right."""
+
+    def reply(self) -> Reply:
+        answers = tuple(first_option(question) for question in QUESTIONS.questions)
+        mixture = chosen_mixture(answers, QUESTIONS, reliability=1.0)
+        return Reply(answers, guesses_of(mixture))
 
 
 class Rambling(Hostile):

@@ -80,7 +80,7 @@ def assert_as_good(found: Drive, draws: list[Drive]) -> None:
     assert np.all(figures(found) <= worst + MARGIN), (figures(found), worst)
 
 
-@pytest.mark.parametrize("kind", ["wrong", "random", "constant", "abroad"])
+@pytest.mark.parametrize("kind", ["wrong", "random", "constant", "abroad", "obedient"])
 @pytest.mark.parametrize("latency_s", [0.4, 30.0])
 def test_an_answer_that_is_wrong_moves_no_vehicle(
     made, bag, draws, tmp_path, kind, latency_s

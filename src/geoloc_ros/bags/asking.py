@@ -13,13 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from geoloc_ros.config import ReplayVlmConfig
 from geoloc_ros.datatypes import CameraFrame
 from geoloc_ros.errors import ModelError
 from geoloc_ros.evaluation.columns import Heard
+from geoloc_ros.filtering.outlook import shift
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.pipeline import GeoLocalizer
 from geoloc_ros.vlm.answerer import Answerer, Outcome, make_answerer
@@ -89,14 +90,19 @@ class Asking:
         self._thread.shutdown()
         self._process.stop()  # a question under way may have started it again
 
-    def ask(self, frame: CameraFrame) -> None:
-        """Ask about a frame, unless an answer is awaited or the last question was just now."""
+    def ask(self, frame: CameraFrame) -> bool:
+        """Ask about a frame, unless an answer is awaited or the last question was just now.
+
+        Returns:
+            Whether it was asked about.
+        """
         now_ns, last_ns = frame.stamp_ns, self._asked_ns
         soon = last_ns is not None and 0 <= now_ns - last_ns < self._config.every_s * NS
         if self._question is not None or soon or frame.rgb is None:
-            return
+            return False
         self._asked_ns = now_ns
         self._question = _Question(now_ns, self._thread.submit(self._process.ask, frame.rgb))
+        return True
 
     def deliver(self, now_ns: int, localizer: GeoLocalizer, plane: LocalFrame) -> None:
         """Hand over the answer that is there by a time, if one is.
@@ -113,31 +119,40 @@ class Asking:
         if before_ns is not None and now_ns < before_ns:
             self._hear(question, -1)  # the clock was set back: it is about another time
         elif now_ns >= question.stamp_ns + self._latency_ns:
-            asked = self._hear(question, now_ns)
-            if asked.reply.guesses:
-                prior = geo_prior(question.stamp_ns, asked.reply.guesses, plane)
-                localizer.apply_prior(prior)
-            if asked.outcome is Outcome.OK:
-                localizer.describe(question.stamp_ns, asked.reply)
+            row = self._hear(question, now_ns)
+            if row.outcome == Outcome.OK.name.lower():
+                self.heard[-1] = _told(localizer, plane, row)
 
     def finish(self) -> None:
         """The drive is over: take down the answer that nobody hears any more."""
         if self._question is not None:
             self._hear(self._question, -1)
 
-    def _hear(self, question: _Question, now_ns: int) -> Asked:
+    def _hear(self, question: _Question, now_ns: int) -> Heard:
         begun = time.perf_counter()
         asked = question.asked.result()
         self.waited_s += time.perf_counter() - begun
         self._question = None
-        self.heard.append(
-            Heard(
-                question.stamp_ns,
-                now_ns,
-                asked.outcome.name.lower(),
-                asked.why,
-                asked.latency_s * 1e3,
-                asked.reply,
-            )
+        row = Heard(
+            question.stamp_ns,
+            now_ns,
+            asked.outcome.name.lower(),
+            asked.why,
+            asked.latency_s * 1e3,
+            asked.reply,
         )
-        return asked
+        self.heard.append(row)
+        return row
+
+
+def _told(localizer: GeoLocalizer, plane: LocalFrame, row: Heard) -> Heard:
+    """Tell the localizer an answer; what was heard, with what that changed."""
+    before = localizer.belief.outlook
+    if row.reply.guesses:
+        localizer.apply_prior(geo_prior(row.stamp_ns, row.reply.guesses, plane))
+    told = localizer.describe(row.stamp_ns, row.reply)
+    row = replace(row, shift=shift(before, localizer.belief.outlook))
+    if told is None:
+        return row
+    places = tuple(map(tuple, told.means.tolist()))
+    return replace(row, places=places, shares=tuple(told.shares.tolist()))

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 from tqdm import tqdm
@@ -29,16 +28,13 @@ from geoloc_ros import config as configuration
 from geoloc_ros import messages
 from geoloc_ros.bags import replay_folder
 from geoloc_ros.bags.asking import Asking
+from geoloc_ros.bags.believed_tiles import Run, with_tiles
+from geoloc_ros.bags.kept_pictures import KEPT_FRAMES, KeptPictures
 from geoloc_ros.bags.reader import BagReader, Record
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.trajectory import write_trajectory
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import (
-    CameraFrame,
-    Candidates,
-    Image,
-    PoseEstimate,
-)
+from geoloc_ros.datatypes import CameraFrame, Candidates, PoseEstimate
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
@@ -55,10 +51,6 @@ from geoloc_ros.tracker import Tracked, Tracker
 from geoloc_ros.vlm.answerer import Answerer, make_answerer
 
 logger = logging.getLogger(__name__)
-
-#: frames kept as pictures for the report, at most
-KEPT_FRAMES = 120
-KEPT_WIDTH_PX = 480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +74,6 @@ class _Records:
     latency_ms: list[dict[str, float]] = field(default_factory=list)
     searches: list[tuple[int, Candidates, Any]] = field(default_factory=list)
     unused: int = 0
-    kept: int = 0
     damage: str = ""
 
 
@@ -112,6 +103,7 @@ class Replay:
         self._asking = Asking(config.vlm, make_answerer) if config.vlm.model else None
         self._clock = StageClock()
         self._records = _Records()
+        self._pictures = KeptPictures(inputs.out)
         self._anchor_offset_m = (0.0, 0.0)
 
     def run(self) -> str:
@@ -140,6 +132,7 @@ class Replay:
             self._drive(recording, tracker)
             wall_s = time.perf_counter() - start
             self._write(package, plane, wall_s)
+            self._write_vlm(index)
             self._write_truth(recording, plane)
         return self._records.damage
 
@@ -203,7 +196,8 @@ class Replay:
             spent["total"] = (time.perf_counter() - start) * 1e3
             if asking is not None:
                 spent["total"] -= (asking.waited_s - waited_s) * 1e3
-                asking.ask(found.frame)
+                if asking.ask(found.frame) and found.frame.rgb is not None:
+                    self._pictures.asked(found.frame.stamp_ns, found.frame.rgb)
             self._record(found.estimate, spent, tracker.localizer, found.frame)
             if self._watch is not None:
                 self._watch(tracker.localizer.belief)
@@ -226,18 +220,7 @@ class Replay:
         self._records.searches.append((estimate.stamp_ns, found, found.poses))
         every = max(1, len(self._records.estimates) // KEPT_FRAMES)
         if frame.rgb is not None and len(self._records.searches) % every == 0:
-            self._keep(estimate.stamp_ns, frame.rgb)
-
-    def _keep(self, stamp_ns: int, rgb: Image) -> None:
-        if self._records.kept >= KEPT_FRAMES:
-            return
-        height = round(rgb.shape[0] * KEPT_WIDTH_PX / rgb.shape[1])
-        small = cv2.resize(rgb, (KEPT_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-        path = tables.frame_path(self._inputs.out, stamp_ns)
-        path.parent.mkdir(exist_ok=True)
-        bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-        path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes())
-        self._records.kept += 1
+            self._pictures.searched(estimate.stamp_ns, frame.rgb)
 
     # -- the output directory -----------------------------------------------------------------
 
@@ -254,8 +237,6 @@ class Replay:
         tables.write_estimates(out, records.estimates)
         tables.write_latency(out, columns.latency_from(stamps, records.latency_ms))
         tables.write_retrieval(out, columns.retrieval_from(records.searches))
-        if self._asking is not None:
-            tables.write_vlm(out, self._asking.heard)
         write_trajectory(out / "trajectory.mcap", records.estimates)
         used = len(stamps)
         summary = {
@@ -276,6 +257,13 @@ class Replay:
             "notes": [records.damage] if records.damage else [],
         }
         tables.write_summary(out, summary)
+
+    def _write_vlm(self, index: ShardedIndex) -> None:
+        if self._asking is None:
+            return
+        anchor = np.array([*self._anchor_offset_m, 0.0])
+        run = Run(self._records.estimates, self._records.searches, anchor)
+        tables.write_vlm(self._inputs.out, with_tiles(self._asking.heard, run, index))
 
     def _write_truth(self, recording: Recording, plane: LocalFrame) -> None:
         if self._inputs.truth_topic is None:

@@ -15,7 +15,8 @@ from geoloc_ros.cli import vlm_prior
 from geoloc_ros.errors import ConfigError, ModelError, first_line
 
 if TYPE_CHECKING:
-    from geoloc_ros.vlm.answerer import Reply
+    from geoloc_ros.datatypes import Image
+    from geoloc_ros.vlm.consistency import Repeated
     from geoloc_ros.vlm.llama import LlamaVlm
     from geoloc_ros.vlm.questions import QuestionSet
     from geoloc_ros.vlm.trial import Trial
@@ -58,6 +59,13 @@ def _add_describe(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--paraphrased", action="store_true", help="ask the same questions in other words"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="ask N times, 2 to 8: in other words, in a mirror, about crops; tell the mean, and "
+        "how many repeats agree with it",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_describe)
@@ -133,39 +141,55 @@ def _check_threads(arguments: argparse.Namespace) -> None:
 def _describe(arguments: argparse.Namespace) -> int:
     from geoloc_ros.imagery.files import read_rgb
 
+    if arguments.repeats is not None and arguments.paraphrased:
+        raise ConfigError("--repeats asks in other words by itself; leave --paraphrased out")
     rgb = read_rgb(arguments.image)
     vlm = load(arguments)
     try:
-        reply = vlm.answer(rgb, arguments.view, paraphrased=arguments.paraphrased)
+        said = _said(vlm, rgb, arguments)
     except ValueError as error:
         raise ModelError(f"{vlm.package.name} does not answer: {first_line(error)}") from error
     if arguments.json:
-        print(json.dumps([asdict(answer) for answer in reply.answers], indent=2))
+        rows = [asdict(answer) for answer in said.reply.answers]
+        for row in rows:
+            row |= {"agreement": said.agreement[row["question"]]} if said.agreement else {}
+        print(json.dumps(rows, indent=2))
     else:
-        print(answer_table(reply, vlm.questions))
+        print(answer_table(said, vlm.questions))
     return 0
 
 
-def answer_table(reply: Reply, questions: QuestionSet) -> str:
-    """Questions, answers and how probable they are, a line each."""
+def _said(vlm: LlamaVlm, rgb: Image, arguments: argparse.Namespace) -> Repeated:
+    """All answers, and their agreement if there are repeats."""
+    from geoloc_ros.vlm.consistency import Repeated, ask_repeatedly
+
+    if arguments.repeats is not None:
+        return ask_repeatedly(vlm, rgb, arguments.view, arguments.repeats)
+    return Repeated(vlm.answer(rgb, arguments.view, paraphrased=arguments.paraphrased), {})
+
+
+def answer_table(said: Repeated, questions: QuestionSet) -> str:
+    """Questions, answers, how probable they are and how many repeats agree, a line each."""
     from geoloc_ros.vlm.answerer import UNPARSEABLE
 
-    rows = [("question", "answer", "", "instead")]
-    for answer in reply.answers:
+    rows = [("question", "answer", "", "agree" if said.agreement else "", "instead")]
+    for answer in said.reply.answers:
         question = questions[answer.question]
+        agree = f"{said.agreement[question.id]:.0%}" if said.agreement else ""
         if answer.answer == UNPARSEABLE:
-            rows.append((question.id, UNPARSEABLE, "–", ""))
+            rows.append((question.id, UNPARSEABLE, "–", agree, ""))
             continue
         texts = [option.text for option in question.options]
         best, *others = sorted(
             zip(answer.probabilities, texts, strict=True), key=itemgetter(0), reverse=True
         )
         instead = ", ".join(f"{text} {p:.0%}" for p, text in others[:2] if p >= LEAST_SHOWN)
-        rows.append((question.id, best[1], f"{best[0]:.0%}", instead))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        rows.append((question.id, best[1], f"{best[0]:.0%}", agree, instead))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    shown = [i for i in range(4) if widths[i]]
     return "\n".join(
-        f"{name:<{widths[0]}}  {text:<{widths[1]}}  {p:>{widths[2]}}  {instead}".rstrip()
-        for name, text, p, instead in rows
+        "  ".join((*(f"{row[i]:{'<>'[i > 1]}{widths[i]}}" for i in shown), row[4])).rstrip()
+        for row in rows
     )
 
 

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate, Status
 from geoloc_ros.errors import GeolocError
+from geoloc_ros.filtering.outlook import Shift
 from geoloc_ros.vlm.answerer import Reply
 
 IntArray = npt.NDArray[np.int64]
@@ -113,6 +114,21 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True)
+class Tile:
+    """The piece of the map that a frame was taken to show.
+
+    Attributes:
+        entry_id: entry of the index, -1 if there is none.
+        pose: (3,) vehicle pose that the entry implies, NaN if there is none.
+        said: what a vision-language model said of it when the index was described, if it was.
+    """
+
+    entry_id: int = -1
+    pose: tuple[float, float, float] = (float("nan"), float("nan"), float("nan"))
+    said: Reply = field(default_factory=Reply)
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """What became of one question to a vision-language model.
 
@@ -123,6 +139,12 @@ class Heard:
         why: what went wrong.
         took_ms: from question to answer, by the machine's clock.
         reply: what was said.
+        shift: what was different in the belief once the answer was heard.
+        places: (K, 3) vehicle poses retrieved for the frame that a reranker told apart by the
+            answer.
+        shares: (K,) probability it gave each, half kept back; empty if it abstained or there is
+            none.
+        tile: where the frame was believed to be before the answer was heard.
     """
 
     stamp_ns: int
@@ -131,6 +153,10 @@ class Heard:
     why: str
     took_ms: float
     reply: Reply
+    shift: Shift = field(default_factory=Shift)
+    places: tuple[tuple[float, ...], ...] = ()
+    shares: tuple[float, ...] = ()
+    tile: Tile = field(default_factory=Tile)
 
 
 def estimates_from(estimates: Sequence[PoseEstimate]) -> Estimates:

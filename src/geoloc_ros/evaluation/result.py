@@ -87,14 +87,14 @@ def write_result(out_dir: Path, result: Mapping[str, Any] | None = None) -> dict
     return content
 
 
-def score_config(out_dir: Path) -> configuration.ScoreConfig:
-    """What counts as a hit, from the run's `config.yaml`; the defaults when there is none.
+def run_config(out_dir: Path) -> configuration.Config:
+    """The run's `config.yaml`; the defaults when there is none.
 
     Raises:
         ConfigError: the file is damaged.
     """
     path = out_dir / "config.yaml"
-    return configuration.load(path if path.exists() else None).score
+    return configuration.load(path if path.exists() else None)
 
 
 def format_table(result: Mapping[str, Any]) -> str:
@@ -175,6 +175,6 @@ def _recall(out_dir: Path, truth: Truth | None) -> dict[str, float | None]:
     retrieval: Retrieval | None = tables.read_retrieval(out_dir)
     if truth is None or retrieval is None:
         return {"1": None, "5": None, "10": None}
-    hit = score_config(out_dir)
+    hit = run_config(out_dir).score
     recall, _ = recall_at(retrieval, truth, hit.recall_radius_m, hit.recall_yaw_deg)
     return recall

@@ -23,17 +23,19 @@ from typing import Any
 import numpy as np
 
 from geoloc_ros.datatypes import PoseEstimate, Status
-from geoloc_ros.errors import GeodesyError
+from geoloc_ros.errors import GeodesyError, first_line
 from geoloc_ros.evaluation.columns import (
     Estimates,
     Heard,
     Latency,
     ReplayOutputError,
     Retrieval,
+    Tile,
     Truth,
     estimates_from,
     truth_from,
 )
+from geoloc_ros.filtering.outlook import Shift
 from geoloc_ros.vlm.answerer import Reply
 
 SUMMARY_KEYS: dict[str, str] = {
@@ -66,11 +68,19 @@ _KINDS = {
     "outcome": "text",
     "why": "text",
     "reply": "text",
+    "best_stays": "int64",
+    "reranked": "text",
+    "tile": "text",
     "rank": "int64",
     "entry_id": "int64",
     "status": "text",
     "reasons": "text",
 }
+_TILE = ("tile_x_m", "tile_y_m", "tile_yaw_rad")
+_VLM = (
+    *("stamp_ns", "heard_ns", "outcome", "why", "took_ms", "reply"),
+    *("moved", "best_before", "best_after", "best_stays", "reranked", "entry_id", "tile", *_TILE),
+)
 _UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
@@ -202,7 +212,16 @@ def write_vlm(out_dir: Path, heard: Sequence[Heard]) -> Path:
         "why": [row.why for row in heard],
         "took_ms": np.array([row.took_ms for row in heard], dtype=np.float64),
         "reply": [json.dumps(row.reply.plain()) for row in heard],
+        "moved": np.array([row.shift.moved for row in heard], dtype=np.float64),
+        "best_before": np.array([row.shift.best_before for row in heard], dtype=np.float64),
+        "best_after": np.array([row.shift.best_after for row in heard], dtype=np.float64),
+        "best_stays": np.array([row.shift.best_stays for row in heard], dtype=np.int64),
+        "reranked": [json.dumps([row.places, row.shares]) for row in heard],
+        "entry_id": np.array([row.tile.entry_id for row in heard], dtype=np.int64),
+        "tile": [json.dumps(row.tile.said.plain()) for row in heard],
     }
+    poses = np.array([row.tile.pose for row in heard], dtype=np.float64).reshape(-1, 3)
+    columns |= zip(_TILE, poses.T, strict=True)
     return _write(out_dir / "vlm.parquet", columns)
 
 
@@ -215,18 +234,36 @@ def read_vlm(out_dir: Path) -> list[Heard]:
     path = out_dir / "vlm.parquet"
     if not path.exists():
         return []
-    names = ("stamp_ns", "heard_ns", "outcome", "why", "took_ms", "reply")
-    columns = _read(path, names)
+    columns = _read(path, _VLM)
+    lists = {
+        name: values if isinstance(values, list) else values.tolist()
+        for name, values in columns.items()
+    }
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     try:
-        replies = [Reply.of(json.loads(text)) for text in columns["reply"]]
+        return [_heard(row) for row in rows]
     except (ValueError, KeyError, TypeError, GeodesyError) as error:
-        raise ReplayOutputError(f"{path} holds a reply that is none: {error}") from error
-    numbers = (columns[name].tolist() for name in ("stamp_ns", "heard_ns", "took_ms"))
-    rows = zip(*numbers, columns["outcome"], columns["why"], replies, strict=True)
-    return [
-        Heard(stamp, heard, outcome, why, took, reply)
-        for stamp, heard, took, outcome, why, reply in rows
-    ]
+        raise ReplayOutputError(
+            f"{path} holds a reply that is none: {first_line(error)}; replay again"
+        ) from error
+
+
+def _heard(row: Mapping[str, Any]) -> Heard:
+    places, shares = json.loads(row["reranked"])
+    x_m, y_m, yaw_rad = (row[name] for name in _TILE)
+    best = row["best_before"], row["best_after"], bool(row["best_stays"])
+    return Heard(
+        row["stamp_ns"],
+        row["heard_ns"],
+        row["outcome"],
+        row["why"],
+        row["took_ms"],
+        Reply.of(json.loads(row["reply"])),
+        Shift(row["moved"], *best),
+        tuple(map(tuple, places)),
+        tuple(shares),
+        Tile(row["entry_id"], (x_m, y_m, yaw_rad), Reply.of(json.loads(row["tile"]))),
+    )
 
 
 def write_summary(out_dir: Path, summary: Mapping[str, Any]) -> Path:

@@ -32,8 +32,9 @@ from geoloc_ros.datatypes import (
 )
 from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.filtering import estimate, evidence, kernels, motion_model, proposal, status
-from geoloc_ros.filtering.late_knowledge import MovedPrior, Trail, usable
+from geoloc_ros.filtering.late_knowledge import MovedPrior, Trail, remembered, usable
 from geoloc_ros.filtering.measurement_model import MeasurementModel
+from geoloc_ros.filtering.outlook import Outlook
 from geoloc_ros.filtering.particles import Modes
 from geoloc_ros.geo import se2
 from geoloc_ros.geo.planes import PlaneChange
@@ -53,7 +54,6 @@ SAME_PLACE_RAD = math.radians(30.0)
 MERGE_M = 3.0
 MERGE_RAD = math.radians(12.0)
 BIRTHS = 20
-MOST_PRIORS = 20
 MOST_OF_PRIORS = 48
 
 
@@ -163,11 +163,7 @@ class Belief:
             every *= 0.5
         return self.wants_image() and self.distance_m - self._searched_at_m >= every
 
-    def update(
-        self,
-        similarity_at: SimilarityAt,
-        candidates: Candidates | None = None,
-    ) -> bool:
+    def update(self, similarity_at: SimilarityAt, candidates: Candidates | None = None) -> bool:
         """Weigh the belief by one image.
 
         Args:
@@ -209,10 +205,14 @@ class Belief:
                 factor -= old.log_factor(*where)
             self._modes.log_mass += self._modes.weigh(factor)
         self._born_of_prior(moved)
-        others = [old for old in self._priors if old.prior.source != prior.source]
-        recent = [old for old in others if self.distance_m - old.distance_then_m < 500.0]
-        self._priors = [*recent[-MOST_PRIORS:], moved]
+        self._priors = remembered(self._priors, moved, self.distance_m)
         self._normalise()
+
+    @property
+    def outlook(self) -> Outlook:
+        """How it is spread over places now."""
+        mass, radius_m = np.exp(self._modes.log_mass), SAME_PLACE_SIGMA * self._miss[0]
+        return Outlook(self._modes.means(), mass, radius_m, SAME_PLACE_RAD)
 
     def estimate(self, stamp_ns: int) -> PoseEstimate:
         """The belief in one pose, and what may be said about it.
@@ -311,7 +311,7 @@ class Belief:
         """Open new hypotheses where retrieval points and nobody is."""
         self._searched_at_m = self.distance_m
         modes, config = self._modes, self._config
-        means = modes.means() if len(modes) else np.zeros((0, 3))
+        means = modes.means()
         similarity = np.asarray(candidates.similarity, dtype=np.float64)
         chosen = proposal.pick(candidates.poses, similarity, means, self._miss[0])
         poses = np.asarray(candidates.poses, dtype=np.float64)[chosen]

@@ -9,7 +9,7 @@ it never weighs more than one prior does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,8 @@ DRIFT_SHARE = 0.03
 MAX_GAIN = 20.0
 MAX_SHARE = 0.95
 MAX_COMPONENTS = 64
+MOST_PRIORS = 20
+FORGOTTEN_M = 500.0
 TIGHT_M = 30.0
 
 
@@ -134,6 +136,21 @@ def _gain(delta: FloatArray, cov: FloatArray, area_m2: float) -> FloatArray:
     peak = volume / np.sqrt(np.linalg.det(2.0 * np.pi * block))
     gain: FloatArray = min(max(peak, 1.0), MAX_GAIN) * np.exp(-0.5 * exponent)
     return gain
+
+
+def remembered(
+    priors: Sequence[MovedPrior], newest: MovedPrior, distance_m: float
+) -> list[MovedPrior]:
+    """What is kept of earlier priors beside the newest, at most `MOST_PRIORS`.
+
+    Args:
+        priors: what was kept so far.
+        newest: takes the place of what its source said.
+        distance_m: driven so far; what was said `FORGOTTEN_M` ago is forgotten.
+    """
+    others = [old for old in priors if old.prior.source != newest.prior.source]
+    recent = [old for old in others if distance_m - old.distance_then_m < FORGOTTEN_M]
+    return [*recent[-MOST_PRIORS:], newest]
 
 
 def usable(prior: GeoPrior) -> bool:

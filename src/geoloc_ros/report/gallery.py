@@ -89,11 +89,12 @@ def gallery(
 ) -> tuple[Group, ...]:
     """Choose frames whose view was kept, and cut their tiles."""
     frames = _kept_frames(run)
-    taken: set[int] = set()
+    time_s = [float(run.time_s[frame.row]) for frame in frames]
+    taken: set[float] = set()
     groups = []
     for title, text, score in _reasons(run, frames):
-        chosen = _pick(run, frames, score, taken)
-        cards = tuple(_card(run, frame, ortho, reference) for frame in chosen)
+        chosen = pick(time_s, score, taken)
+        cards = tuple(_card(run, frames[i], ortho, reference) for i in chosen)
         if cards:
             groups.append(Group(title, text, cards))
     return tuple(groups)
@@ -111,7 +112,7 @@ def _kept_frames(run: RunData) -> list[_Frame]:
         mine = mine[np.argsort(found.rank[mine], kind="stable")]
         if not len(mine):
             continue
-        true = _true_pose(run, stamp)
+        true = true_pose(run, stamp)
         many = np.repeat(true[None], len(mine), axis=0)
         frames.append(
             _Frame(
@@ -127,7 +128,8 @@ def _kept_frames(run: RunData) -> list[_Frame]:
     return frames
 
 
-def _true_pose(run: RunData, stamp_ns: int) -> FloatArray:
+def true_pose(run: RunData, stamp_ns: int) -> FloatArray:
+    """True pose (3,) at a stamp, NaN where it is unknown."""
     if run.truth is None:
         return np.full(3, np.nan)
     return np.asarray(interpolate_truth(run.truth, [stamp_ns])[0][0])
@@ -170,20 +172,23 @@ def _misled(run: RunData, frame: _Frame) -> bool:
     return bool(np.isfinite(frame.true[0])) and not any(_hits(run, frame)[:TILES])
 
 
-def _pick(
-    run: RunData, frames: Sequence[_Frame], score: Sequence[float], taken: set[int]
-) -> list[_Frame]:
-    """The best-scoring frames not taken yet and not close in time to one another."""
-    order = sorted(
-        (i for i in range(len(frames)) if np.isfinite(score[i])), key=lambda i: -score[i]
-    )
-    chosen: list[_Frame] = []
-    for i in order:
-        time_s = run.time_s[frames[i].row]
-        apart = all(abs(time_s - run.time_s[other.row]) >= APART_S for other in chosen)
-        if apart and frames[i].row not in taken:
-            chosen.append(frames[i])
-            taken.add(frames[i].row)
+def pick(time_s: Sequence[float], score: Sequence[float], taken: set[float]) -> list[int]:
+    """The best-scoring moments that are not taken yet and not close to one another.
+
+    Args:
+        time_s: of each.
+        score: of each; those that are not finite are passed over.
+        taken: moments that are shown already; the picked ones are added.
+
+    Returns:
+        Places in the list, best first.
+    """
+    chosen: list[int] = []
+    for i in sorted((i for i, v in enumerate(score) if np.isfinite(v)), key=lambda i: -score[i]):
+        apart = all(abs(time_s[i] - time_s[other]) >= APART_S for other in chosen)
+        if apart and time_s[i] not in taken:
+            chosen.append(i)
+            taken.add(time_s[i])
         if len(chosen) == PER_GROUP:
             break
     return chosen
@@ -195,8 +200,8 @@ def _card(
     hits = _hits(run, frame)
     known = bool(np.isfinite(frame.true[0]))
     shown = min(TILES, len(frame.poses))
-    vehicle = _vehicle_place(run, reference)
-    urls = _cut(run, frame.poses[:shown], ortho, reference)
+    vehicle = vehicle_place(run, reference)
+    urls = cut(run, frame.poses[:shown], ortho, reference)
     tiles = tuple(
         Tile(
             urls[i],
@@ -211,11 +216,10 @@ def _card(
     )
     truth_tile = None
     if np.isfinite(frame.true).all():
-        url = _cut(run, frame.true[None], ortho, reference)[0]
+        url = cut(run, frame.true[None], ortho, reference)[0]
         truth_tile = Tile(url, vehicle, 0, float("nan"), 0.0, 0.0, None)
-    picture = tables.frame_path(run.out_dir, frame.stamp_ns).read_bytes()
     return Card(
-        url="data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii"),
+        url=view_url(run, frame.stamp_ns),
         time_s=float(run.time_s[frame.row]),
         row=frame.row,
         status=str(run.estimates.status[frame.row]),
@@ -226,13 +230,23 @@ def _card(
     )
 
 
-def _cut(
+def view_url(run: RunData, stamp_ns: int) -> str:
+    """Inline picture of a frame that was kept."""
+    picture = tables.frame_path(run.out_dir, stamp_ns).read_bytes()
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def cut(
     run: RunData,
     vehicle_poses: FloatArray,
     ortho: OrthoImage | None,
     reference: ReferenceSpec | None,
 ) -> list[str | None]:
-    """Crops as the encoder sees them, heading up, a little larger for people."""
+    """Crops at vehicle poses (N, 3) as the encoder sees them, a little larger for people.
+
+    Returns:
+        N inline pictures, heading up; None without imagery or poses.
+    """
     if ortho is None or reference is None or not np.isfinite(vehicle_poses).all():
         return [None] * len(vehicle_poses)
     anchors = compose(vehicle_poses, np.array([*_anchor_offset_m(run), 0.0]))
@@ -245,7 +259,8 @@ def _anchor_offset_m(run: RunData) -> tuple[float, float]:
     return float(forward), float(left)
 
 
-def _vehicle_place(run: RunData, reference: ReferenceSpec | None) -> tuple[float, float] | None:
+def vehicle_place(run: RunData, reference: ReferenceSpec | None) -> tuple[float, float] | None:
+    """(right, down) place of the vehicle as shares of a crop, None if it is outside."""
     if reference is None:
         return None
     forward, left = _anchor_offset_m(run)

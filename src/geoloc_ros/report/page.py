@@ -27,6 +27,7 @@ from geoloc_ros.report.events import outcomes
 from geoloc_ros.report.gallery import Tile, gallery
 from geoloc_ros.report.headline import headline
 from geoloc_ros.report.run_data import STATUS_COLOUR, STATUS_ORDER, RunData, load_run
+from geoloc_ros.report.said import said
 from geoloc_ros.report.track import map_svg, scrub_data
 
 _log = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ def _render(
         "attribution": _attribution(run, ortho, manifest),
         "last": max(len(scrubbed["t"]) - 1, 0),
         "data": Markup(_json(scrubbed)),
+        "said": said(run, ortho, manifest),
         "groups": gallery(run, ortho, manifest.reference if manifest is not None else None),
         "tile": _tile,
         "statuses": STATUS_COLOUR,

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_ros.config import ScoreConfig
+from geoloc_ros.config import ReplayVlmConfig, ScoreConfig
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.evaluation import tables
-from geoloc_ros.evaluation.columns import Estimates, Latency, Retrieval, Truth
-from geoloc_ros.evaluation.result import result_from, score_config
+from geoloc_ros.evaluation.columns import Estimates, Heard, Latency, Retrieval, Truth
+from geoloc_ros.evaluation.result import result_from, run_config
 from geoloc_ros.evaluation.score import Scores, score
 from geoloc_ros.report.events import Event, gather
 
@@ -37,6 +37,8 @@ class RunData:
 
     Attributes:
         time_s: (N,) seconds since the first frame.
+        heard: what became of the questions to a vision-language model.
+        vlm: how it was asked.
     """
 
     out_dir: Path
@@ -51,6 +53,8 @@ class RunData:
     hit: ScoreConfig
     time_s: FloatArray
     events: tuple[Event, ...]
+    heard: list[Heard]
+    vlm: ReplayVlmConfig
 
     @property
     def has_truth(self) -> bool:
@@ -73,6 +77,7 @@ def load_run(out_dir: Path, scene: Path | None = None) -> RunData:
     truth = tables.read_truth(out_dir)
     start_ns = int(estimates.stamp_ns[0]) if len(estimates) else 0
     summary = tables.read_summary(out_dir)
+    config = run_config(out_dir)
     return RunData(
         out_dir=out_dir,
         estimates=estimates,
@@ -83,7 +88,9 @@ def load_run(out_dir: Path, scene: Path | None = None) -> RunData:
         result=result_from(out_dir),
         summary=summary,
         versions=tables.read_json(out_dir / "versions.json"),
-        hit=score_config(out_dir),
+        hit=config.score,
         time_s=(estimates.stamp_ns - start_ns).astype(np.float64) / 1e9,
         events=gather(summary, truth, start_ns, scene),
+        heard=tables.read_vlm(out_dir),
+        vlm=config.vlm,
     )

@@ -30,8 +30,9 @@ from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS
 from geoloc_ros.training.raster import Ortho, cut
 from geoloc_ros.training.vlm_lessons import MAP_PX
 from geoloc_ros.training.worlds import for_each_town
+from geoloc_ros.vlm.mirror import counterparts
 from geoloc_ros.vlm.pictures import square
-from geoloc_ros.vlm.questions import REGION, VIEWS, QuestionSet
+from geoloc_ros.vlm.questions import VIEWS, QuestionSet
 
 LOG = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
@@ -145,45 +146,28 @@ def find_truths(
 
 
 class Mirror:
-    """What becomes of answers when a picture is mirrored: left and right change places.
-
-    The region is not asked of mirrored pictures: there is no such country.
-    """
+    """True answers of mirrored pictures; see `vlm.mirror`."""
 
     def __init__(self, questions: QuestionSet) -> None:
         """Work out which question and which option stands for which.
 
         Raises:
-            TrainingError: a question about one side lacks its counterpart, or an option does.
+            ConfigError: a question about one side lacks its counterpart, or an option does.
         """
         items = questions.questions
         place = {question.id: i for i, question in enumerate(items)}
         most = max(len(question.options) for question in items)
-        self._source = np.zeros(len(items), np.int64)
+        self._source = np.arange(len(items))
         self._option = np.full((len(items), most + 1), UNASKED, np.int64)
-        for i, question in enumerate(items):
-            source = items[place.get(_swapped(question.id), -1)]
-            if source.id != _swapped(question.id):
-                raise TrainingError(f"question {question.id} has no counterpart on the other side")
-            self._source[i] = place[source.id]
-            for k, option in enumerate(source.options):
-                names = [o.id for o in question.options]
-                if _swapped(option.id) not in names:
-                    raise TrainingError(
-                        f"option {option.id} of {source.id} has no counterpart in {question.id}"
-                    )
-                if question.id != REGION:
-                    self._option[i, k] = names.index(_swapped(option.id))
+        for name, pair in counterparts(questions).items():
+            i = place[name]
+            self._source[i] = place[pair.question.id]
+            self._option[i, : len(pair.options)] = pair.options
 
     def __call__(self, answers: npt.NDArray[np.integer]) -> IntArray:
         """Answers (N, Q) as they are in the mirrored world; `UNASKED` stays."""
         taken = answers[:, self._source]
         return np.asarray(self._option[np.arange(len(self._source)), taken])
-
-
-def _swapped(name: str) -> str:
-    parts = {"left": "right", "right": "left"}
-    return "_".join(parts.get(part, part) for part in name.split("_"))
 
 
 @dataclass(frozen=True)

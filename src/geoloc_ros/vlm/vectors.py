@@ -32,6 +32,27 @@ def vector(reply: Reply, questions: QuestionSet) -> Float32Array:
     return out
 
 
+def reply_of(said: Float32Array, questions: QuestionSet) -> Reply:
+    """The reply that a vector speaks of.
+
+    Args:
+        said: (T,) probabilities in the layout of `QuestionSet.slices`.
+        questions: what was asked.
+
+    Returns:
+        Answers; a question whose options are all zero has none.
+    """
+    answers = []
+    for question in questions.questions:
+        shares = np.asarray(said[questions.slices[question.id]], dtype=np.float64)
+        if shares.sum() > 0.0:
+            shares /= shares.sum()
+            best = int(shares.argmax())
+            name = question.options[best].id
+            answers.append(Answer(question.id, name, float(shares[best]), tuple(shares.tolist())))
+    return Reply(tuple(answers))
+
+
 def _shares(answer: Answer, question: Question) -> Float32Array:
     """Probabilities of a question's options; zeros if the answer makes no sense."""
     options = [option.id for option in question.options]
