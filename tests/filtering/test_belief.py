@@ -174,6 +174,17 @@ def test_late_prior_is_applied_as_of_its_stamp():
     assert belief.estimate(20 * 10**8).pose[0] == pytest.approx(15.0, abs=1.5)
 
 
+def test_a_prior_from_before_the_way_is_known_is_passed_over():
+    belief = Belief(FilterConfig(), CARD, 0)
+    for index in range(700):
+        belief.predict(step(index))
+    mean, cov = np.zeros(3), np.diag([1.0, 1.0, 1e-4])
+    belief.apply_prior(GeoPrior.gaussian(5 * 10**8, mean, cov, 0.9, "vlm"))
+    assert not len(belief.outlook.means)
+    belief.apply_prior(GeoPrior.gaussian(600 * 10**8, mean, cov, 0.9, "vlm"))
+    assert len(belief.outlook.means)
+
+
 def test_a_repeated_wrong_prior_cannot_move_a_tracked_vehicle():
     belief = Belief(FilterConfig(), CARD, 0)
     start, ahead = one_candidate().poses[0], np.array([np.cos(0.5), np.sin(0.5), 0.0])

@@ -101,6 +101,15 @@ def test_talkative_sources_of_priors_do_not_pile_up() -> None:
     assert len(belief._priors) <= MOST_PRIORS + 1
 
 
+def test_a_prior_of_an_hour_ago_changes_nothing_and_is_named(drive, caplog) -> None:
+    drive.go(range(60))
+    astray = np.array([200.0, 0.0, 0.0])
+    stamp_ns = drive.now_ns - 3600 * NS
+    drive.live.prior(GeoPrior.gaussian(stamp_ns, astray, np.diag([4.0, 4.0, 0.01]), 0.9, "slow"))
+    assert set(drive.go(range(60, 90))) == {Status.LOCALISED}
+    assert "a prior is not heard: slow speaks 36" in caplog.text
+
+
 def test_the_trail_reaches_back_at_any_rate_and_a_little_ahead() -> None:
     trail = OdometryTrail()
     for ms in range(0, 4000):

@@ -192,10 +192,12 @@ class Belief:
 
         Args:
             prior: replaces what its source said about an earlier time; one about an earlier time
-                than that is passed over.
+                than that, or longer ago than `late_knowledge.WINDOW_NS`, is passed over.
         """
+        if not (usable(prior) and self._trail.reaches(prior.stamp_ns)):
+            return
         same = [old for old in self._priors if old.prior.source == prior.source]
-        if not usable(prior) or any(old.prior.stamp_ns > prior.stamp_ns for old in same):
+        if any(old.prior.stamp_ns > prior.stamp_ns for old in same):
             return
         moved = MovedPrior(prior, *self._trail.at(prior.stamp_ns))
         if len(self._modes):

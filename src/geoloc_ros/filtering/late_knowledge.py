@@ -35,12 +35,18 @@ class Trail:
 
     def __init__(self) -> None:
         self._points: list[tuple[int, FloatArray, float]] = []
+        self._forgot = False
 
     def add(self, stamp_ns: int, pose: FloatArray, distance_m: float) -> None:
         """Append a point; pose (3,) in the frame the trail started in."""
         self._points.append((stamp_ns, pose, distance_m))
         if self._points[0][0] < stamp_ns - WINDOW_NS and len(self._points) > 2:
             del self._points[0]
+            self._forgot = True
+
+    def reaches(self, stamp_ns: int) -> bool:
+        """Whether it is known where the vehicle was; before the first point it stood there."""
+        return not self._forgot or stamp_ns >= self._points[0][0]
 
     def at(self, stamp_ns: int) -> tuple[FloatArray, float]:
         """Pose and distance driven at the point closest to a stamp."""

@@ -32,6 +32,7 @@ from geoloc_ros.datatypes import (
 )
 from geoloc_ros.errors import BagError, CameraError, GeolocError, ModelError
 from geoloc_ros.filtering.estimate import nowhere
+from geoloc_ros.filtering.late_knowledge import WINDOW_NS
 from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.far import far_poses
 from geoloc_ros.geo.planes import PlaneChange
@@ -358,6 +359,12 @@ class Live:
                 logger.warning("scene descriptions will tell nothing about this index: %s", error)
 
     def _apply(self, prior: GeoPrior) -> None:
+        last = self.said.estimate
+        if last is not None and last.stamp_ns - prior.stamp_ns > WINDOW_NS:
+            late_s, known_s = (last.stamp_ns - prior.stamp_ns) / NS, WINDOW_NS / NS
+            text = "a prior is not heard: %s speaks %.1f s late, the way driven is known for %g s"
+            logger.warning(text, prior.source, late_s, known_s)
+            return
         change = PlaneChange(self.plane, self._loaded.index.manifest.frame)
         prior = replace(prior, means=far_poses(change, prior.means))
         self._tracker.localizer.apply_prior(prior)
