@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 
 from geoloc_ros.errors import ImageDecodeError, ImageryError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
-from geoloc_ros.imagery import geotiff
+from geoloc_ros.imagery import grid
 from geoloc_ros.imagery.files import read_rgb
 from geoloc_ros.imagery.ortho import OrthoImage, preview
 
@@ -248,7 +248,7 @@ def test_areas_that_make_no_sense_are_refused(tmp_path, monkeypatch):
     far = LocalFrame(LatLon(0.0, 0.0))
     with pytest.raises(ImageryError, match="50000 m"):
         OrthoImage.open(path, frame=far)
-    monkeypatch.setattr(geotiff, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(grid, "MAX_PIXELS", 1000)
     with pytest.raises(ImageryError, match="million pixels"):
         OrthoImage.open(path)
 

@@ -17,7 +17,8 @@ import numpy as np
 from geoloc_ros.datatypes import Image, Mask
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.geo.wgs84 import LocalFrame
-from geoloc_ros.imagery.geotiff import Bounds, Grid, LocalMap, check_bounds, open_raster, read_grid
+from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_grid
+from geoloc_ros.imagery.grid import Bounds, Grid, check_bounds
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class OrthoImage:
         north_m: outer edge of row 0.
         gsd_m: side of a pixel.
         provenance: where it came from: source, crs, bounds_lonlat_deg, native_gsd_m, attribution,
-            sha256, value_scaling.
+            licence, sha256, value_scaling.
     """
 
     rgb: Image
@@ -71,10 +72,10 @@ class OrthoImage:
         gsd_m: float | None = None,
         bounds_m: Bounds | None = None,
     ) -> OrthoImage:
-        """Read any georeferenced raster onto the local plane.
+        """Read any georeferenced raster, or a file of tiles, onto the local plane.
 
         Args:
-            path: the raster; any projection, rotated or not.
+            path: the raster, any projection, rotated or not; or MBTiles, PMTiles.
             frame: the plane; None: around the raster's centre, rounded to 1e-5 degrees.
             gsd_m: pixel size; None: the raster's own on the ground.
             bounds_m: west, south, east, north on the plane; None: all of it.
@@ -99,6 +100,7 @@ class OrthoImage:
                 "crs": dataset.crs.to_string(),
                 "native_gsd_m": round(native, 6),
                 "attribution": tags.get("attribution") or tags.get("tifftag_copyright", ""),
+                "licence": tags.get("terms", ""),
                 "value_scaling": scaling,
             }
         if not valid.any():
