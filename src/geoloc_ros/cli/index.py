@@ -49,7 +49,9 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "and write an index. An interrupted build continues when the same command is run again; "
         "an existing index is replaced only when the new one is complete.",
     )
-    build.add_argument("imagery", type=Path, help="GeoTIFF or other georeferenced raster")
+    build.add_argument(
+        "imagery", type=Path, help="GeoTIFF, MBTiles, PMTiles or any georeferenced raster"
+    )
     build.add_argument(
         "--model", required=True, help="name of a model, e.g. perspective, or package directory"
     )
@@ -112,7 +114,7 @@ def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.onnx_backend import OnnxEncoder
-    from geoloc_ros.imagery.ortho import OrthoImage
+    from geoloc_ros.imagery.windows import open_ground
     from geoloc_ros.index.build import build_index
     from geoloc_ros.index.roads import read_roads
 
@@ -133,7 +135,7 @@ def _build(arguments: argparse.Namespace) -> int:
         pitch_m=arguments.pitch,
         headings=arguments.headings,
     )
-    ortho = OrthoImage.open(arguments.imagery, gsd_m=arguments.gsd)
+    ortho = open_ground(arguments.imagery, gsd_m=arguments.gsd)
     manifest = build_index(
         ortho,
         package,

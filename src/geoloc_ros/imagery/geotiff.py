@@ -28,7 +28,14 @@ from rasterio.windows import Window
 from geoloc_ros.datatypes import Image, Mask
 from geoloc_ros.errors import GeodesyError, ImageryError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
-from geoloc_ros.imagery.grid import Bounds, Grid, bounds_text, check_size
+from geoloc_ros.imagery.grid import (
+    Bounds,
+    Grid,
+    apply_affine,
+    bounds_text,
+    check_size,
+    window_transform,
+)
 from geoloc_ros.imagery.tile_raster import TileRaster
 from geoloc_ros.imagery.tile_store import is_tile_file, open_store
 
@@ -36,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 #: Threads of GDAL's warper; the result does not depend on it.
 _WARP_THREADS = 4
+#: GDAL's cache of blocks, MB; by itself it takes a twentieth of the machine's memory.
+_CACHE_MB = 256
 _EDGE_POINTS = 33
 _GEO_ERRORS = (RasterioError, pyproj.exceptions.ProjError, ValueError)
 
@@ -74,7 +83,7 @@ def open_raster(path: Path, zoom: int | None = None) -> Iterator[Any]:
             dataset = rasterio.open(path)
         except RasterioError as error:
             raise ImageryError(f"{path} is no readable raster: {error}") from error
-    with dataset:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), dataset:
         _check_georeference(path, dataset)
         _check_pixels(path, dataset)
         yield dataset
@@ -130,7 +139,7 @@ class LocalMap:
 
     def _default_frame(self) -> LocalFrame:
         centre = 0.5 * self._dataset.width, 0.5 * self._dataset.height
-        lon, lat = self._geographic.transform(*_apply(self._dataset.transform, *centre))
+        lon, lat = self._geographic.transform(*apply_affine(self._dataset.transform, *centre))
         try:
             return LocalFrame(LatLon(round(float(lat), 5), round(float(lon), 5)))
         except GeodesyError as error:
@@ -163,7 +172,7 @@ class LocalMap:
 
     def to_plane(self, columns: FloatArray, rows: FloatArray) -> FloatArray:
         """Plane coordinates (N, 2) of pixel edges; column 0, row 0 is the outer corner."""
-        x, y = _apply(self._dataset.transform, columns, rows)
+        x, y = apply_affine(self._dataset.transform, columns, rows)
         lon, lat = self._geographic.transform(x, y)
         try:
             return self.frame.to_xy(lat, lon)
@@ -190,7 +199,7 @@ class LocalMap:
     def _to_pixels(self, x_m: Any, y_m: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401
         """Fractional columns and rows (N,) of plane positions; 0 is the outer edge."""
         x, y = self._planar.transform(x_m, y_m, direction=TransformDirection.INVERSE)
-        columns, rows = _apply(~self._dataset.transform, np.asarray(x), np.asarray(y))
+        columns, rows = apply_affine(~self._dataset.transform, np.asarray(x), np.asarray(y))
         if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
             raise ImageryError(f"the requested area lies outside the projection of {self.path}")
         return columns, rows
@@ -245,7 +254,7 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
             (rgba, source_transform), rule = dataset.read_rgba(window, shape), ""
         else:
             rgba, rule = _read_rgba(dataset, window, shape)
-            source_transform = _window_transform(dataset.transform, window, shape)
+            source_transform = window_transform(dataset.transform, window, shape)
     except RasterioError as error:
         raise ImageryError(f"{local.path} cannot be read: {error}; is it complete?") from error
     out = np.zeros((4, grid.height, grid.width), np.uint8)
@@ -275,7 +284,7 @@ def _read_rgba(
     shape: tuple[int, int],
 ) -> tuple[npt.NDArray[np.uint8], str]:
     """Colours and validity (4, H, W) of a window, resampled to `shape`."""
-    bands = _colour_bands(dataset)
+    bands = colour_bands(dataset)
     paletted = dataset.colorinterp[0] == ColorInterp.palette
     averaging = Resampling.nearest if paletted else Resampling.average
     values = dataset.read(
@@ -284,7 +293,7 @@ def _read_rgba(
     mask = dataset.dataset_mask(window=window, out_shape=shape, resampling=Resampling.nearest)
     rule = ""
     if paletted:
-        values = _palette(dataset)[values[0]].transpose(2, 0, 1)
+        values = palette(dataset)[values[0]].transpose(2, 0, 1)
     elif values.dtype != np.uint8:
         values, rule = _to_8_bit(dataset, bands, values)
     rgba = np.empty((4, *shape), np.uint8)
@@ -293,7 +302,7 @@ def _read_rgba(
     return rgba, rule
 
 
-def _colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
+def colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
     """Band numbers of red, green, blue, or of the only grey."""
     by_colour = {colour: number for number, colour in enumerate(dataset.colorinterp, start=1)}
     wanted = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
@@ -303,7 +312,8 @@ def _colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
     return plain[:3] if len(plain) >= 3 else plain[:1]
 
 
-def _palette(dataset: Any) -> Image:  # noqa: ANN401
+def palette(dataset: Any) -> Image:  # noqa: ANN401
+    """Colours (256, 3) of a paletted raster's values."""
     table = np.zeros((256, 3), np.uint8)
     for value, colour in dataset.colormap(1).items():
         if value < 256:
@@ -328,15 +338,3 @@ def _to_8_bit(
     _log.warning("16-bit imagery: %g..%g stretched to 0..255", low, high)
     stretched = np.rint((values.astype(np.float32) - low) * (255.0 / (high - low)))
     return np.clip(stretched, 0, 255).astype(np.uint8), f"{low:g}..{high:g} to 0..255"
-
-
-def _apply(affine: Any, x: Any, y: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    """Affine map of scalars or arrays; written out because affine 2 and 3 spell it differently."""
-    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
-
-
-def _window_transform(affine: Any, window: Window, shape: tuple[int, int]) -> Any:  # noqa: ANN401
-    """Geotransform of a window that was resampled to `shape` (rows, columns)."""
-    sx, sy = window.width / shape[1], window.height / shape[0]
-    x0, y0 = _apply(affine, window.col_off, window.row_off)
-    return rasterio.Affine(affine.a * sx, affine.b * sy, x0, affine.d * sx, affine.e * sy, y0)

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from rasterio import Affine
+from rasterio.windows import Window
 
 from geoloc_ros.errors import ImageryError
 
@@ -41,6 +44,17 @@ class Grid:
         Raises:
             ImageryError: empty, or more than `MAX_PIXELS`.
         """
+        grid = Grid.over(bounds_m, gsd_m)
+        check_size(grid.width, grid.height, f"the area at {gsd_m:.3g} m per pixel")
+        return grid
+
+    @staticmethod
+    def over(bounds_m: Bounds, gsd_m: float) -> Grid:
+        """The same, however large.
+
+        Raises:
+            ImageryError: empty.
+        """
         scaled = np.asarray(bounds_m) / gsd_m
         # A thousandth of a pixel is rounding, not ground.
         west, south = np.floor(scaled[:2] + 1e-3)
@@ -51,7 +65,6 @@ class Grid:
                 f"area {bounds_text(bounds_m)} m (west, south, east, north) holds no pixel of "
                 f"{gsd_m:g} m; give west < east and south < north inside the imagery"
             )
-        check_size(width, height, f"the area at {gsd_m:.3g} m per pixel")
         return Grid(float(west * gsd_m), float(north * gsd_m), gsd_m, width, height)
 
     @property
@@ -93,3 +106,15 @@ def check_size(width: int, height: int, what: str) -> None:
 def bounds_text(bounds_m: Bounds) -> str:
     """An area as a message shows it, m."""
     return "(" + ", ".join(f"{value:.1f}" for value in bounds_m) + ")"
+
+
+def apply_affine(affine: Any, x: Any, y: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """Affine map of scalars or arrays; written out because affine 2 and 3 spell it differently."""
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def window_transform(affine: Any, window: Window, shape: tuple[int, int]) -> Any:  # noqa: ANN401
+    """Geotransform of a window that was resampled to `shape` (rows, columns)."""
+    sx, sy = window.width / shape[1], window.height / shape[0]
+    x0, y0 = apply_affine(affine, window.col_off, window.row_off)
+    return Affine(affine.a * sx, affine.b * sy, x0, affine.d * sx, affine.e * sy, y0)

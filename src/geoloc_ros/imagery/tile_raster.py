@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from geoloc_ros.datatypes import Image
 from geoloc_ros.errors import ImageDecodeError, ImageryError
+from geoloc_ros.imagery.grid import window_transform
 from geoloc_ros.imagery.tile_picture import decode, look
 from geoloc_ros.imagery.tile_store import TileStore
 from geoloc_ros.imagery.tiles import HALF_WORLD_M, Tile
@@ -97,7 +98,8 @@ class TileRaster:
                 if picture is not None:
                     x, y = (column * side - first[0]) // step, (row * side - first[1]) // step
                     _paste(out, picture, x, y)
-        moved = self.transform * Affine.translation(*first) * Affine.scale(step)
+        read = Window(*first, width * step, height * step)
+        moved = window_transform(self.transform, read, (height, width))
         return np.ascontiguousarray(out.transpose(2, 0, 1)), moved
 
     def _step(self, window: Window, shape: tuple[int, int]) -> int:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.imagery.tile_span import TileSpan
-from geoloc_ros.imagery.tiles import Tile
+from geoloc_ros.imagery.tiles import Tile, find_tiles
 
 #: Ends of the names of such files.
 SUFFIXES = (".mbtiles", ".pmtiles")
@@ -62,10 +62,10 @@ class Credit:
 
 
 class TileStore(AbstractContextManager["TileStore"], Protocol):
-    """Tiles in a file.
+    """Tiles in a file or a folder.
 
     Attributes:
-        path: the file.
+        path: the file or folder.
         kind: what it is, for people.
         spans: by zoom, the smallest rectangle that holds its tiles; never empty.
         counts: by zoom, how many tiles there are.
@@ -88,19 +88,63 @@ class TileStore(AbstractContextManager["TileStore"], Protocol):
         """
 
 
+class FolderStore:
+    """Tiles of one zoom in a folder, `{z}_{x}_{y}.jpg` or `{z}/{x}/{y}.png`; see `TileStore`."""
+
+    kind = "folder of tiles"
+    credit = Credit()
+    to_come = 0
+
+    def __init__(self, path: Path, zoom: int | None = None) -> None:
+        """Look what is there; for what is refused see `tiles.find_tiles`."""
+        self.path, self._files = path, find_tiles(path, zoom)
+        rows = [tile.y for tile in self._files]
+        found = next(iter(self._files)).zoom
+        columns = [tile.x for tile in self._files]
+        self.spans: Mapping[int, TileSpan] = {
+            found: TileSpan.around(found, columns, (min(rows), max(rows)))
+        }
+        self.counts: Mapping[int, int] = {found: len(self._files)}
+
+    def read(self, tile: Tile) -> bytes | None:
+        """The encoded picture, None if there is none.
+
+        Raises:
+            ImageryError: its file cannot be read.
+        """
+        path = self._files.get(tile)
+        try:
+            return None if path is None else path.read_bytes() or None
+        except OSError as error:
+            raise ImageryError(f"cannot read tile {path}: {error.strerror}") from error
+
+    def __enter__(self) -> FolderStore:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+
 def is_tile_file(path: Path) -> bool:
     """Whether a file is named like one of tiles."""
     return path.suffix.lower() in SUFFIXES
 
 
-def open_store(path: Path) -> TileStore:
-    """Open an MBTiles or PMTiles file.
+def open_store(path: Path, zoom: int | None = None) -> TileStore:
+    """Open an MBTiles or PMTiles file, or a folder of tiles.
+
+    Args:
+        path: the file or folder.
+        zoom: of the tiles in a folder; None: the only one there is.
 
     Raises:
         ImageryError: there is none, or it is something else or damaged.
     """
     from geoloc_ros.imagery.mbtiles import MbtilesStore
 
+    if path.is_dir():
+        return FolderStore(path, zoom)
     if not path.is_file():
         raise ImageryError(f"no imagery at {path}; give an MBTiles or PMTiles file")
     if path.suffix.lower() == ".mbtiles":
