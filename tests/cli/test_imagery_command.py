@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`geoloc imagery` as a person types it."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "imagery"))
 from raster_factory import LAT, LON, write_raster
 from tile_files import CREDIT, span_at, tiles_of, write_mbtiles, write_pmtiles
+from tile_server import Reply, serving
 
 from geoloc_ros.cli.main import main
+from geoloc_ros.imagery.manners import Manners
 
 
 def said(capsys, *arguments):
@@ -123,3 +126,94 @@ def test_an_area_is_cut_out(tmp_path, capsys):
     )  # fmt: skip
     assert status == 0, text
     assert "0.04 x 0.04 km" in text
+
+
+# -- fetch ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with serving() as running:
+        yield running
+
+
+def fetch_of(server, out, *more, credit=("--attribution", "© me", "--terms", "mine")):
+    area = span_at().area
+    bounds = (area.west, area.south, area.east, area.north)
+    return (
+        "fetch", "--url", server.url, "--zoom", 18, "--bounds", *bounds, "--out", out, "--rate",
+        100, "--quiet", *credit, *more,
+    )  # fmt: skip
+
+
+def test_fetch_then_everything_else(server, tmp_path, capsys):
+    out = tmp_path / "a.mbtiles"
+    status, text = said(capsys, *fetch_of(server, out, "--yes"))
+    assert status == 0, text
+    for part in (
+        "12 of zoom 18, 4x3, 0.41 m",
+        "0 are there",
+        "12 tiles, about 0.2 MB",
+        "assumed 20 kB",
+        "© me",
+        "12 tiles came",
+    ):
+        assert part in text, part
+    status, text = said(capsys, "info", out)
+    assert status == 0
+    assert "MBTiles of png tiles" in text
+    assert said(capsys, "preview", out, "--out", tmp_path / "a.png")[0] == 0
+    # now the file states whose it is, and nothing is to come
+    status, text = said(capsys, *fetch_of(server, out, credit=()))
+    assert status == 0
+    assert "nothing is to come; --refresh" in text
+    assert len(server.asked) == 12
+    status, text = said(capsys, *fetch_of(server, out, "--refresh", "--yes", credit=()))
+    assert status == 0
+    assert "0 tiles came (0.0 MB), 12 have not changed" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "status"), [("y\n", 0), ("yes\n", 0), ("\n", 2), ("no\n", 2), ("", 2)]
+)
+def test_a_person_is_asked_before_anything_is_fetched(
+    server, tmp_path, capsys, monkeypatch, typed, status
+):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    found, text = said(capsys, *fetch_of(server, tmp_path / "a.mbtiles"))
+    assert found == status
+    assert "fetch 12 tiles? [y/N]" in text
+    assert (len(server.asked) == 12) == (status == 0)
+    assert (tmp_path / "a.mbtiles").exists() == (status == 0)
+
+
+def test_what_cannot_be_fetched_is_said_in_one_line(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    out = tmp_path / "a.mbtiles"
+    for arguments, says in [
+        (fetch_of(server, out), "nobody can be asked; add --yes"),
+        (fetch_of(server, out, credit=()), "attribution and terms; add --attribution TEXT and"),
+        (fetch_of(server, out, credit=("--attribution", "x")), "state its terms; add --terms"),
+        (fetch_of(server, tmp_path / "a.tif", "--yes"), "must end in .mbtiles"),
+        (fetch_of(server, out, "--yes", "--rate", 0), "rate_hz is 0; it must lie in 0.05..100"),
+        (fetch_of(server, out, "--yes", "--zoom", 30), "zoom is 30; it must lie in 0..23"),
+        (fetch_of(server, out, "--yes", "--url", "no"), "must be a template like"),
+    ]:
+        status, text = said(capsys, *arguments)
+        assert status == 2
+        assert says in text
+        assert text.splitlines()[-1].startswith("geoloc: ")
+        assert server.asked == []
+        assert list(tmp_path.iterdir()) == []
+    server.script = lambda tile, attempt: Reply(500)
+    monkeypatch.setattr("geoloc_ros.cli.imagery_fetch._DEFAULTS", Manners(backoff_s=0.001))
+    status, text = said(capsys, *fetch_of(server, out, "--yes"))
+    assert status == 2
+    assert "12 tiles did not come, the first, 18/" in text
+    assert "HTTP status 500; run the same command again" in text

@@ -7,9 +7,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from geoloc_ros.cli import imagery_fetch
+from geoloc_ros.cli.imagery_options import add_area, add_credit, area_of
 from geoloc_ros.errors import ConfigError
-from geoloc_ros.geo.wgs84 import LatLon
-from geoloc_ros.imagery.tile_span import Area
 
 _IMPORT = """\
 Bring imagery that lies on this disk into a form that 'geoloc index build' takes, and write down
@@ -30,8 +30,11 @@ examples:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser("imagery", help="import, describe or look at satellite imagery")
+    parser = subparsers.add_parser(
+        "imagery", help="fetch, import, describe or look at satellite imagery"
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    imagery_fetch.add_parser(verbs)
     _add_import(verbs)
     info = verbs.add_parser(
         "info", help="say what a file of imagery is, where it lies, whose it is"
@@ -67,42 +70,6 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--zoom", type=int, help="of the tiles to take (the finest there is)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_import)
-
-
-def add_credit(parser: argparse.ArgumentParser, when: str) -> None:
-    """Add the options that say whose imagery it is."""
-    parser.add_argument("--attribution", metavar="TEXT", help=f"whom to name{when}")
-    parser.add_argument(
-        "--terms", metavar="TEXT", help=f"licence, or where the terms of use stand{when}"
-    )
-
-
-def add_area(parser: argparse.ArgumentParser, text: str, required: bool = False) -> None:
-    """Add the options that choose an area."""
-    choice = parser.add_mutually_exclusive_group(required=required)
-    choice.add_argument(
-        "--bounds", type=float, nargs=4, metavar=("WEST", "SOUTH", "EAST", "NORTH"),
-        help=f"{text}, degrees; WEST > EAST crosses 180 degrees",
-    )  # fmt: skip
-    choice.add_argument(
-        "--around", type=float, nargs=3, metavar=("LAT", "LON", "RADIUS_M"),
-        help=f"{text}: degrees, degrees, metres",
-    )  # fmt: skip
-
-
-def area_of(arguments: argparse.Namespace) -> Area | None:
-    """The area asked for, None for all.
-
-    Raises:
-        ImageryError: it has no tiles.
-        GeodesyError: the centre is no position.
-    """
-    if arguments.bounds:
-        return Area(*arguments.bounds)
-    if arguments.around:
-        lat_deg, lon_deg, radius_m = arguments.around
-        return Area.around(LatLon(lat_deg, lon_deg), radius_m)
-    return None
 
 
 def _import(arguments: argparse.Namespace) -> int:

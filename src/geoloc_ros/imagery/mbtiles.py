@@ -192,6 +192,18 @@ class MbtilesWriter:
             "INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)", tile.zoom, tile.x, row, data
         )
 
+    def drop(self, tile: Tile) -> None:
+        """Forget a tile, if it is there.
+
+        Raises:
+            ImageryError: the disk refuses.
+        """
+        row = (1 << tile.zoom) - 1 - tile.y
+        self.execute(
+            "DELETE FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?",
+            tile.zoom, tile.x, row,
+        )  # fmt: skip
+
     def describe(self, metadata: Mapping[str, str]) -> None:
         """Set metadata; what is there under other names stays.
 
@@ -230,6 +242,8 @@ class MbtilesWriter:
         try:
             self.execute("COMMIT")
             self.execute("PRAGMA journal_mode = DELETE")
+            # a reader of what a killed process left may have made this; now nobody can use it
+            Path(f"{self.path}-shm").unlink(missing_ok=True)
         finally:
             self.database.close()
 
