@@ -16,6 +16,7 @@ import rasterio
 from affine import Affine
 from made_place import make_package, make_picture, make_roads
 from onnx import TensorProto, helper, numpy_helper
+from osm_files import write_osm
 from rasterio.warp import Resampling, reproject
 from scipy.spatial import KDTree
 
@@ -148,6 +149,26 @@ def test_an_index_is_built_from_tiles_too(place, tmp_path, monkeypatch, capsys, 
     assert same.sum() > 100
     found = (one.descriptors[same] * other.descriptors[entry[same]]).sum(axis=1)
     assert np.median(found) > 0.99
+
+
+def test_an_index_along_an_extract_names_openstreetmap(place, tmp_path):
+    frame = make_picture().frame
+    nodes, ways = {}, []
+    for road in make_roads():
+        lat, lon = frame.to_latlon(road.xy_m)
+        places = [(round(float(a), 7), round(float(b), 7)) for a, b in zip(lon, lat, strict=True)]
+        refs = [nodes.setdefault(place, len(nodes) + 1) for place in places]
+        ways.append((refs, {"highway": "primary", "oneway": "yes" if road.oneway else "no"}))
+    extract = write_osm(tmp_path / "a.osm.gz", {n: place for place, n in nodes.items()}, ways)
+    status = run(
+        "build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "index",
+        "--roads", extract, "--threads", 1, "--quiet",
+    )  # fmt: skip
+    assert status == 0
+    built, usual = load_manifest(tmp_path / "index"), load_manifest(place / "index")
+    assert built.imagery.attribution == "Blob Survey; roads © OpenStreetMap contributors, ODbL"
+    assert built.imagery.sha256 == usual.imagery.sha256
+    assert built.count == usual.count
 
 
 def test_verify_tells_sound_from_not(place, tmp_path, capsys):

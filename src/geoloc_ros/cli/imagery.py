@@ -49,7 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     preview.add_argument("imagery", type=Path, help="GeoTIFF, MBTiles or PMTiles")
     preview.add_argument("--out", type=Path, required=True, help="picture (.png) or page (.html)")
-    preview.add_argument("--roads", type=Path, help="road layer to draw on it")
+    preview.add_argument(
+        "--roads", type=Path, help="roads to draw on it: GeoJSON or an OpenStreetMap extract"
+    )
     preview.set_defaults(run=_preview)
 
 
@@ -119,7 +121,7 @@ def _preview(arguments: argparse.Namespace) -> int:
 
     rows = facts(arguments.imagery)
     seen = overview(arguments.imagery)
-    roads = read_roads(arguments.roads, seen.frame) if arguments.roads else []
+    roads = read_roads(arguments.roads, seen.frame, seen.grid.bounds_m) if arguments.roads else []
     write_preview(seen, arguments.out, rows, [road.xy_m for road in roads])
     print(f"{arguments.out}: {rows['size']}")
     return 0

@@ -57,7 +57,11 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     build.add_argument("--out", type=Path, required=True, help="index directory to write")
     kind = build.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--roads", type=Path, help="GeoJSON of road centrelines: index along them")
+    kind.add_argument(
+        "--roads",
+        type=Path,
+        help="roads to index along: GeoJSON lines or an OpenStreetMap extract (.osm.pbf, .osm.gz)",
+    )
     kind.add_argument("--grid", action="store_true", help="index the whole imagery on a grid")
     d = _DEFAULTS
     roads = build.add_argument_group("along roads")
@@ -114,8 +118,9 @@ def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.onnx_backend import OnnxEncoder
-    from geoloc_ros.imagery.windows import open_ground
+    from geoloc_ros.imagery.windows import credited, open_ground
     from geoloc_ros.index.build import build_index
+    from geoloc_ros.index.osm_roads import ATTRIBUTION, is_extract
     from geoloc_ros.index.roads import read_roads
 
     most = 4 * (os.cpu_count() or 1)
@@ -136,13 +141,18 @@ def _build(arguments: argparse.Namespace) -> int:
         headings=arguments.headings,
     )
     ortho = open_ground(arguments.imagery, gsd_m=arguments.gsd)
+    roads = None
+    if arguments.roads:
+        roads = read_roads(arguments.roads, ortho.frame, ortho.bounds_m)
+        if is_extract(arguments.roads):
+            ortho = credited(ortho, ATTRIBUTION)
     manifest = build_index(
         ortho,
         package,
         OnnxEncoder(package, threads=arguments.threads or os.cpu_count() or 1),
         arguments.out,
         policy,
-        roads=read_roads(arguments.roads, ortho.frame) if arguments.roads else None,
+        roads=roads,
         progress=not arguments.quiet,
     )
     print(f"{arguments.out}: {_summary(manifest)}")

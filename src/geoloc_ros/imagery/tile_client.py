@@ -12,14 +12,16 @@ from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any, Literal
 
-from geoloc_ros import __version__
+import geoloc_ros
 from geoloc_ros.errors import ImageDecodeError, ImageryError, first_line
 from geoloc_ros.imagery.manners import MAX_PAUSE_S, Manners, Pace
 from geoloc_ros.imagery.tile_picture import MAX_TILE_BYTES, decode, describe, look
 from geoloc_ros.imagery.tile_url import TileUrl
 from geoloc_ros.imagery.tiles import Tile
 
-USER_AGENT = f"geoloc_ros/{__version__} (offline imagery cache for vehicle localization)"
+USER_AGENT = (
+    f"geoloc_ros/{geoloc_ros.__version__} (offline imagery cache for vehicle localization)"
+)
 _MISSING = {204, 404, 410}
 _BUSY = {429, 503}
 _TRY_AGAIN = {408, 425, 500, 502, 504} | _BUSY

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections import OrderedDict
@@ -178,6 +179,13 @@ def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
             _log.info("%s: %dx%d px are read by windows", path, grid.width, grid.height)
             return _windows(dataset, local, grid, native)
     return OrthoImage.open(path, gsd_m=gsd_m)
+
+
+def credited(ground: Imagery, credit: str) -> Imagery:
+    """The same imagery, somebody else named beside its makers."""
+    named = [str(ground.provenance.get("attribution") or ""), credit]
+    provenance = {**ground.provenance, "attribution": "; ".join(filter(None, named))}
+    return dataclasses.replace(ground, provenance=provenance)
 
 
 def cutter_of(
