@@ -8,8 +8,8 @@ end to end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +44,20 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """A driveable way, in its direction of traffic if it has one.
+class OsmRoad:
+    """A driveable way or a piece of one, in its direction of traffic if it has one.
 
     Attributes:
         nodes: (N,) ids.
-        lonlat_deg: (N, 2); NaN where the extract lacks the node.
+        lonlat_deg: (N, 2) degrees.
         oneway: whether traffic runs in one direction only.
+        tags: of the way.
     """
 
     nodes: _Ids
     lonlat_deg: FloatArray
     oneway: bool
+    tags: Mapping[str, str]
 
 
 def is_extract(path: Path) -> bool:
@@ -63,16 +65,15 @@ def is_extract(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def osm_lines(path: Path, box: Box) -> list[tuple[FloatArray, bool]]:
-    """Centrelines of an extract near an area.
+def osm_roads(path: Path, box: Box) -> list[OsmRoad]:
+    """Roads of an extract near an area; none passes a junction.
 
     Args:
         path: `.osm.pbf`, `.osm.gz`, `.osm.bz2`, `.osm` or `.o5m`.
         box: parts of roads whose segments do not touch it are left out.
 
     Returns:
-        Longitudes and latitudes (N, 2) in degrees, in the order of the file, and whether traffic
-        runs in their direction only. None passes a junction.
+        Roads in the order of the file.
 
     Raises:
         IndexBuildError: unreadable, no extract, too many roads, or the package osmium is missing.
@@ -85,13 +86,14 @@ def osm_lines(path: Path, box: Box) -> list[tuple[FloatArray, bool]]:
     )
     shared = np.split(times[which] > 1, np.cumsum([len(way.nodes) for way in ways])[:-1])
     return [
-        (part, way.oneway)
+        replace(way, nodes=way.nodes[part], lonlat_deg=way.lonlat_deg[part])
         for way, ends in zip(ways, shared, strict=True)
         for part in _parts(way.lonlat_deg, ends, box)
     ]
 
 
-def _ways(path: Path) -> Iterator[_Way]:
+def _ways(path: Path) -> Iterator[OsmRoad]:
+    """Driveable ways; NaN where the extract lacks a node."""
     try:
         import osmium
     except ImportError as error:
@@ -133,30 +135,30 @@ def drivable(tags: dict[str, str]) -> bool:
     return all(tags.get(key, "no") in ("no", "building_passage") for key in _COVERED)
 
 
-def _way(nodes: Any, tags: dict[str, str]) -> _Way:  # noqa: ANN401 - osmium's list of nodes
+def _way(nodes: Any, tags: dict[str, str]) -> OsmRoad:  # noqa: ANN401 - osmium's list of nodes
     ids = np.array([node.ref for node in nodes], np.int64)
     lonlat_deg = np.array(
         [(node.lon, node.lat) if node.location.valid() else (np.nan, np.nan) for node in nodes]
     ).reshape(-1, 2)
     value = tags.get("oneway", "").lower()
     if value in _BACKWARD:
-        return _Way(ids[::-1], lonlat_deg[::-1], True)
+        return OsmRoad(ids[::-1], lonlat_deg[::-1], True, tags)
     implied = tags.get("junction") in ("roundabout", "circular") or tags["highway"] == "motorway"
-    return _Way(ids, lonlat_deg, value in _FORWARD or (implied and not value))
+    return OsmRoad(ids, lonlat_deg, value in _FORWARD or (implied and not value), tags)
 
 
-def _parts(lonlat_deg: FloatArray, ends: npt.NDArray[np.bool_], box: Box) -> Iterator[FloatArray]:
-    """Pieces between junctions, holes and the edge of the area."""
+def _parts(lonlat_deg: FloatArray, ends: npt.NDArray[np.bool_], box: Box) -> Iterator[slice]:
+    """Points of pieces between junctions, holes and the edge of the area."""
     near = _segments_near(lonlat_deg, box)
     start = None
     for segment in range(len(near)):
         if near[segment] and start is None:
             start = segment
         if start is not None and (not near[segment] or ends[segment]) and segment > start:
-            yield lonlat_deg[start : segment + 1]
+            yield slice(start, segment + 1)
             start = segment if near[segment] else None
     if start is not None:
-        yield lonlat_deg[start:]
+        yield slice(start, None)
 
 
 def _segments_near(lonlat_deg: FloatArray, box: Box) -> npt.NDArray[np.bool_]:

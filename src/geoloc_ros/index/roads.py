@@ -14,7 +14,7 @@ import numpy as np
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import GeodesyError, IndexBuildError
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LocalFrame
-from geoloc_ros.index.osm_roads import Box, is_extract, osm_lines
+from geoloc_ros.index.osm_roads import Box, is_extract, osm_roads
 from geoloc_ros.index.policy import Road
 
 MAX_BYTES = 500_000_000  # of a road layer; reading it takes about ten times as much memory
@@ -91,7 +91,7 @@ def _of_extract(
             "be read; cut it to the imagery's area with 'osmium extract --bbox'"
         )
     box = _box(frame, bounds_m)
-    roads = _projected(osm_lines(path, box), frame)
+    roads = _projected([(r.lonlat_deg, r.oneway) for r in osm_roads(path, box)], frame)
     if not roads:
         raise IndexBuildError(
             f"{path} has no road for cars within {box[1]:.4f}..{box[3]:.4f} N, {box[0]:.4f}.."
