@@ -217,3 +217,21 @@ def test_what_cannot_be_fetched_is_said_in_one_line(server, tmp_path, capsys, mo
     assert status == 2
     assert "12 tiles did not come, the first, 18/" in text
     assert "HTTP status 500; run the same command again" in text
+
+
+@pytest.mark.parametrize("package", ["httpx", "pmtiles", "osmium"])
+def test_a_missing_package_is_named_with_the_extra(
+    server, tiles, tmp_path, capsys, monkeypatch, package
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    raster = write_raster(tmp_path / "r.tif", np.full((3, 64, 64), 90, np.uint8))
+    (tmp_path / "a.osm").write_text("<osm version='0.6'/>")
+    arguments = {
+        "httpx": fetch_of(server, tmp_path / "a.mbtiles", "--yes"),
+        "pmtiles": ("info", tiles),
+        "osmium": ("preview", raster, "--roads", tmp_path / "a.osm", "--out", tmp_path / "p.png"),
+    }[package]
+    status, text = said(capsys, *arguments)
+    assert status == 2
+    assert f"'{package}'" in text
+    assert "pip install 'geoloc_ros[imagery]'" in text

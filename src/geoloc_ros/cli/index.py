@@ -57,12 +57,17 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     build.add_argument("--out", type=Path, required=True, help="index directory to write")
     kind = build.add_mutually_exclusive_group(required=True)
-    kind.add_argument(
-        "--roads",
-        type=Path,
-        help="roads to index along: GeoJSON lines or an OpenStreetMap extract (.osm.pbf, .osm.gz)",
-    )
+    roads_help = "roads to index along: GeoJSON lines, or an OpenStreetMap extract"
+    kind.add_argument("--roads", type=Path, help=roads_help)
     kind.add_argument("--grid", action="store_true", help="index the whole imagery on a grid")
+    _add_sampling(build)
+    build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
+    build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")
+    build.add_argument("--quiet", action="store_true", help="no progress bar")
+    build.set_defaults(run=_build)
+
+
+def _add_sampling(build: argparse.ArgumentParser) -> None:
     d = _DEFAULTS
     roads = build.add_argument_group("along roads")
     roads.add_argument(
@@ -94,10 +99,6 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     grid.add_argument(
         "--headings", type=int, default=d.headings, help="headings per place (%(default)s)"
     )
-    build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
-    build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")
-    build.add_argument("--quiet", action="store_true", help="no progress bar")
-    build.set_defaults(run=_build)
 
 
 def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

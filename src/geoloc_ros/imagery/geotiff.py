@@ -249,14 +249,7 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
         max(1, int(np.ceil(window.width / reduction))),
     )
     check_size(shape[1], shape[0], f"the needed part of {local.path}")
-    try:
-        if isinstance(dataset, TileRaster):
-            (rgba, source_transform), rule = dataset.read_rgba(window, shape), ""
-        else:
-            rgba, rule = _read_rgba(dataset, window, shape)
-            source_transform = window_transform(dataset.transform, window, shape)
-    except RasterioError as error:
-        raise ImageryError(f"{local.path} cannot be read: {error}; is it complete?") from error
+    rgba, source_transform, rule = _read_source(dataset, local.path, window, shape)
     out = np.zeros((4, grid.height, grid.width), np.uint8)
     target = rasterio.Affine(grid.gsd_m, 0.0, grid.west_m, 0.0, -grid.gsd_m, grid.north_m)
     try:
@@ -276,6 +269,22 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
         raise ImageryError(f"{local.path} cannot be reprojected: {error}") from error
     valid = out[3] >= 128
     return np.ascontiguousarray(out[:3].transpose(1, 2, 0)), valid, rule
+
+
+def _read_source(
+    dataset: Any,  # noqa: ANN401
+    path: Path,
+    window: Window,
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.uint8], Any, str]:
+    """Colours and validity (4, H, W) of a window, their geotransform, how values were scaled."""
+    try:
+        if isinstance(dataset, TileRaster):
+            return *dataset.read_rgba(window, shape), ""
+        rgba, rule = _read_rgba(dataset, window, shape)
+    except RasterioError as error:
+        raise ImageryError(f"{path} cannot be read: {error}; is it complete?") from error
+    return rgba, window_transform(dataset.transform, window, shape), rule
 
 
 def _read_rgba(

@@ -184,24 +184,15 @@ def make_town(
     _check(seed, style, size_m)
     rng = np.random.default_rng([seed, 7461])
     drawn = list(STYLES)[int(rng.integers(len(STYLES)))]
-    if streets is not None:
-        drawn = nearest_style(streets.centre)
-    looks = STYLES[style or drawn]
-    origin = LatLon(
-        looks.anchor.lat_deg + float(rng.uniform(-0.06, 0.06)),
-        looks.anchor.lon_deg + float(rng.uniform(-0.06, 0.06)),
-    )
+    looks = STYLES[style or (drawn if streets is None else nearest_style(streets.centre))]
+    origin = _near(rng, looks.anchor) if streets is None else streets.centre
     terrain = make_terrain(rng, size_m, looks.relief_m)
     if streets is None:
         roads = make_roads(rng, looks, size_m, terrain)
     else:
-        origin, roads = streets.centre, planned_roads(rng, looks, streets, terrain)
+        roads = planned_roads(rng, looks, streets, terrain)
     areas = open_areas(rng, looks, size_m)
-    taken = Occupancy(size_m)
-    for area in areas:
-        taken.mark(area.polygon_m)
-    for road in roads:
-        taken.mark_line(road.centreline_m[:, :2], 2 * road.half_m + 0.8)
+    taken = _taken(size_m, areas, roads)
     builder = _settle(rng, looks, terrain, taken, roads, size_m)
     trees, props, slots = _furnish(rng, looks, roads, builder)
     trees = trees + plant(rng, looks, size_m, taken, areas)
@@ -218,6 +209,24 @@ def make_town(
         tuple(areas + builder.plots.areas),
         np.asarray(slots, dtype=np.float64).reshape(-1, 3),
         "" if streets is None else streets.source,
+    )
+
+
+def _taken(size_m: float, areas: list[Area], roads: tuple[Road, ...]) -> Occupancy:
+    """The ground under areas and roads."""
+    taken = Occupancy(size_m)
+    for area in areas:
+        taken.mark(area.polygon_m)
+    for road in roads:
+        taken.mark_line(road.centreline_m[:, :2], 2 * road.half_m + 0.8)
+    return taken
+
+
+def _near(rng: np.random.Generator, anchor: LatLon) -> LatLon:
+    """A place within 0.06 degrees."""
+    return LatLon(
+        anchor.lat_deg + float(rng.uniform(-0.06, 0.06)),
+        anchor.lon_deg + float(rng.uniform(-0.06, 0.06)),
     )
 
 
