@@ -20,12 +20,12 @@ $(BIN)/python:
 
 $(VENV)/.run-ready: $(BIN)/python setup.py
 	@echo "==> installing geoloc_ros with what the demo needs (a few minutes; hnswlib is compiled)"
-	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth]'
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,imagery]'
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready
 	@echo "==> installing what the tests need (PyTorch among it)"
-	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,train,dev]'
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,imagery,train,dev]'
 	@touch $@
 
 $(VENV)/.vlm-ready: $(VENV)/.dev-ready

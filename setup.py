@@ -40,6 +40,7 @@ setup(
         "hnswlib>=0.8",
         "numba>=0.60",
         "pyyaml>=6.0",
+        "pillow>=9.0",
         "pyproj>=3.5",
         "rasterio>=1.3",
         "rosbags>=0.11.6",  # from here on it looks at the checksums of MCAP files
@@ -50,6 +51,7 @@ setup(
         "setuptools",
     ],
     extras_require={
+        "imagery": ["httpx>=0.25", "pmtiles>=3.4", "osmium>=4.0"],
         "synth": ["trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
         "train": [
             "torch>=2.2",
@@ -71,6 +73,9 @@ setup(
             "ruff>=0.6",
             "types-PyYAML",
             "mercantile>=1.2",
+            "httpx>=0.25",
+            "pmtiles>=3.4",
+            "osmium>=4.0",
         ],
     },
     entry_points={

@@ -14,9 +14,9 @@ from rasterio.enums import ColorInterp
 
 from geoloc_ros.errors import ImageDecodeError, ImageryError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
-from geoloc_ros.imagery import geotiff
+from geoloc_ros.imagery import grid
 from geoloc_ros.imagery.files import read_rgb
-from geoloc_ros.imagery.ortho import OrthoImage, preview
+from geoloc_ros.imagery.ortho import OrthoImage
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "data" / "geotiff"
 PLACES = [(LAT + 0.0003, LON - 0.0004), (LAT - 0.00035, LON + 0.0003), (LAT, LON)]
@@ -248,7 +248,7 @@ def test_areas_that_make_no_sense_are_refused(tmp_path, monkeypatch):
     far = LocalFrame(LatLon(0.0, 0.0))
     with pytest.raises(ImageryError, match="50000 m"):
         OrthoImage.open(path, frame=far)
-    monkeypatch.setattr(geotiff, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(grid, "MAX_PIXELS", 1000)
     with pytest.raises(ImageryError, match="million pixels"):
         OrthoImage.open(path)
 
@@ -261,20 +261,6 @@ def test_degenerate_values_are_refused():
             OrthoImage(rgb, mask, frame, 0.0, 0.0, 0.5)
     with pytest.raises(ImageryError, match="pixel size"):
         OrthoImage(image, valid, frame, 0.0, 0.0, 0.0)
-
-
-def test_preview_is_a_small_picture(tmp_path):
-    frame = LocalFrame(LatLon(LAT, LON))
-    rgb = np.zeros((400, 800, 3), np.uint8)
-    rgb[..., 0] = 200
-    ortho = OrthoImage(rgb, np.ones((400, 800), bool), frame, 0.0, 0.0, 0.5)
-    preview(ortho, tmp_path / "a.png", max_px=200)
-    small = read_rgb(tmp_path / "a.png")
-    assert small.shape == (100, 200, 3)
-    assert tuple(small[50, 100]) == (200, 0, 0)
-    for path in (tmp_path / "a.txt", tmp_path / "no" / "folder.png"):
-        with pytest.raises(ImageryError, match="preview"):
-            preview(ortho, path)
 
 
 def test_pictures_from_files(tmp_path):

@@ -5,6 +5,8 @@
 import argparse
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,11 +16,21 @@ import rasterio
 from affine import Affine
 from made_place import make_package, make_picture, make_roads
 from onnx import TensorProto, helper, numpy_helper
+from osm_files import write_osm
+from rasterio.warp import Resampling, reproject
+from scipy.spatial import KDTree
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "imagery"))
+from tile_files import CREDIT, encode, write_mbtiles
 
 from geoloc_ros.cli.index import add_parser
 from geoloc_ros.encoders.package import file_sha256
 from geoloc_ros.errors import ConfigError, IndexBuildError, IndexMismatchError, ModelError
+from geoloc_ros.geo.se2 import wrap_angle
+from geoloc_ros.geo.wgs84 import LatLon
+from geoloc_ros.imagery.tile_span import Area, TileSpan
 from geoloc_ros.index.manifest import load_manifest
+from geoloc_ros.index.place_index import ShardedIndex
 
 DIM = 64
 
@@ -99,6 +111,64 @@ def test_info_tells_what_it_is(place, capsys):
     assert f"roads       layer {load_manifest(place / 'index').roads_sha256[:12]}" in text
     assert run("info", place / "index", "--json") == 0
     assert json.loads(capsys.readouterr().out)["dim"] == DIM
+
+
+@pytest.mark.parametrize("by_windows", [False, True])
+def test_an_index_is_built_from_tiles_too(place, tmp_path, monkeypatch, capsys, by_windows):
+    span = TileSpan.covering(Area.around(LatLon(46.5, 6.6), 500.0), 17)
+    tiles = {}
+    with rasterio.open(place / "imagery.tif") as dataset:
+        for tile in span:
+            west, south, east, north = tile.bounds_mercator_m
+            rgb = np.zeros((3, 256, 256), np.uint8)
+            affine = Affine((east - west) / 256, 0.0, west, 0.0, (south - north) / 256, north)
+            reproject(
+                rasterio.band(dataset, [1, 2, 3]), rgb, dst_transform=affine,
+                dst_crs="EPSG:3857", resampling=Resampling.cubic,
+            )  # fmt: skip
+            tiles[tile] = encode(rgb.transpose(1, 2, 0))
+    path = write_mbtiles(tmp_path / "city.mbtiles", tiles)
+    if by_windows:
+        monkeypatch.setattr("geoloc_ros.imagery.windows.IN_MEMORY_PIXELS", 1000)
+    status = run(
+        "build", path, "--model", place / "model", "--out", tmp_path / "index",
+        "--roads", place / "roads.geojson", "--threads", 1, "--quiet",
+    )  # fmt: skip
+    assert status == 0
+    manifest = load_manifest(tmp_path / "index")
+    assert manifest.imagery.attribution == CREDIT["attribution"]
+    assert manifest.imagery.licence == CREDIT["terms"]
+    assert manifest.imagery.source == "city.mbtiles"
+    assert run("verify", tmp_path / "index", "--model", place / "model") == 0
+    # entries of both indexes at one place look alike, though the pixels went another way
+    one, other = ShardedIndex.open(place / "index"), ShardedIndex.open(tmp_path / "index")
+    near = KDTree(one.manifest.frame.to_xy(*other.manifest.frame.to_latlon(other.poses[:, :2])))
+    away, entry = near.query(one.poses[:, :2], distance_upper_bound=0.5)
+    turned = wrap_angle(one.poses[:, 2] - other.poses[np.minimum(entry, len(other) - 1), 2])
+    same = np.isfinite(away) & (np.abs(turned) < 0.02)
+    assert same.sum() > 100
+    found = (one.descriptors[same] * other.descriptors[entry[same]]).sum(axis=1)
+    assert np.median(found) > 0.99
+
+
+def test_an_index_along_an_extract_names_openstreetmap(place, tmp_path):
+    frame = make_picture().frame
+    nodes, ways = {}, []
+    for road in make_roads():
+        lat, lon = frame.to_latlon(road.xy_m)
+        places = [(round(float(a), 7), round(float(b), 7)) for a, b in zip(lon, lat, strict=True)]
+        refs = [nodes.setdefault(place, len(nodes) + 1) for place in places]
+        ways.append((refs, {"highway": "primary", "oneway": "yes" if road.oneway else "no"}))
+    extract = write_osm(tmp_path / "a.osm.gz", {n: place for place, n in nodes.items()}, ways)
+    status = run(
+        "build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "index",
+        "--roads", extract, "--threads", 1, "--quiet",
+    )  # fmt: skip
+    assert status == 0
+    built, usual = load_manifest(tmp_path / "index"), load_manifest(place / "index")
+    assert built.imagery.attribution == "Blob Survey; roads © OpenStreetMap contributors, ODbL"
+    assert built.imagery.sha256 == usual.imagery.sha256
+    assert built.count == usual.count
 
 
 def test_verify_tells_sound_from_not(place, tmp_path, capsys):

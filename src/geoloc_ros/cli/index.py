@@ -49,14 +49,25 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "and write an index. An interrupted build continues when the same command is run again; "
         "an existing index is replaced only when the new one is complete.",
     )
-    build.add_argument("imagery", type=Path, help="GeoTIFF or other georeferenced raster")
+    build.add_argument(
+        "imagery", type=Path, help="GeoTIFF, MBTiles, PMTiles or any georeferenced raster"
+    )
     build.add_argument(
         "--model", required=True, help="name of a model, e.g. perspective, or package directory"
     )
     build.add_argument("--out", type=Path, required=True, help="index directory to write")
     kind = build.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--roads", type=Path, help="GeoJSON of road centrelines: index along them")
+    roads_help = "roads to index along: GeoJSON lines, or an OpenStreetMap extract"
+    kind.add_argument("--roads", type=Path, help=roads_help)
     kind.add_argument("--grid", action="store_true", help="index the whole imagery on a grid")
+    _add_sampling(build)
+    build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
+    build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")
+    build.add_argument("--quiet", action="store_true", help="no progress bar")
+    build.set_defaults(run=_build)
+
+
+def _add_sampling(build: argparse.ArgumentParser) -> None:
     d = _DEFAULTS
     roads = build.add_argument_group("along roads")
     roads.add_argument(
@@ -88,10 +99,6 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     grid.add_argument(
         "--headings", type=int, default=d.headings, help="headings per place (%(default)s)"
     )
-    build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
-    build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")
-    build.add_argument("--quiet", action="store_true", help="no progress bar")
-    build.set_defaults(run=_build)
 
 
 def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -112,8 +119,9 @@ def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.onnx_backend import OnnxEncoder
-    from geoloc_ros.imagery.ortho import OrthoImage
+    from geoloc_ros.imagery.windows import credited, open_ground
     from geoloc_ros.index.build import build_index
+    from geoloc_ros.index.osm_roads import ATTRIBUTION, is_extract
     from geoloc_ros.index.roads import read_roads
 
     most = 4 * (os.cpu_count() or 1)
@@ -133,14 +141,19 @@ def _build(arguments: argparse.Namespace) -> int:
         pitch_m=arguments.pitch,
         headings=arguments.headings,
     )
-    ortho = OrthoImage.open(arguments.imagery, gsd_m=arguments.gsd)
+    ortho = open_ground(arguments.imagery, gsd_m=arguments.gsd)
+    roads = None
+    if arguments.roads:
+        roads = read_roads(arguments.roads, ortho.frame, ortho.bounds_m)
+        if is_extract(arguments.roads):
+            ortho = credited(ortho, ATTRIBUTION)
     manifest = build_index(
         ortho,
         package,
         OnnxEncoder(package, threads=arguments.threads or os.cpu_count() or 1),
         arguments.out,
         policy,
-        roads=read_roads(arguments.roads, ortho.frame) if arguments.roads else None,
+        roads=roads,
         progress=not arguments.quiet,
     )
     print(f"{arguments.out}: {_summary(manifest)}")

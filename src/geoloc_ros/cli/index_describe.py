@@ -32,7 +32,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("index", type=Path, help="index directory")
     parser.add_argument(
-        "--imagery", type=Path, required=True, help="the raster the index was built from"
+        "--imagery", type=Path, required=True, help="the imagery the index was built from"
     )
     parser.add_argument(
         "--vlm", required=True, help="model: a name, e.g. vlm-tiny, or a package directory"
@@ -53,7 +53,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from geoloc_ros.imagery.ortho import OrthoImage
+    from geoloc_ros.imagery.windows import open_ground
     from geoloc_ros.index.describe import describe_index
     from geoloc_ros.vlm.questions import load_questions
     from geoloc_ros.vlm.tiles import describer
@@ -67,7 +67,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--within is {arguments.within} m; it must lie in [0, 100] m")
     manifest = load_manifest(arguments.index)
     package = find_model_by_sha(manifest.encoder_sha256)
-    ortho = OrthoImage.open(arguments.imagery, gsd_m=manifest.imagery.gsd_m)
+    ortho = open_ground(arguments.imagery, gsd_m=manifest.imagery.gsd_m)
     questions = load_questions()
     name, digest = identity_of(arguments.vlm)
     record = DescriptionRecord(

@@ -19,6 +19,7 @@ from geoloc_ros.errors import ConfigError, GeolocError
 #: modules of this folder that add a command, in the order of the help text
 COMMANDS = (
     "synth",
+    "imagery",
     "index",
     "replay",
     "locate",

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from geoloc_ros.errors import ConfigError
+from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.synthetic.drive import SCENARIOS
 from geoloc_ros.synthetic.flight import FlightSpec
 from geoloc_ros.synthetic.make import HELD_OUT_FROM, WorldSpec, make_world
@@ -26,6 +27,9 @@ Make a town and drives through it, from a seed: the same arguments give the same
                      /tf_static, and the truth on /ground_truth/fix and /ground_truth/pose;
                      an aerial vehicle adds /height_above_ground (sensor_msgs/Range)
 
+With --osm the streets are real ones: where they run and meet, their class, lanes and one-way
+rules. All else is made. The town's style is that of the region nearest to it.
+
 Satellite and camera see different years, seasons, suns and weathers; --no-gap makes them agree.
 Seeds from {HELD_OUT_FROM} up are reserved for evaluation: never train, tune or calibrate on them.
 """
@@ -40,6 +44,7 @@ scenarios, taken by the drives in turn:
 examples:
   geoloc synth make --seed 1 --out world
   geoloc synth make --seed 1 --out world --size 1500 --drives 2 --scenario kidnap --scenario plain
+  geoloc synth make --seed 1 --out town --osm monaco.osm.gz --at 43.7384 7.4246
   geoloc synth make --seed 1 --out flight --vehicle aerial --height 60 120 --camera-pitch 60
 """
 
@@ -69,7 +74,23 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to fill, empty or new")
     parser.add_argument("--size", type=float, default=1000.0, help="side of the town, m (1000)")
-    parser.add_argument("--style", help="regional style, for example de_town (drawn by the seed)")
+    parser.add_argument(
+        "--style",
+        help="regional style, for example de_town (drawn by the seed; with --osm the nearest)",
+    )
+    parser.add_argument(
+        "--osm",
+        type=Path,
+        metavar="FILE",
+        help="OpenStreetMap extract (.osm.pbf, .osm.gz): the town stands on its streets",
+    )
+    parser.add_argument(
+        "--at",
+        type=float,
+        nargs=2,
+        metavar=("LAT", "LON"),
+        help="middle of the town in the extract, degrees (where most streets are)",
+    )
     parser.add_argument("--drives", type=int, default=1, help="number of drives (1)")
     parser.add_argument("--length", type=float, default=2000.0, help="of each drive, m (2000)")
     parser.add_argument(
@@ -124,6 +145,8 @@ def _make(arguments: argparse.Namespace) -> int:
         gap=not arguments.no_gap,
         odometry=not arguments.no_odometry,
         gsd_m=arguments.gsd,
+        osm=arguments.osm,
+        at=LatLon(*arguments.at) if arguments.at else None,
     )
     most = 4 * (os.cpu_count() or 1)
     if not 1 <= arguments.workers <= most:

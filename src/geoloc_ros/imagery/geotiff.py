@@ -12,7 +12,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,105 +28,53 @@ from rasterio.windows import Window
 from geoloc_ros.datatypes import Image, Mask
 from geoloc_ros.errors import GeodesyError, ImageryError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.imagery.grid import (
+    Bounds,
+    Grid,
+    apply_affine,
+    bounds_text,
+    check_size,
+    window_transform,
+)
+from geoloc_ros.imagery.tile_raster import TileRaster
+from geoloc_ros.imagery.tile_store import is_tile_file, open_store
 
 _log = logging.getLogger(__name__)
 
-#: Largest raster handled in memory, pixels; reading takes up to 15 bytes for each.
-MAX_PIXELS = 400_000_000
 #: Threads of GDAL's warper; the result does not depend on it.
 _WARP_THREADS = 4
+#: GDAL's cache of blocks, MB; by itself it takes a twentieth of the machine's memory.
+_CACHE_MB = 256
 _EDGE_POINTS = 33
 _GEO_ERRORS = (RasterioError, pyproj.exceptions.ProjError, ValueError)
 
 FloatArray = npt.NDArray[np.float64]
-Bounds = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A north-up pixel grid on the local plane.
-
-    Attributes:
-        west_m: outer edge of column 0.
-        north_m: outer edge of row 0.
-        gsd_m: side of a pixel.
-        width: columns.
-        height: rows.
-    """
-
-    west_m: float
-    north_m: float
-    gsd_m: float
-    width: int
-    height: int
-
-    @staticmethod
-    def covering(bounds_m: Bounds, gsd_m: float) -> Grid:
-        """The smallest grid over west, south, east, north, aligned to multiples of `gsd_m`.
-
-        Raises:
-            ImageryError: empty, or more than `MAX_PIXELS`.
-        """
-        scaled = np.asarray(bounds_m) / gsd_m
-        # A thousandth of a pixel is rounding, not ground.
-        west, south = np.floor(scaled[:2] + 1e-3)
-        east, north = np.ceil(scaled[2:] - 1e-3)
-        width, height = int(east - west), int(north - south)
-        if width < 1 or height < 1:
-            raise ImageryError(
-                f"area {_text(bounds_m)} m (west, south, east, north) holds no pixel of "
-                f"{gsd_m:g} m; give west < east and south < north inside the imagery"
-            )
-        check_size(width, height, f"the area at {gsd_m:.3g} m per pixel")
-        return Grid(float(west * gsd_m), float(north * gsd_m), gsd_m, width, height)
-
-    @property
-    def bounds_m(self) -> Bounds:
-        """West, south, east, north."""
-        east, south = (
-            self.west_m + self.width * self.gsd_m,
-            self.north_m - self.height * self.gsd_m,
-        )
-        return self.west_m, south, east, self.north_m
-
-
-def check_bounds(bounds_m: Bounds) -> None:
-    """Refuse what is no area.
-
-    Raises:
-        ImageryError: not four finite numbers.
-    """
-    if len(bounds_m) != 4 or not np.isfinite(bounds_m).all():
-        raise ImageryError(
-            f"area {tuple(bounds_m)} is not west, south, east, north in metres; four finite "
-            "numbers are needed"
-        )
-
-
-def check_size(width: int, height: int, what: str) -> None:
-    """Refuse rasters that would not fit in memory.
-
-    Raises:
-        ImageryError: more than `MAX_PIXELS`.
-    """
-    if width * height > MAX_PIXELS:
-        raise ImageryError(
-            f"{what} is {width}x{height} = {width * height / 1e6:.0f} million pixels; at most "
-            f"{MAX_PIXELS / 1e6:.0f} million fit in memory: give a smaller area or a coarser gsd_m"
-        )
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[Any]:
-    """Open a raster that says where it lies.
+def open_raster(path: Path, zoom: int | None = None) -> Iterator[Any]:
+    """Open a raster, or a file of tiles, that says where it lies.
+
+    Args:
+        path: the file; one of tiles is known by its name, `.mbtiles` or `.pmtiles`.
+        zoom: of the tiles; None: the finest there is.
 
     Yields:
-        The rasterio dataset.
+        The rasterio dataset, or a `TileRaster`.
 
     Raises:
         ImageryError: missing, not a raster, no CRS, only ground control points, no geotransform,
-            or pixels that are no picture.
+            or pixels that are no picture; tiles that are damaged, or an unfinished fetch.
     """
+    if is_tile_file(path):
+        with open_store(path) as store:
+            if store.to_come:
+                raise ImageryError(
+                    f"{path} is an unfinished fetch: {store.to_come} tiles are still to come; run "
+                    "the same 'geoloc imagery fetch' again, it goes on where it stopped"
+                )
+            yield TileRaster(store, zoom)
+        return
     if not path.is_file():
         raise ImageryError(f"no imagery at {path}; give a GeoTIFF or any raster GDAL can read")
     with warnings.catch_warnings():
@@ -136,7 +83,7 @@ def open_raster(path: Path) -> Iterator[Any]:
             dataset = rasterio.open(path)
         except RasterioError as error:
             raise ImageryError(f"{path} is no readable raster: {error}") from error
-    with dataset:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), dataset:
         _check_georeference(path, dataset)
         _check_pixels(path, dataset)
         yield dataset
@@ -192,7 +139,7 @@ class LocalMap:
 
     def _default_frame(self) -> LocalFrame:
         centre = 0.5 * self._dataset.width, 0.5 * self._dataset.height
-        lon, lat = self._geographic.transform(*_apply(self._dataset.transform, *centre))
+        lon, lat = self._geographic.transform(*apply_affine(self._dataset.transform, *centre))
         try:
             return LocalFrame(LatLon(round(float(lat), 5), round(float(lon), 5)))
         except GeodesyError as error:
@@ -209,13 +156,23 @@ class LocalMap:
         columns = np.concatenate([t, t, zero, one]) * self._dataset.width
         rows = np.concatenate([zero, one, t, t]) * self._dataset.height
         xy = self.to_plane(columns, rows)
+        self._check_way_back(xy, columns)
         west, south = (float(value) for value in xy.min(axis=0))
         east, north = (float(value) for value in xy.max(axis=0))
         return west, south, east, north
 
+    def _check_way_back(self, xy_m: FloatArray, columns: FloatArray) -> None:
+        """Pixels must come back from the plane as they went: across 180 degrees some do not."""
+        back, _ = self._to_pixels(xy_m[:, 0], xy_m[:, 1])
+        if np.abs(back - columns).max() > 1.0:
+            raise ImageryError(
+                f"{self.path} crosses the antimeridian (180 degrees) in a projection that breaks "
+                "there; reproject it: gdalwarp -t_srs '+proj=merc +lon_0=180' IN OUT"
+            )
+
     def to_plane(self, columns: FloatArray, rows: FloatArray) -> FloatArray:
         """Plane coordinates (N, 2) of pixel edges; column 0, row 0 is the outer corner."""
-        x, y = _apply(self._dataset.transform, columns, rows)
+        x, y = apply_affine(self._dataset.transform, columns, rows)
         lon, lat = self._geographic.transform(x, y)
         try:
             return self.frame.to_xy(lat, lon)
@@ -242,7 +199,7 @@ class LocalMap:
     def _to_pixels(self, x_m: Any, y_m: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401
         """Fractional columns and rows (N,) of plane positions; 0 is the outer edge."""
         x, y = self._planar.transform(x_m, y_m, direction=TransformDirection.INVERSE)
-        columns, rows = _apply(~self._dataset.transform, np.asarray(x), np.asarray(y))
+        columns, rows = apply_affine(~self._dataset.transform, np.asarray(x), np.asarray(y))
         if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
             raise ImageryError(f"the requested area lies outside the projection of {self.path}")
         return columns, rows
@@ -280,8 +237,9 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
     window = local.window(grid)
     if window is None:
         raise ImageryError(
-            f"{local.path} covers {_text(local.bounds_m())} m but {_text(grid.bounds_m)} m (west, "
-            "south, east, north of the local plane) was asked for; they do not overlap"
+            f"{local.path} covers {bounds_text(local.bounds_m())} m but "
+            f"{bounds_text(grid.bounds_m)} m (west, south, east, north of the local plane) was "
+            "asked for; they do not overlap"
         )
     coarser = grid.gsd_m / local.native_gsd_m(grid.bounds_m)
     # Read big sources at half the grid's pixel: overviews and averaging make that cheap.
@@ -291,11 +249,7 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
         max(1, int(np.ceil(window.width / reduction))),
     )
     check_size(shape[1], shape[0], f"the needed part of {local.path}")
-    try:
-        rgba, rule = _read_rgba(dataset, window, shape)
-    except RasterioError as error:
-        raise ImageryError(f"{local.path} cannot be read: {error}; is it complete?") from error
-    source_transform = _window_transform(dataset.transform, window, shape)
+    rgba, source_transform, rule = _read_source(dataset, local.path, window, shape)
     out = np.zeros((4, grid.height, grid.width), np.uint8)
     target = rasterio.Affine(grid.gsd_m, 0.0, grid.west_m, 0.0, -grid.gsd_m, grid.north_m)
     try:
@@ -317,13 +271,29 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
     return np.ascontiguousarray(out[:3].transpose(1, 2, 0)), valid, rule
 
 
+def _read_source(
+    dataset: Any,  # noqa: ANN401
+    path: Path,
+    window: Window,
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.uint8], Any, str]:
+    """Colours and validity (4, H, W) of a window, their geotransform, how values were scaled."""
+    try:
+        if isinstance(dataset, TileRaster):
+            return *dataset.read_rgba(window, shape), ""
+        rgba, rule = _read_rgba(dataset, window, shape)
+    except RasterioError as error:
+        raise ImageryError(f"{path} cannot be read: {error}; is it complete?") from error
+    return rgba, window_transform(dataset.transform, window, shape), rule
+
+
 def _read_rgba(
     dataset: Any,  # noqa: ANN401
     window: Window,
     shape: tuple[int, int],
 ) -> tuple[npt.NDArray[np.uint8], str]:
     """Colours and validity (4, H, W) of a window, resampled to `shape`."""
-    bands = _colour_bands(dataset)
+    bands = colour_bands(dataset)
     paletted = dataset.colorinterp[0] == ColorInterp.palette
     averaging = Resampling.nearest if paletted else Resampling.average
     values = dataset.read(
@@ -332,7 +302,7 @@ def _read_rgba(
     mask = dataset.dataset_mask(window=window, out_shape=shape, resampling=Resampling.nearest)
     rule = ""
     if paletted:
-        values = _palette(dataset)[values[0]].transpose(2, 0, 1)
+        values = palette(dataset)[values[0]].transpose(2, 0, 1)
     elif values.dtype != np.uint8:
         values, rule = _to_8_bit(dataset, bands, values)
     rgba = np.empty((4, *shape), np.uint8)
@@ -341,7 +311,7 @@ def _read_rgba(
     return rgba, rule
 
 
-def _colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
+def colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
     """Band numbers of red, green, blue, or of the only grey."""
     by_colour = {colour: number for number, colour in enumerate(dataset.colorinterp, start=1)}
     wanted = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
@@ -351,7 +321,8 @@ def _colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
     return plain[:3] if len(plain) >= 3 else plain[:1]
 
 
-def _palette(dataset: Any) -> Image:  # noqa: ANN401
+def palette(dataset: Any) -> Image:  # noqa: ANN401
+    """Colours (256, 3) of a paletted raster's values."""
     table = np.zeros((256, 3), np.uint8)
     for value, colour in dataset.colormap(1).items():
         if value < 256:
@@ -376,19 +347,3 @@ def _to_8_bit(
     _log.warning("16-bit imagery: %g..%g stretched to 0..255", low, high)
     stretched = np.rint((values.astype(np.float32) - low) * (255.0 / (high - low)))
     return np.clip(stretched, 0, 255).astype(np.uint8), f"{low:g}..{high:g} to 0..255"
-
-
-def _text(bounds_m: Bounds) -> str:
-    return "(" + ", ".join(f"{value:.1f}" for value in bounds_m) + ")"
-
-
-def _apply(affine: Any, x: Any, y: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    """Affine map of scalars or arrays; written out because affine 2 and 3 spell it differently."""
-    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
-
-
-def _window_transform(affine: Any, window: Window, shape: tuple[int, int]) -> Any:  # noqa: ANN401
-    """Geotransform of a window that was resampled to `shape` (rows, columns)."""
-    sx, sy = window.width / shape[1], window.height / shape[0]
-    x0, y0 = _apply(affine, window.col_off, window.row_off)
-    return rasterio.Affine(affine.a * sx, affine.b * sy, x0, affine.d * sx, affine.e * sy, y0)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from geoloc_ros.datatypes import Image, Mask
+from geoloc_ros.datatypes import FloatArray, Image, Mask
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.geo.wgs84 import LocalFrame
-from geoloc_ros.imagery.geotiff import Bounds, Grid, LocalMap, check_bounds, open_raster, read_grid
+from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_grid
+from geoloc_ros.imagery.grid import Bounds, Grid, check_bounds
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class OrthoImage:
         north_m: outer edge of row 0.
         gsd_m: side of a pixel.
         provenance: where it came from: source, crs, bounds_lonlat_deg, native_gsd_m, attribution,
-            sha256, value_scaling.
+            licence, sha256, value_scaling.
     """
 
     rgb: Image
@@ -71,10 +71,10 @@ class OrthoImage:
         gsd_m: float | None = None,
         bounds_m: Bounds | None = None,
     ) -> OrthoImage:
-        """Read any georeferenced raster onto the local plane.
+        """Read any georeferenced raster, or a file of tiles, onto the local plane.
 
         Args:
-            path: the raster; any projection, rotated or not.
+            path: the raster, any projection, rotated or not; or MBTiles, PMTiles.
             frame: the plane; None: around the raster's centre, rounded to 1e-5 degrees.
             gsd_m: pixel size; None: the raster's own on the ground.
             bounds_m: west, south, east, north on the plane; None: all of it.
@@ -93,14 +93,7 @@ class OrthoImage:
             check_gsd(gsd, str(path))
             grid = Grid.covering(bounds_m or local.bounds_m(), gsd)
             rgb, valid, scaling = read_grid(dataset, local, grid)
-            tags = {key.lower(): value for key, value in dataset.tags().items()}
-            provenance = {
-                "source": str(path),
-                "crs": dataset.crs.to_string(),
-                "native_gsd_m": round(native, 6),
-                "attribution": tags.get("attribution") or tags.get("tifftag_copyright", ""),
-                "value_scaling": scaling,
-            }
+            provenance = provenance_of(dataset, path, native) | {"value_scaling": scaling}
         if not valid.any():
             raise ImageryError(
                 f"{path} has no valid pixel in the area: all {valid.size} are nodata, masked or "
@@ -109,10 +102,26 @@ class OrthoImage:
         rgb[~valid] = 0
         image = OrthoImage(rgb, valid, local.frame, grid.west_m, grid.north_m, grid.gsd_m)
         provenance["bounds_lonlat_deg"] = image.bounds_lonlat_deg
-        provenance["sha256"] = _sha256(path)
+        provenance["sha256"] = file_sha256(path)
         object.__setattr__(image, "provenance", provenance)
         _log.info("%s: %dx%d px of %.3f m", path, grid.width, grid.height, grid.gsd_m)
         return image
+
+    @property
+    def pixels_sha256(self) -> str:
+        """Identity of the pixels and of where they lie."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.rgb).data)
+        digest.update(np.packbits(self.valid).tobytes())
+        place = (self.valid.shape, self.west_m, self.north_m, self.gsd_m)
+        digest.update(repr(place).encode())
+        return digest.hexdigest()
+
+    def shown(self, xy_m: FloatArray) -> Mask:
+        """Whether imagery exists at positions (N, 2) within the bounds, m; (N,)."""
+        height, width = self.valid.shape
+        column = np.floor((xy_m[:, 0] - self.west_m) / self.gsd_m).astype(np.int64)
+        row = np.floor((self.north_m - xy_m[:, 1]) / self.gsd_m).astype(np.int64)
+        return self.valid[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
 
     @property
     def bounds_m(self) -> Bounds:
@@ -131,6 +140,18 @@ class OrthoImage:
         return tuple(round(float(value), 7) for value in box)  # type: ignore[return-value]
 
 
+def provenance_of(dataset: Any, path: Path, native_gsd_m: float) -> dict[str, Any]:  # noqa: ANN401
+    """What an open raster says of where it came from."""
+    tags = {key.lower(): value for key, value in dataset.tags().items()}
+    return {
+        "source": str(path),
+        "crs": dataset.crs.to_string(),
+        "native_gsd_m": round(native_gsd_m, 6),
+        "attribution": tags.get("attribution") or tags.get("tifftag_copyright", ""),
+        "licence": tags.get("terms", ""),
+    }
+
+
 def check_gsd(gsd_m: float, what: str = "imagery") -> None:
     """Refuse pixel sizes on which no vehicle can be found.
 
@@ -145,30 +166,8 @@ def check_gsd(gsd_m: float, what: str = "imagery") -> None:
         )
 
 
-def preview(ortho: OrthoImage, path: Path, max_px: int = 1600) -> None:
-    """Write a picture of the imagery for people, at most `max_px` wide or high.
-
-    Raises:
-        ImageryError: the file cannot be written.
-    """
-    scale = min(1.0, max_px / max(ortho.valid.shape))
-    small = ortho.rgb
-    if scale < 1.0:
-        resized = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        small = np.asarray(resized, np.uint8)
-    suffix = Path(path).suffix.lower()
-    if suffix not in {".png", ".jpg", ".jpeg"}:
-        raise ImageryError(f"preview {path} must end in .png or .jpg")
-    ok, data = cv2.imencode(suffix, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-    try:
-        if not ok:
-            raise OSError("the encoder refused")
-        Path(path).write_bytes(data.tobytes())
-    except OSError as error:
-        raise ImageryError(f"cannot write preview {path}: {error}") from error
-
-
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Digest of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -24,10 +24,12 @@ from rasterio.windows import Window
 from geoloc_ros.errors import ImageDecodeError, ImageryError
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.imagery.files import read_rgb
-from geoloc_ros.imagery.geotiff import MAX_PIXELS
+from geoloc_ros.imagery.grid import MAX_PIXELS
 
 #: Half the side of the EPSG:3857 world square.
 HALF_WORLD_M = math.pi * 6_378_137.0
+#: Web mercator ends at this latitude, degrees.
+MAX_LAT_DEG = 85.051128
 MAX_ZOOM = 23
 
 _NAMES = re.compile(
@@ -62,6 +64,10 @@ class Tile:
                 f"in 0..{side - 1}; is the order of the numbers zoom, x, y?"
             )
 
+    def __str__(self) -> str:
+        """Zoom/x/y, as everyone writes it."""
+        return f"{self.zoom}/{self.x}/{self.y}"
+
     @property
     def bounds_mercator_m(self) -> tuple[float, float, float, float]:
         """West, south, east, north in EPSG:3857."""
@@ -76,7 +82,7 @@ def tile_at(position: LatLon, zoom: int) -> Tile:
     Raises:
         ImageryError: beyond 85.05 degrees latitude, where web mercator ends, or a bad zoom.
     """
-    if abs(position.lat_deg) > 85.0511:
+    if abs(position.lat_deg) > MAX_LAT_DEG:
         raise ImageryError(f"latitude {position.lat_deg} degrees has no tile; the limit is 85.05")
     side = 1 << zoom
     sine = math.sin(math.radians(position.lat_deg))

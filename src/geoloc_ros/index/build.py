@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import hashlib
 import logging
 import os
 from collections import deque
@@ -25,12 +24,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from geoloc_ros.datatypes import Float32Array, FloatArray, Image, Mask
+from geoloc_ros.datatypes import Float32Array, FloatArray, Image
 from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
-from geoloc_ros.imagery.crops import CropCutter
-from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.imagery.windows import Imagery, cutter_of
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
@@ -62,7 +60,7 @@ class _Job:
 
 
 def build_index(
-    ortho: OrthoImage,
+    ortho: Imagery,
     package: ModelPackage,
     encoder: ReferenceEncoder,
     out: Path,
@@ -96,7 +94,7 @@ def build_index(
     except OSError as error:
         raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
     bounds = west, south, east, north = ortho.bounds_m
-    anchors = sample(policy, roads, bounds, lambda xy_m: _shown(ortho, xy_m))
+    anchors = sample(policy, roads, bounds, ortho.shown)
     if not len(anchors):
         raise IndexBuildError(
             f"nothing to index: no {policy.kind} anchor lies on the imagery (x {west:.0f}.."
@@ -104,7 +102,7 @@ def build_index(
             f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
             "check that imagery and road layer show the same place"
         )
-    cutter = CropCutter(ortho, package.reference, fill_rgb(package))
+    cutter = cutter_of(ortho, package.reference, fill_rgb(package))
     place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
     try:
         with place:
@@ -118,7 +116,7 @@ def build_index(
 
 def is_current(
     root: Path,
-    ortho: OrthoImage,
+    ortho: Imagery,
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None = None,
@@ -147,32 +145,21 @@ def _stopped(error: OSError, place: Workplace) -> str:
     )
 
 
-def _shown(ortho: OrthoImage, xy_m: FloatArray) -> Mask:
-    """Whether imagery exists at positions (N, 2) within the bounds."""
-    height, width = ortho.valid.shape
-    column = np.floor((xy_m[:, 0] - ortho.west_m) / ortho.gsd_m).astype(np.int64)
-    row = np.floor((ortho.north_m - xy_m[:, 1]) / ortho.gsd_m).astype(np.int64)
-    return ortho.valid[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
-
-
 def fill_rgb(package: ModelPackage) -> tuple[float, float, float]:
     """Colour of missing ground in crops for a model, 0..255."""
     red, green, blue = package.mean
     return 255.0 * red, 255.0 * green, 255.0 * blue
 
 
-def imagery_record(ortho: OrthoImage) -> ImageryRecord:
+def imagery_record(ortho: Imagery) -> ImageryRecord:
     """What a manifest says about imagery."""
-    digest = hashlib.sha256(np.ascontiguousarray(ortho.rgb).data)
-    digest.update(np.packbits(ortho.valid).tobytes())
-    digest.update(repr((ortho.valid.shape, ortho.west_m, ortho.north_m, ortho.gsd_m)).encode())
     known = {key: str(ortho.provenance.get(key) or "") for key in ("licence", "attribution")}
     source = Path(str(ortho.provenance.get("source") or "")).name
-    return ImageryRecord(source=source, sha256=digest.hexdigest(), gsd_m=ortho.gsd_m, **known)
+    return ImageryRecord(source=source, sha256=ortho.pixels_sha256, gsd_m=ortho.gsd_m, **known)
 
 
 def _draft(
-    ortho: OrthoImage,
+    ortho: Imagery,
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None,

@@ -21,8 +21,7 @@ from tqdm import tqdm
 from geoloc_ros.datatypes import Float32Array, FloatArray, Image
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
-from geoloc_ros.imagery.crops import CropCutter
-from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.build import fill_rgb, imagery_record
 from geoloc_ros.index.descriptions import (
@@ -59,14 +58,14 @@ class _Job:
 
     old: Path
     place: Workplace
-    cutter: CropCutter
+    cutter: Cutter
     describe: Describe
     record: DescriptionRecord
 
 
 def describe_index(
     root: Path,
-    ortho: OrthoImage,
+    ortho: Imagery,
     package: ModelPackage,
     record: DescriptionRecord,
     describe: Describe,
@@ -104,7 +103,7 @@ def describe_index(
             job = _Job(
                 root,
                 place,
-                CropCutter(ortho, package.reference, fill_rgb(package)),
+                cutter_of(ortho, package.reference, fill_rgb(package)),
                 describe,
                 record,
             )
@@ -116,7 +115,7 @@ def describe_index(
         ) from error
 
 
-def _check(old: Manifest, ortho: OrthoImage, package: ModelPackage, root: Path) -> None:
+def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> None:
     check_model(old, package, root)
     if old.schema == 1 and old.policy.kind == "roads":
         raise IndexMismatchError(f"{root} does not know its roads (schema 1); build it again")
@@ -178,7 +177,7 @@ def _one(
     return record
 
 
-def _crops(cutter: CropCutter, poses: FloatArray) -> Iterator[Image]:
+def _crops(cutter: Cutter, poses: FloatArray) -> Iterator[Image]:
     for start in range(0, len(poses), BATCH):
         yield cutter.cut(poses[start : start + BATCH])[0]
 

@@ -21,6 +21,7 @@ from geoloc_ros.synthetic.conditions import sample_conditions
 from geoloc_ros.synthetic.noise import vec
 from geoloc_ros.synthetic.render import render_ortho
 from geoloc_ros.synthetic.scene import Scene, build_scene
+from geoloc_ros.synthetic.street_plan import ATTRIBUTION
 from geoloc_ros.synthetic.town import Town
 
 F32 = NDArray[np.float32]
@@ -123,6 +124,9 @@ def make_imagery(
     if gap:
         image = _compress(image, int(rng.integers(55, 92)))
     _write(Path(path), image, utm_crs(town), from_origin(west, top, gsd_m, gsd_m))
+    if town.streets:
+        with rasterio.open(path, "r+") as out:
+            out.update_tags(ATTRIBUTION=ATTRIBUTION)
 
 
 def _strip(
@@ -262,6 +266,6 @@ def write_roads_geojson(town: Town, path: str | Path) -> None:
         )
     out = Path(path)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(
-        json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8"
-    )
+    credit = {"attribution": ATTRIBUTION} if town.streets else {}
+    text = json.dumps({"type": "FeatureCollection", **credit, "features": features})
+    out.write_text(text, encoding="utf-8")

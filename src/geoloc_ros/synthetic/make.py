@@ -26,6 +26,7 @@ from rasterio.errors import RasterioIOError
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import ConfigError, ImageryError, first_line
+from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.synthetic.crop import crop_imagery, crop_roads
 from geoloc_ros.synthetic.drive import SCENARIOS, Area, Drive, plan_drive
 from geoloc_ros.synthetic.flight import FlightSpec, barometer, plan_flight
@@ -65,6 +66,8 @@ class WorldSpec:
         gap: whether satellite and camera see different times, weathers and errors.
         odometry: whether /odom is written.
         gsd_m: resolution of the imagery, m/px.
+        osm: OpenStreetMap extract whose streets the town stands on; None: made streets.
+        at: middle of the town in the extract; None: where most streets are.
     """
 
     seed: int
@@ -79,6 +82,8 @@ class WorldSpec:
     gap: bool = True
     odometry: bool = True
     gsd_m: float = 0.4
+    osm: Path | None = None
+    at: LatLon | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be made.
@@ -99,6 +104,8 @@ class WorldSpec:
             raise ConfigError(f"drives is {self.drives}; it must lie in 0..1000")
         if not 20.0 <= self.length_m <= 200_000.0:
             raise ConfigError(f"length is {self.length_m} m; it must lie in 20..200000 m")
+        if self.at is not None and self.osm is None:
+            raise ConfigError("a place is given but no extract; --at goes with --osm FILE")
         if not 0.05 <= self.gsd_m <= 5.0:
             raise ConfigError(f"gsd is {self.gsd_m} m/px; it must lie in 0.05..5 m/px")
 
@@ -126,13 +133,16 @@ def make_world(
         ConfigError: the specification cannot be met, or `out` is taken.
         BagError: a recording cannot be written.
         ImageryError: the satellite image cannot be written.
+        IndexBuildError: the extract is no sound one, or the package osmium is missing.
         OSError: the disk refuses.
     """
+    from geoloc_ros.synthetic.street_plan import read_street_plan
     from geoloc_ros.synthetic.town import make_town
 
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise ConfigError(f"{out} is not empty; remove it or choose another --out")
-    town = make_town(spec.seed, spec.style, spec.size_m)
+    streets = read_street_plan(spec.osm, spec.size_m, spec.at) if spec.osm else None
+    town = make_town(spec.seed, spec.style, spec.size_m, streets)
     area = indexed_area(spec)
     recordings = [plan_recording(town, spec, area, number) for number in range(spec.drives)]
     with _all_or_nothing(out, [recording.name for recording in recordings]):

@@ -209,7 +209,7 @@ def make_roads(
         ends = tuple(number.setdefault(n, len(number)) for n in (draft.start, draft.end))
         line = np.clip(resample(draft.line), -0.5 * size_m, 0.5 * size_m)
         line3 = np.column_stack([line, terrain.height_m(line)])
-        roads.append(_dress(rng, style, i, draft.kind, line3, (ends[0], ends[1])))
+        roads.append(dress(rng, style, i, draft.kind, line3, (ends[0], ends[1])))
     return tuple(roads)
 
 
@@ -224,7 +224,7 @@ def _wander(rng: np.random.Generator, line: F64, curviness: float) -> F64:
     return np.asarray(line + normals(line) * swing[:, None])
 
 
-def _dress(
+def dress(
     rng: np.random.Generator,
     style: Style,
     number: int,

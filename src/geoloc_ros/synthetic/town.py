@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import Geod
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
@@ -20,6 +21,7 @@ from geoloc_ros.synthetic.paint import find_crossings
 from geoloc_ros.synthetic.planting import along_roads, fill_blocks, make_tree, open_areas, plant
 from geoloc_ros.synthetic.plots import pick
 from geoloc_ros.synthetic.roadnet import Road, make_roads
+from geoloc_ros.synthetic.street_plan import ATTRIBUTION, StreetPlan, planned_roads
 from geoloc_ros.synthetic.styles import STYLES, Style
 from geoloc_ros.synthetic.terrain import Terrain, make_terrain
 
@@ -44,6 +46,7 @@ class Town:
         props: Street furniture, fences and hedges.
         areas: Ground polygons in painting order.
         slots: `(N, 3)` places for parked cars, x, y (m), yaw (rad).
+        streets: Name of the OpenStreetMap extract its streets come from, "" if they are made.
     """
 
     seed: int
@@ -57,6 +60,7 @@ class Town:
     props: tuple[Prop, ...]
     areas: tuple[Area, ...]
     slots: F64
+    streets: str = ""
 
     @property
     def frame(self) -> LocalFrame:
@@ -77,11 +81,13 @@ class Town:
 
     def scene_truth(self) -> dict[str, Any]:
         """Truth about every place, as plain values that JSON can hold (metres, radians)."""
+        credit = {"streets": f"{self.streets}: {ATTRIBUTION}"} if self.streets else {}
         return {
+            **credit,
             "seed": self.seed,
             "style": self.style.name,
             "region": self.style.region,
-            "street_plan": self.style.plan,
+            "street_plan": "osm" if self.streets else self.style.plan,
             "driving_side": self.style.driving_side,
             "centre_paint": self.style.centre_paint,
             "size_m": self.size_m,
@@ -155,13 +161,19 @@ def _building_truth(building: Building) -> dict[str, Any]:
     }
 
 
-def make_town(seed: int, style: str | None = None, size_m: float = 1000.0) -> Town:
+def make_town(
+    seed: int,
+    style: str | None = None,
+    size_m: float = 1000.0,
+    streets: StreetPlan | None = None,
+) -> Town:
     """Make a town; the same arguments give the same town.
 
     Args:
         seed: Non-negative seed.
         style: Name in `STYLES`; None draws one from the seed.
         size_m: Side of the square, metres, 250 to 5000.
+        streets: Real streets to build on; the style drawn is then that of the nearest region.
 
     Returns:
         The town.
@@ -172,19 +184,15 @@ def make_town(seed: int, style: str | None = None, size_m: float = 1000.0) -> To
     _check(seed, style, size_m)
     rng = np.random.default_rng([seed, 7461])
     drawn = list(STYLES)[int(rng.integers(len(STYLES)))]
-    looks = STYLES[style or drawn]
-    origin = LatLon(
-        looks.anchor.lat_deg + float(rng.uniform(-0.06, 0.06)),
-        looks.anchor.lon_deg + float(rng.uniform(-0.06, 0.06)),
-    )
+    looks = STYLES[style or (drawn if streets is None else nearest_style(streets.centre))]
+    origin = _near(rng, looks.anchor) if streets is None else streets.centre
     terrain = make_terrain(rng, size_m, looks.relief_m)
-    roads = make_roads(rng, looks, size_m, terrain)
+    if streets is None:
+        roads = make_roads(rng, looks, size_m, terrain)
+    else:
+        roads = planned_roads(rng, looks, streets, terrain)
     areas = open_areas(rng, looks, size_m)
-    taken = Occupancy(size_m)
-    for area in areas:
-        taken.mark(area.polygon_m)
-    for road in roads:
-        taken.mark_line(road.centreline_m[:, :2], 2 * road.half_m + 0.8)
+    taken = _taken(size_m, areas, roads)
     builder = _settle(rng, looks, terrain, taken, roads, size_m)
     trees, props, slots = _furnish(rng, looks, roads, builder)
     trees = trees + plant(rng, looks, size_m, taken, areas)
@@ -200,7 +208,37 @@ def make_town(seed: int, style: str | None = None, size_m: float = 1000.0) -> To
         tuple(_clear_of_roads(props, roads, size_m)),
         tuple(areas + builder.plots.areas),
         np.asarray(slots, dtype=np.float64).reshape(-1, 3),
+        "" if streets is None else streets.source,
     )
+
+
+def _taken(size_m: float, areas: list[Area], roads: tuple[Road, ...]) -> Occupancy:
+    """The ground under areas and roads."""
+    taken = Occupancy(size_m)
+    for area in areas:
+        taken.mark(area.polygon_m)
+    for road in roads:
+        taken.mark_line(road.centreline_m[:, :2], 2 * road.half_m + 0.8)
+    return taken
+
+
+def _near(rng: np.random.Generator, anchor: LatLon) -> LatLon:
+    """A place within 0.06 degrees."""
+    return LatLon(
+        anchor.lat_deg + float(rng.uniform(-0.06, 0.06)),
+        anchor.lon_deg + float(rng.uniform(-0.06, 0.06)),
+    )
+
+
+def nearest_style(place: LatLon) -> str:
+    """Name of the style whose region is nearest to a place."""
+    geod = Geod(ellps="WGS84")
+
+    def away_m(style: Style) -> float:
+        anchor = style.anchor
+        return float(geod.inv(place.lon_deg, place.lat_deg, anchor.lon_deg, anchor.lat_deg)[2])
+
+    return min(STYLES, key=lambda name: away_m(STYLES[name]))
 
 
 def _check(seed: int, style: str | None, size_m: float) -> None:

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""How a server is treated: how often it is asked, how many times, and when to leave it alone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from threading import Event, Lock
+
+from geoloc_ros.errors import ImageryError
+
+#: A server that asks for a longer pause is left alone, s.
+MAX_PAUSE_S = 600.0
+_SLOWEST_HZ = 0.2
+_BOUNDS = {
+    "rate_hz": (0.05, 100.0),
+    "connections": (1, 16),
+    "retries": (0, 20),
+    "backoff_s": (0.001, 60.0),
+    "timeout_s": (0.05, 300.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """What is done to a server at most.
+
+    Attributes:
+        rate_hz: requests a second, of all connections together.
+        connections: at a time.
+        retries: further tries of one tile.
+        backoff_s: pause before the first retry; each further one is twice as long.
+        timeout_s: without a byte; a whole answer may take four times as long.
+    """
+
+    rate_hz: float = 10.0
+    connections: int = 4
+    retries: int = 5
+    backoff_s: float = 1.0
+    timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no manners.
+
+        Raises:
+            ImageryError: a value out of bounds.
+        """
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ImageryError(f"{name} is {value:g}; it must lie in {low:g}..{high:g}")
+
+
+class Pace:
+    """The beat of all connections: a fixed rate, slower after a complaint, never faster."""
+
+    def __init__(self, rate_hz: float, stop: Event) -> None:
+        """Start now.
+
+        Args:
+            rate_hz: requests a second at most.
+            stop: ends all waiting.
+        """
+        self._stop, self._lock = stop, Lock()
+        self._limit_hz = self._rate_hz = rate_hz
+        self._next_s = self._held_s = 0.0
+
+    def wait(self) -> None:
+        """Sleep until it is this caller's turn."""
+        with self._lock:
+            turn_s = max(time.monotonic(), self._next_s)
+            self._next_s = turn_s + 1.0 / self._rate_hz
+        while not self._stop.is_set():
+            with self._lock:
+                until_s = max(turn_s, self._held_s)
+            left_s = until_s - time.monotonic()
+            if left_s <= 0.0:
+                return
+            self._stop.wait(left_s)
+
+    def complain(self, pause_s: float) -> None:
+        """The server wants less: nobody asks for a while, and all ask half as often then."""
+        with self._lock:
+            self._held_s = max(self._held_s, time.monotonic() + pause_s)
+            self._rate_hz = max(0.5 * self._rate_hz, min(_SLOWEST_HZ, self._limit_hz))
+
+    def relax(self) -> None:
+        """The server is content: a little faster, up to the limit."""
+        with self._lock:
+            self._rate_hz = min(1.05 * self._rate_hz, self._limit_hz)

@@ -1,0 +1,214 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Imagery that does not fit in memory, read a square kilometre at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_ros.datatypes import FloatArray, Image, Mask
+from geoloc_ros.encoders.package import ReferenceSpec
+from geoloc_ros.errors import ImageryError
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.imagery.crops import CropCutter
+from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_grid
+from geoloc_ros.imagery.grid import MAX_PIXELS, Bounds, Grid
+from geoloc_ros.imagery.ortho import OrthoImage, check_gsd, file_sha256, provenance_of
+
+_log = logging.getLogger(__name__)
+
+#: Imagery of more pixels is not read as a whole.
+IN_MEMORY_PIXELS = MAX_PIXELS
+#: Side of what is read at a time, m; the cells of an index are as large.
+_CELL_M = 1000.0
+#: Squares kept: the one in work, and its neighbour when threads disagree.
+_KEPT = 2
+#: Pixels of the map of where there is imagery.
+_COVERAGE_PIXELS = 4_000_000
+
+
+class Cutter(Protocol):
+    """Cuts crops; see `CropCutter.cut`."""
+
+    def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
+        """Crops (N, S, S, 3) and shares of ground present (N,) at anchors (N, 3)."""
+
+
+@dataclass(frozen=True, eq=False)
+class OrthoWindows:
+    """Imagery on a plane, read when it is asked for; it answers what `OrthoImage` answers.
+
+    Attributes:
+        path: the file.
+        frame: the plane.
+        grid: all its pixels.
+        coverage: (H, W) where there is imagery, coarsely.
+        coverage_grid: where those pixels lie.
+        provenance: see `OrthoImage`.
+    """
+
+    path: Path
+    frame: LocalFrame
+    grid: Grid
+    coverage: Mask
+    coverage_grid: Grid
+    provenance: Mapping[str, Any]
+
+    @property
+    def gsd_m(self) -> float:
+        """Side of a pixel."""
+        return self.grid.gsd_m
+
+    @property
+    def bounds_m(self) -> Bounds:
+        """West, south, east, north on the plane."""
+        return self.grid.bounds_m
+
+    @property
+    def pixels_sha256(self) -> str:
+        """Identity of the file and of the grid it is read on."""
+        digest = hashlib.sha256(str(self.provenance["sha256"]).encode())
+        digest.update(repr(self.grid).encode())
+        return digest.hexdigest()
+
+    def shown(self, xy_m: FloatArray) -> Mask:
+        """Whether imagery exists at positions (N, 2) within the bounds, m; (N,)."""
+        grid = self.coverage_grid
+        column = np.floor((xy_m[:, 0] - grid.west_m) / grid.gsd_m).astype(np.int64)
+        row = np.floor((grid.north_m - xy_m[:, 1]) / grid.gsd_m).astype(np.int64)
+        return self.coverage[np.clip(row, 0, grid.height - 1), np.clip(column, 0, grid.width - 1)]
+
+    def window(self, bounds_m: Bounds) -> OrthoImage:
+        """What lies in west, south, east, north, m; on the pixels of `grid`.
+
+        Raises:
+            ImageryError: it cannot be read.
+        """
+        grid = Grid.covering(bounds_m, self.gsd_m)
+        with open_raster(self.path) as dataset:
+            local = LocalMap(dataset, self.path, self.frame)
+            rgb, valid, _ = read_grid(dataset, local, grid)
+        rgb[~valid] = 0
+        return OrthoImage(
+            rgb, valid, self.frame, grid.west_m, grid.north_m, grid.gsd_m, self.provenance
+        )
+
+
+#: Imagery in memory, or not.
+Imagery = OrthoImage | OrthoWindows
+
+
+class WindowCutter:
+    """Cuts crops from imagery that is read a square at a time."""
+
+    def __init__(
+        self, ground: OrthoWindows, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
+    ) -> None:
+        """Remember what is to be cut; see `CropCutter`."""
+        self._ground, self._spec, self._fill = ground, spec, fill_rgb
+        # farthest a crop reaches from its anchor, and a few pixels for resampling
+        self._reach_m = abs(spec.offset_forward_m) + spec.extent_m + 16.0 * ground.gsd_m
+        self._kept: OrderedDict[tuple[int, int], CropCutter] = OrderedDict()
+        self._lock = Lock()
+
+    def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
+        """Crops at anchor poses; see `CropCutter.cut`.
+
+        Raises:
+            ImageryError: an anchor is not finite, or the imagery cannot be read.
+        """
+        poses = np.asarray(anchors, dtype=np.float64).reshape(-1, 3)
+        if not np.isfinite(poses).all():
+            raise ImageryError("an anchor is not finite; x_m, y_m, yaw_rad are needed")
+        size = self._spec.size_px
+        images: Image = np.empty((len(poses), size, size, 3), np.uint8)
+        share = np.zeros(len(poses))
+        cells = np.floor(poses[:, :2] / _CELL_M).astype(np.int64)
+        for column, row in np.unique(cells, axis=0):
+            chosen = (cells == (column, row)).all(axis=1)
+            cutter = self._cutter(int(column), int(row))
+            images[chosen], share[chosen] = cutter.cut(poses[chosen])
+        return images, share
+
+    def _cutter(self, column: int, row: int) -> CropCutter:
+        with self._lock:
+            cutter = self._kept.pop((column, row), None)
+            if cutter is None:
+                while len(self._kept) >= _KEPT:
+                    self._kept.popitem(last=False)
+                west, south, east, north = self._ground.bounds_m
+                m = self._reach_m
+                box = (
+                    max(column * _CELL_M - m, west), max(row * _CELL_M - m, south),
+                    min((column + 1) * _CELL_M + m, east), min((row + 1) * _CELL_M + m, north),
+                )  # fmt: skip
+                cutter = CropCutter(self._ground.window(box), self._spec, self._fill)
+            self._kept[column, row] = cutter
+            return cutter
+
+
+def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
+    """Open imagery: as a whole if it fits in memory, else to be read by windows.
+
+    Args:
+        path: a raster, MBTiles or PMTiles.
+        gsd_m: pixel size; None: the imagery's own on the ground.
+
+    Raises:
+        ImageryError: see `OrthoImage.open`.
+    """
+    path = Path(path)
+    with open_raster(path) as dataset:
+        local = LocalMap(dataset, path, None)
+        native = local.native_gsd_m()
+        gsd = native if gsd_m is None else gsd_m
+        check_gsd(gsd, str(path))
+        grid = Grid.over(local.bounds_m(), gsd)
+        if grid.width * grid.height > IN_MEMORY_PIXELS:
+            _log.info("%s: %dx%d px are read by windows", path, grid.width, grid.height)
+            return _windows(dataset, local, grid, native)
+    return OrthoImage.open(path, gsd_m=gsd_m)
+
+
+def credited(ground: Imagery, credit: str) -> Imagery:
+    """The same imagery, somebody else named beside its makers."""
+    named = [str(ground.provenance.get("attribution") or ""), credit]
+    provenance = {**ground.provenance, "attribution": "; ".join(filter(None, named))}
+    return dataclasses.replace(ground, provenance=provenance)
+
+
+def cutter_of(
+    ground: Imagery, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
+) -> Cutter:
+    """What cuts crops from imagery.
+
+    Raises:
+        ImageryError: the spec has no size or extent.
+    """
+    if isinstance(ground, OrthoWindows):
+        return WindowCutter(ground, spec, fill_rgb)
+    return CropCutter(ground, spec, fill_rgb)
+
+
+def _windows(dataset: Any, local: LocalMap, grid: Grid, native_gsd_m: float) -> OrthoWindows:  # noqa: ANN401
+    coarse_m = grid.gsd_m * max(1.0, (grid.width * grid.height / _COVERAGE_PIXELS) ** 0.5)
+    coverage_grid = Grid.covering(grid.bounds_m, coarse_m)
+    _, coverage, _ = read_grid(dataset, local, coverage_grid)
+    if not coverage.any():
+        raise ImageryError(
+            f"{local.path} has no valid pixel: all are nodata or masked; check its nodata value"
+        )
+    provenance = provenance_of(dataset, local.path, native_gsd_m)
+    provenance["sha256"] = file_sha256(local.path)
+    return OrthoWindows(local.path, local.frame, grid, coverage, coverage_grid, provenance)
