@@ -28,17 +28,17 @@ $(VENV)/.dev-ready: $(VENV)/.run-ready
 	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,imagery,train,dev]'
 	@touch $@
 
-$(VENV)/.vlm-ready: $(VENV)/.dev-ready
+$(VENV)/.vlm-ready: $(VENV)/.run-ready
 	@echo "==> installing llama-cpp-python for the vision-language model (compiled: about five minutes)"
 	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[vlm]' \
-		|| echo "==> it cannot be compiled here: its tests are skipped ('rm $@' to try again)"
+		|| echo "==> it cannot be compiled here: the demo runs without it, its tests are skipped ('rm $@' to try again)"
 	@touch $@
 
 setup: $(VENV)/.run-ready ## a virtual environment with the geoloc command
 
-setup-dev: $(VENV)/.vlm-ready ## the same with the tools for development
+setup-dev: $(VENV)/.dev-ready $(VENV)/.vlm-ready ## the same with the tools for development
 
-demo: setup ## make a town, drive through it, find the vehicle; leaves out/demo/report.html
+demo: setup $(VENV)/.vlm-ready ## make a town, drive through it, find the vehicle; leaves out/demo/report.html
 	rm -rf $(DEMO)
 	$(GEOLOC) synth make --seed $(DEMO_SEED) --size 1000 --length 2000 --scenario kidnap --width 480 --height-px 270 --out $(DEMO)/world
 	$(GEOLOC) index build $(DEMO)/world/imagery.tif --model models/perspective --roads $(DEMO)/world/roads.geojson --out $(DEMO)/index
