@@ -4,9 +4,9 @@
 """All that a vision-language model on board must show, in one table.
 
 Runs the benches of its parts one after the other, each in a process of its own, and joins their
-figures: vlm_prior.py on all towns of --seeds, vlm_rerank.py and vlm_harmless.py on the first
---drives of them, and vlm_load.py on one of these drives; and times the model on one picture. What
-a part has written is kept in WORK; --again NAME runs that part anew.
+figures: vlm_prior.py on all towns of --seeds; vlm_rerank.py and vlm_harmless.py on the first
+--drives of them; vlm_load.py on the first of these drives, which `harmless` makes; and times the
+model on one picture. What a part has written is kept in WORK; --again NAME runs that part anew.
 
 Example:
   python bench/vlm.py --seeds $(seq 900400 900447) --json vlm.json
