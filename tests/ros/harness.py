@@ -127,11 +127,11 @@ class Vehicle(Node):
     # -- one message each -----------------------------------------------------------------------
 
     def tick_clock(self, stamp_ns: int) -> None:
-        """Let time be; a leap is waited for, or the next image would be one from the future."""
+        """Let time be, and wait until it is: late news of it could pass for a step back."""
         leaps = abs(stamp_ns - self.now_ns) > 0.2 * NS
         self.now_ns = stamp_ns
         self.clock_out.publish(Clock(clock=time_of(stamp_ns)))
-        if leaps and self.clock_of_localizer is not None:
+        if self.clock_of_localizer is not None:
             assert wait_until(lambda: self.clock_of_localizer() == stamp_ns)
         elif leaps:
             time.sleep(0.5)

@@ -3,6 +3,7 @@
 """What a vehicle does to a localizer. For each fault: no crash, no wrong LOCALISED, a reason
 within two seconds, and recovery when the cause ends."""
 
+import itertools
 import shutil
 import time
 
@@ -37,6 +38,18 @@ def told(stage, reason: str, act, within_s: float = WITHIN_S) -> None:
         if any(reason in s.reasons for s in vehicle.statuses[since:]):
             return
     raise AssertionError(f"no {reason} within {within_s:g} s; last: {vehicle.last()}")
+
+
+def told_on_the_way(stage, reason: str) -> int:
+    """A reason is published within two seconds of driving from the start; the frame after it."""
+    frames = itertools.count()
+
+    def drive_on() -> None:
+        stage.vehicle.drive([next(frames)], answered=False)
+        time.sleep(0.1)
+
+    told(stage, reason, drive_on)
+    return next(frames)
 
 
 def never_wrong(stage) -> None:
@@ -114,23 +127,18 @@ def test_camera_info_late(stage) -> None:
     stage.up()
     vehicle = stage.vehicle
     vehicle.info_silent = True
-
-    def images_only() -> None:
-        vehicle.drive(range(0, 3), answered=False)
-        time.sleep(0.1)
-
-    told(stage, "no_camera_info", images_only)
+    first = told_on_the_way(stage, "no_camera_info")
     vehicle.info_silent = False
-    found_again(stage, range(4, 90))
+    found_again(stage, range(first, first + 86))
 
 
 def test_camera_info_that_describes_no_camera(stage) -> None:
     stage.up()
     vehicle = stage.vehicle
     vehicle.info_changes = {"K": np.zeros((3, 3))}
-    told(stage, "bad_camera_info", lambda: vehicle.drive(range(3), answered=False))
+    first = told_on_the_way(stage, "bad_camera_info")
     vehicle.info_changes = {}
-    found_again(stage, range(4, 90))
+    found_again(stage, range(first, first + 86))
 
 
 def test_mount_missing_from_the_transform_tree(stage) -> None:
@@ -138,9 +146,9 @@ def test_mount_missing_from_the_transform_tree(stage) -> None:
     assert stage.change("activate")
     stage.wait_for_subscribers()
     vehicle = stage.vehicle
-    told(stage, "no_mount", lambda: (vehicle.drive(range(3), answered=False), time.sleep(0.1)))
+    first = told_on_the_way(stage, "no_mount")
     vehicle.send_mount()
-    found_again(stage, range(4, 90))
+    found_again(stage, range(first, first + 86))
 
 
 def test_images_with_stamp_zero_and_from_the_future(driving) -> None:
