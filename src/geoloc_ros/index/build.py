@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +29,16 @@ from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.windows import Imagery, cutter_of
-from geoloc_ros.index import shard as shards
+from geoloc_ros.index import graph
+from geoloc_ros.index.codes import DEFAULT_STORAGE
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
+from geoloc_ros.index.quadtree import cells
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
-CELL_M = 1000.0
 BATCH = 64
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
@@ -67,6 +68,7 @@ def build_index(
     policy: SamplingPolicy,
     *,
     roads: Sequence[Road] | None = None,
+    storage: str = DEFAULT_STORAGE,
     progress: bool = True,
     workers: int = 1,
 ) -> Manifest:
@@ -79,6 +81,7 @@ def build_index(
         out: the index directory; replaced only when the new one is complete.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
+        storage: how descriptors are stored, one of `codes.STORAGES`.
         progress: show a progress bar on stderr.
         workers: threads that cut crops ahead of the encoder.
 
@@ -103,7 +106,7 @@ def build_index(
             "check that imagery and road layer show the same place"
         )
     cutter = cutter_of(ortho, package.reference, fill_rgb(package))
-    place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
+    place = Workplace(out, _draft(ortho, package, policy, roads, storage), anchors)
     try:
         with place:
             place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
@@ -120,18 +123,15 @@ def is_current(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None = None,
+    storage: str = DEFAULT_STORAGE,
 ) -> bool:
-    """Whether there is an index of this imagery, for this model, sampled like this.
-
-    An index of schema 1 does not know its roads: it is current only if it has none (a grid).
-    """
+    """Whether there is an index of this imagery, for this model, sampled and stored like this."""
     try:
         found = load_manifest(root)
     except IndexError_:
         return False
-    wanted = _draft(ortho, package, policy, roads)
-    bare = dataclasses.replace(found, shards=(), schema=wanted.schema, descriptions=None)
-    return bare == wanted
+    wanted = _draft(ortho, package, policy, roads, storage)
+    return dataclasses.replace(found, shards=(), descriptions=None) == wanted
 
 
 def _stopped(error: OSError, place: Workplace) -> str:
@@ -163,6 +163,7 @@ def _draft(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None,
+    storage: str,
 ) -> Manifest:
     return Manifest(
         encoder_sha256=package.encoder_sha256,
@@ -170,14 +171,13 @@ def _draft(
         model=f"{package.name} {package.version}",
         dim=package.descriptor_dim,
         metric=package.metric,
-        storage="float32",
+        storage=storage,
         query=package.query,
         reference=package.reference,
         policy=policy,
         roads_sha256=roads_sha256(roads or ()) if policy.kind == "roads" else "",
         origin=ortho.frame.origin,
-        cell_m=CELL_M,
-        hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},
+        hnsw={"M": graph.M, "ef_construction": graph.EF_CONSTRUCTION},
         imagery=imagery_record(ortho),
         shards=(),
     )
@@ -189,7 +189,7 @@ def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> l
     # one thread writes the last shard's graph while the encoder works on the next
     with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
         pending: Future[ShardRecord | None] | None = None
-        for cell, members in _cells(anchors):
+        for cell, members in cells(anchors):
             known = place.finished(cell)
             if known is not None:
                 job.bar.update(len(members))
@@ -202,17 +202,6 @@ def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> l
         if pending is not None:
             records.append(pending.result())
     return sorted((r for r in records if r is not None), key=lambda record: record.cell)
-
-
-def _cells(anchors: FloatArray) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
-    """(cell, members) sorted by cell, members in the order of the anchors."""
-    cells = np.floor(anchors[:, :2] / CELL_M).astype(np.int64)
-    unique, inverse = np.unique(cells, axis=0, return_inverse=True)
-    inverse = inverse.ravel()
-    order = np.argsort(inverse, kind="stable")
-    edges = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
-    for number, (column, row) in enumerate(unique):
-        yield (int(column), int(row)), order[edges[number] : edges[number + 1]]
 
 
 def _describe(

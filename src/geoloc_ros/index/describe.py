@@ -26,7 +26,6 @@ from geoloc_ros.index import shard as shards
 from geoloc_ros.index.build import fill_rgb, imagery_record
 from geoloc_ros.index.descriptions import (
     ANSWERS,
-    DESCRIBED_PARTS,
     ROWS,
     ByteArray,
     DescriptionRecord,
@@ -35,13 +34,11 @@ from geoloc_ros.index.descriptions import (
     representatives,
 )
 from geoloc_ros.index.manifest import (
-    DESCRIBED_SCHEMA,
-    PARTS,
     Manifest,
     ShardRecord,
     check_model,
     load_manifest,
-    record_file,
+    parts_of,
 )
 from geoloc_ros.index.workplace import Workplace, check_out
 
@@ -61,6 +58,7 @@ class _Job:
     cutter: Cutter
     describe: Describe
     record: DescriptionRecord
+    storage: str
 
 
 def describe_index(
@@ -92,9 +90,7 @@ def describe_index(
     root = check_out(root)
     old = load_manifest(root)
     _check(old, ortho, package, root)
-    bare = dataclasses.replace(
-        old, shards=(), descriptions=record, schema=max(old.schema, DESCRIBED_SCHEMA)
-    )
+    bare = dataclasses.replace(old, shards=(), descriptions=record)
     poses = _poses(root, old)
     try:
         with Workplace(root, bare, np.concatenate(poses)) as place:
@@ -106,6 +102,7 @@ def describe_index(
                 cutter_of(ortho, package.reference, fill_rgb(package)),
                 describe,
                 record,
+                old.storage,
             )
             return place.finish(_shards(job, old, poses, progress))
     except OSError as error:
@@ -117,8 +114,6 @@ def describe_index(
 
 def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> None:
     check_model(old, package, root)
-    if old.schema == 1 and old.policy.kind == "roads":
-        raise IndexMismatchError(f"{root} does not know its roads (schema 1); build it again")
     found = imagery_record(ortho)
     if found.sha256 != old.imagery.sha256:
         raise IndexMismatchError(
@@ -130,7 +125,7 @@ def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> 
 
 def _poses(root: Path, manifest: Manifest) -> list[FloatArray]:
     """Poses of each cell's entries, every byte of the cell verified."""
-    return [shards.open_shard(root, record, manifest.dim).poses for record in manifest.shards]
+    return [shards.open_shard(root, record, manifest).poses for record in manifest.shards]
 
 
 def _shards(
@@ -166,12 +161,11 @@ def _one(
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
     silent = answers.max(axis=1) == 0
     rows = np.where(silent[rows], -1, rows).astype(np.int32)
-    for part in PARTS:
+    files = {part: known.files[part] for part in parts_of(job.storage)}
+    for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
-    shards.write_array(known.path(job.place.root, ANSWERS), answers)
-    shards.write_array(known.path(job.place.root, ROWS), rows.reshape(-1))
-    files = {part: known.files[part] for part in PARTS}
-    files |= {part: record_file(known.path(job.place.root, part)) for part in DESCRIBED_PARTS}
+    for part, array in ((ANSWERS, answers), (ROWS, rows.reshape(-1))):
+        files[part] = shards.write_part(job.place.root, known.cell, part, array)
     record = dataclasses.replace(known, files=files)
     job.place.keep(record)
     return record

@@ -17,23 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec, file_sha256
-from geoloc_ros.errors import (
-    GeolocError,
-    IndexBuildError,
-    IndexCorruptError,
-    IndexMismatchError,
-)
+from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec
+from geoloc_ros.errors import GeolocError, IndexCorruptError, IndexMismatchError, shown
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
+from geoloc_ros.index import quadtree
+from geoloc_ros.index.codes import STORAGES
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS, DescriptionRecord
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.quadtree import Cell
 
-#: 2 added `roads_sha256`, 3 `descriptions`; an index is of the first schema that can hold it
-SCHEMA = 2
-DESCRIBED_SCHEMA = 3
-SCHEMAS = (1, SCHEMA, DESCRIBED_SCHEMA)
+SCHEMA = 4
 NAME = "manifest.json"
-PARTS = ("poses.npy", "descriptors.npy", "hnsw")
+POSES, CODES, SCALE, LINKS = "poses.npy", "codes.npy", "scale.npy", "links.npy"
+ALL_PARTS = (POSES, CODES, SCALE, LINKS, *DESCRIBED_PARTS)
+_MOST = 65_535  # entries of a shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,25 +65,25 @@ class ShardRecord:
     """One geographic cell.
 
     Attributes:
-        cell: column and row of the cell; its south-west corner is `cell * cell_m`.
+        cell: level, column and row, see `quadtree`.
         count: entries.
         bounds_m: west, south, east, north of the entries.
-        files: for each of `PARTS`, and of `DESCRIBED_PARTS` if the tiles are described.
+        files: for each of the manifest's parts.
     """
 
-    cell: tuple[int, int]
+    cell: Cell
     count: int
     bounds_m: tuple[float, float, float, float]
     files: dict[str, FileRecord]
 
     @property
     def stem(self) -> str:
-        """File name without its part, e.g. `x+001y-002`."""
-        return f"x{self.cell[0]:+04d}y{self.cell[1]:+04d}"
+        """Beginning of the names of its files."""
+        return stem_of(self.cell)
 
     def path(self, root: Path, part: str) -> Path:
-        """Where a part lies."""
-        return root / "shards" / f"{self.stem}.{part}"
+        """Where a part lies; the name tells the content, so that no file is ever changed."""
+        return part_path(root, self.stem, part, self.files[part])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +96,12 @@ class Manifest:
         model: name and version, for people.
         dim: length of a descriptor.
         metric: `cosine`: inner product of unit vectors.
-        storage: element type of stored descriptors.
+        storage: how descriptors are stored, one of `codes.STORAGES`.
         query: the view the matching query encoder needs.
         reference: how crops were cut.
         policy: how poses were sampled.
-        roads_sha256: of the road layer they were sampled along; empty for a grid, and for an
-            index of schema 1, which does not know its roads.
+        roads_sha256: of the road layer they were sampled along; empty for a grid.
         origin: of the local plane, WGS84.
-        cell_m: side of a shard's cell.
         hnsw: construction parameters of the graphs.
         imagery: provenance.
         shards: sorted by cell.
@@ -125,7 +120,6 @@ class Manifest:
     reference: ReferenceSpec
     policy: SamplingPolicy
     origin: LatLon
-    cell_m: float
     hnsw: dict[str, int]
     imagery: ImageryRecord
     shards: tuple[ShardRecord, ...]
@@ -137,7 +131,8 @@ class Manifest:
     @property
     def parts(self) -> tuple[str, ...]:
         """Which files each shard has."""
-        return PARTS if self.descriptions is None else (*PARTS, *DESCRIBED_PARTS)
+        described = DESCRIBED_PARTS if self.descriptions is not None else ()
+        return (*parts_of(self.storage), *described)
 
     @property
     def count(self) -> int:
@@ -161,17 +156,28 @@ class Manifest:
         return _digest(self._content())
 
     def _content(self) -> dict[str, Any]:
-        content = {"schema": self.schema, **dataclasses.asdict(self)}
-        if self.schema == 1:
-            del content["roads_sha256"]
-        if self.schema < DESCRIBED_SCHEMA:
-            del content["descriptions"]
-        return content
+        return {"schema": self.schema, **dataclasses.asdict(self)}
 
     def render(self) -> str:
         """The canonical text of `manifest.json`."""
         content = self._content()
         return json.dumps({**content, "manifest_sha256": _digest(content)}, indent=1) + "\n"
+
+
+def part_path(root: Path, stem: str, part: str, file: FileRecord) -> Path:
+    """Where a file of a shard lies."""
+    return root / "shards" / f"{stem}.{file.sha256[:12]}.{part}"
+
+
+def stem_of(cell: Cell) -> str:
+    """Beginning of the names of a cell's files, e.g. `q2x+001y-002`."""
+    level, column, row = cell
+    return f"q{level}x{column:+04d}y{row:+04d}"
+
+
+def parts_of(storage: str) -> tuple[str, ...]:
+    """Files of a shard whose descriptors are stored like this, without descriptions."""
+    return (POSES, CODES, *((SCALE,) if storage == "int8" else ()), LINKS)
 
 
 def _digest(content: dict[str, Any]) -> str:
@@ -191,10 +197,10 @@ def parse(text: str, path: Path) -> Manifest:
         del content["manifest_sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
-    if schema not in SCHEMAS:
+    if schema != SCHEMA:
         raise IndexMismatchError(
-            f"{path} is of schema {schema!r}, this version reads {', '.join(map(str, SCHEMAS))}; "
-            "build the index again"
+            f"{path} is of schema {shown(schema)}, this version reads {SCHEMA}; build the index "
+            "again"
         )
     try:
         manifest = _from_content(content)
@@ -216,10 +222,10 @@ def _from_content(content: dict[str, Any]) -> Manifest:
     content["policy"] = SamplingPolicy(**content["policy"])
     content["origin"] = LatLon(**content["origin"])
     content["imagery"] = ImageryRecord(**content["imagery"])
-    parts: tuple[str, ...] = PARTS
-    if content["schema"] >= DESCRIBED_SCHEMA:
+    parts = parts_of(content["storage"])
+    if content["descriptions"] is not None:
         content["descriptions"] = DescriptionRecord(**content["descriptions"])
-        parts = (*PARTS, *DESCRIBED_PARTS)
+        parts = (*parts, *DESCRIBED_PARTS)
     content["shards"] = tuple(shard_from_content(shard, parts) for shard in content["shards"])
     return Manifest(**content)
 
@@ -238,12 +244,12 @@ def _check_values(m: Manifest) -> None:
     hashes += [m.roads_sha256] if m.roads_sha256 else []
     view, crop, policy = m.query, m.reference, m.policy
     sides = (view.width_px, view.height_px, crop.size_px, m.dim)
-    lengths = (crop.extent_m, picture.gsd_m, m.cell_m)
+    lengths = (crop.extent_m, picture.gsd_m)
     sound = {
         "a text": all(isinstance(text, str) for text in texts),
         "a sha256": all(isinstance(h, str) and re.fullmatch("[0-9a-f]{64}", h) for h in hashes),
-        "roads_sha256": bool(m.roads_sha256) == (m.schema > 1 and m.policy.kind == "roads"),
-        "metric or storage": (m.metric, m.storage) == ("cosine", "float32"),
+        "roads_sha256": bool(m.roads_sha256) == (m.policy.kind == "roads"),
+        "metric or storage": m.metric == "cosine" and m.storage in STORAGES,
         "query.view": view.view in ("perspective", "ground_plane"),
         "a size or dim": all(_whole(side, 1, 2**16) for side in sides),
         "a length": all(_number(length, 1e-3, MAX_RANGE_M) for length in lengths),
@@ -251,9 +257,9 @@ def _check_values(m: Manifest) -> None:
         "reference.offset_forward_m": _number(crop.offset_forward_m, -MAX_RANGE_M, MAX_RANGE_M),
         "policy": _whole(policy.headings, 1, 360) and _whole(policy.seed, 0, 2**31 - 1),
         "hnsw": all(_whole(m.hnsw[key], 1, 2**16) for key in ("M", "ef_construction")),
-        "a shard's cell": len({shard.cell for shard in shards}) == len(shards)
-        and all(abs(place) < 1000 for shard in shards for place in shard.cell),
-        "a shard's count": all(shard.count > 0 for shard in shards),
+        "a shard's cell": all(quadtree.sound(shard.cell) for shard in shards)
+        and not quadtree.overlap([shard.cell for shard in shards]),
+        "a shard's count": all(0 < shard.count <= _MOST for shard in shards),
         "a shard's bounds_m": all(_number(edge, -MAX_RANGE_M, MAX_RANGE_M) for edge in edges),
         "a file's bytes": all(_whole(file.bytes, 0, 2**63) for file in files),
         "descriptions": m.descriptions is None or _says(m.descriptions),
@@ -283,7 +289,7 @@ def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and low <= value <= high
 
 
-def shard_from_content(content: dict[str, Any], parts: tuple[str, ...] = PARTS) -> ShardRecord:
+def shard_from_content(content: dict[str, Any], parts: tuple[str, ...]) -> ShardRecord:
     """A shard record from its JSON object.
 
     Args:
@@ -296,10 +302,10 @@ def shard_from_content(content: dict[str, Any], parts: tuple[str, ...] = PARTS) 
     files = {part: FileRecord(**content["files"][part]) for part in parts}
     if len(content["files"]) != len(parts):
         raise ValueError("unknown file parts")
-    column, row = (int(value) for value in content["cell"])
+    level, column, row = (int(value) for value in content["cell"])
     west, south, east, north = (float(value) for value in content["bounds_m"])
     return ShardRecord(
-        cell=(column, row),
+        cell=(level, column, row),
         count=int(content["count"]),
         bounds_m=(west, south, east, north),
         files=files,
@@ -347,36 +353,46 @@ def check_model(manifest: Manifest, package: ModelPackage, root: Path) -> None:
             )
 
 
-def check_file(path: Path, record: FileRecord) -> None:
-    """Compare a file with its record.
+def check_sizes(manifest: Manifest, root: Path) -> None:
+    """See that every file of an index is there and as long as it should be.
 
     Raises:
-        IndexCorruptError: missing, of another size, or of other bytes.
+        IndexCorruptError: one is missing or of another size.
     """
+    for record in manifest.shards:
+        for part, file in record.files.items():
+            _check_size(record.path(root, part), file)
+
+
+def _check_size(path: Path, record: FileRecord) -> None:
     try:
         size = path.stat().st_size
-        if size != record.bytes:
-            raise IndexCorruptError(
-                f"{path} has {size} bytes, the manifest says {record.bytes}; "
-                "copy or build the index again"
-            )
-        found = file_sha256(path)
     except OSError as error:
         raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
-    if found != record.sha256:
+    if size != record.bytes:
         raise IndexCorruptError(
-            f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
+            f"{path} has {size} bytes, the manifest says {record.bytes}; "
             "copy or build the index again"
         )
 
 
-def record_file(path: Path) -> FileRecord:
-    """The record of a file as it lies on disk.
+def read_file(path: Path, record: FileRecord) -> bytearray:
+    """The bytes of a file, which are those that the record vouches for.
 
     Raises:
-        IndexBuildError: it cannot be read back.
+        IndexCorruptError: missing, of another size, or of other bytes.
     """
+    _check_size(path, record)
+    content = bytearray(record.bytes)
     try:
-        return FileRecord(bytes=path.stat().st_size, sha256=file_sha256(path))
+        with path.open("rb") as file:
+            whole = file.readinto(content) == record.bytes and not file.read(1)
     except OSError as error:
-        raise IndexBuildError(f"cannot read back {path}: {error}") from error
+        raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
+    found = hashlib.sha256(content).hexdigest()
+    if not whole or found != record.sha256:
+        raise IndexCorruptError(
+            f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
+            "copy or build the index again"
+        )
+    return content

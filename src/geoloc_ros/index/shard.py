@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One geographic cell on disk and in memory: poses, descriptors and an HNSW graph.
+"""One geographic cell on disk and in memory: poses, coded descriptors and a graph over them.
 
-hnswlib trusts its files: it loads one of another dimension or with flipped bits without
-complaint, and a crafted one overflows the heap. So hashes are compared before it sees a byte, and
-the structure of the graph is checked (`hnsw_file`). It also forgets `ef`, which is set again.
+Every file is one plain array. It is read once, and the bytes that were verified are the ones that
+are used; no parser sees them, only the header of the array is read and compared.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from dataclasses import dataclass
@@ -19,15 +19,25 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
-from geoloc_ros.errors import IndexBuildError, IndexCorruptError
-from geoloc_ros.index.descriptions import ANSWERS, ROWS, ByteArray, RowArray, sound
-from geoloc_ros.index.hnsw_file import check_graph
-from geoloc_ros.index.manifest import PARTS, ShardRecord, check_file, record_file
+from geoloc_ros.errors import IndexCorruptError
+from geoloc_ros.index.codes import Codes, Rows
+from geoloc_ros.index.descriptions import ANSWERS, DESCRIBED_PARTS, ROWS, Descriptions, sound
+from geoloc_ros.index.graph import NONE, Graph, M, build_links
+from geoloc_ros.index.manifest import (
+    CODES,
+    LINKS,
+    POSES,
+    SCALE,
+    FileRecord,
+    Manifest,
+    ShardRecord,
+    part_path,
+    read_file,
+    stem_of,
+)
+from geoloc_ros.index.quadtree import Cell, corner_m, side_m
 
-M = 16
-EF_CONSTRUCTION = 100
-EF_SEARCH = 192
-_GRAPH_SEED = 100
+_ROUNDED_M = 1e-3  # more than float32 moves a pose in a cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,98 +46,94 @@ class Shard:
 
     Attributes:
         record: what the manifest says about it.
-        poses: (N, 3) anchors x_m, y_m, yaw_rad.
-        descriptors: (N, D) unit vectors.
-        graph: the hnswlib index over them, labels 0..N-1.
+        offsets: (N, 3) float32 anchors: x and y from the cell's south-west corner, m; yaw_rad.
+        codes: (N, D) the descriptors.
+        graph: over them, labels 0..N-1.
+        said: what a vision-language model said of the tiles; None if it was not asked.
     """
 
     record: ShardRecord
-    poses: FloatArray
-    descriptors: Float32Array
-    graph: Any
+    offsets: Float32Array
+    codes: Codes
+    graph: Graph
+    said: Descriptions | None = None
 
-    def search(
-        self, descriptor: Float32Array, k: int
-    ) -> tuple[npt.NDArray[np.int64], Float32Array]:
-        """Nearest entries by the graph.
+    @property
+    def poses(self) -> FloatArray:
+        """Anchors (N, 3) x_m, y_m, yaw_rad in the local plane; made anew at each call."""
+        return self.anchors(slice(None))
+
+    def anchors(self, rows: Rows | slice) -> FloatArray:
+        """Anchors (n, 3) x_m, y_m, yaw_rad of some rows."""
+        found = self.offsets[rows].astype(np.float64)
+        found[:, :2] += corner_m(self.record.cell)
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        said = sum(self.record.files[part].bytes for part in DESCRIBED_PARTS if self.said)
+        return self.offsets.nbytes + self.codes.nbytes + self.graph.nbytes + said
+
+    def search(self, query: Float32Array, k: int) -> tuple[Rows, Float32Array]:
+        """Entries near a query by the graph.
 
         Args:
-            descriptor: (D,) unit vector.
+            query: (D,) unit vector.
             k: how many; fewer come back if the cell holds fewer.
 
         Returns:
             Labels (K,) and similarities (K,), best first.
         """
-        k = min(k, self.record.count)
-        self.graph.set_ef(max(EF_SEARCH, 2 * k))
-        labels, distances = self.graph.knn_query(descriptor[None], k=k, num_threads=1)
-        return labels[0].astype(np.int64), (1.0 - distances[0]).astype(np.float32)
+        return self.graph.search(self.codes, query, k)
 
-
-def build_graph(descriptors: Float32Array) -> Any:  # noqa: ANN401 - hnswlib is untyped
-    """An HNSW graph over unit vectors (Malkov and Yashunin, TPAMI 2018), always the same one."""
-    import hnswlib
-
-    graph = hnswlib.Index(space="ip", dim=descriptors.shape[1])
-    graph.init_index(
-        max_elements=len(descriptors),
-        M=M,
-        ef_construction=EF_CONSTRUCTION,
-        random_seed=_GRAPH_SEED,
-    )
-    graph.add_items(descriptors, np.arange(len(descriptors)), num_threads=1)
-    return graph
+    def decode(self, rows: Rows | None = None) -> Float32Array:
+        """Descriptors (n, D) of rows, of all if none are named."""
+        return self.codes.decode(rows)
 
 
 def write_shard(
-    root: Path, cell: tuple[int, int], poses: FloatArray, descriptors: Float32Array
+    root: Path, cell: Cell, poses: FloatArray, descriptors: Float32Array, storage: str
 ) -> ShardRecord:
     """Write a cell's files below `root/shards`.
 
     Args:
         root: directory of the index being built.
-        cell: column and row.
+        cell: level, column and row.
         poses: (N, 3) anchors, N >= 1.
         descriptors: (N, D) unit vectors.
+        storage: how they are stored.
 
     Returns:
         The record for the manifest.
 
     Raises:
         OSError: the disk refuses.
-        IndexBuildError: what was written is not what should have been.
     """
-    low, high = poses[:, :2].min(axis=0), poses[:, :2].max(axis=0)
+    offsets = (poses - np.append(corner_m(cell), 0.0)).astype(np.float32)
+    codes = Codes.encode(descriptors, storage)
+    parts = {POSES: offsets, CODES: codes.array, LINKS: build_links(descriptors)}
+    if codes.scale is not None:
+        parts[SCALE] = codes.scale
+    files = {part: write_part(root, cell, part, array) for part, array in parts.items()}
+    xy_m = offsets[:, :2].astype(np.float64) + corner_m(cell)
+    low, high = xy_m.min(axis=0), xy_m.max(axis=0)
     bounds = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    record = ShardRecord(cell=cell, count=len(poses), bounds_m=bounds, files={})
-    write_array(record.path(root, "poses.npy"), poses.astype(np.float64))
-    write_array(record.path(root, "descriptors.npy"), descriptors.astype(np.float32))
-    graph_path = record.path(root, "hnsw")
-    graph = build_graph(descriptors)
-    try:
-        graph.save_index(str(graph_path))
-        # hnswlib does not notice a write that failed
-        check_graph(graph_path, len(poses), descriptors.shape[1], M)
-    except (RuntimeError, IndexCorruptError) as error:
-        raise IndexBuildError(
-            f"{graph_path} could not be written ({error}); is the disk full? Free some space and "
-            "run the same command again: finished shards are kept"
-        ) from error
-    sync(graph_path)
-    files = {part: record_file(record.path(root, part)) for part in PARTS}
     return ShardRecord(cell=cell, count=len(poses), bounds_m=bounds, files=files)
 
 
-def is_nameable(path: Path) -> bool:
-    """Whether hnswlib, which takes names as UTF-8, finds the file that Python means."""
-    return os.fsencode(path) == str(path).encode(errors="surrogatepass")
+def write_part(root: Path, cell: Cell, part: str, array: npt.NDArray[Any]) -> FileRecord:
+    """Write an array of a cell, under a name that tells its content, and wait for the disk.
 
-
-def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a .npy file and wait until the disk has it."""
+    Raises:
+        OSError: the disk refuses.
+    """
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    write_bytes(path, buffer.getbuffer())
+    content = buffer.getbuffer()
+    file = FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    write_bytes(part_path(root, stem_of(cell), part, file), content)
+    return file
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -147,78 +153,83 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def open_shard(root: Path, record: ShardRecord, dim: int) -> Shard:
+def open_shard(root: Path, record: ShardRecord, manifest: Manifest) -> Shard:
     """Load a cell after verifying every byte.
 
     Raises:
-        IndexCorruptError: a file is missing, altered or not what its record says, or the path is
-            not valid UTF-8.
+        IndexCorruptError: a file is missing, altered or not what its record says.
     """
-    if not is_nameable(root):
-        raise IndexCorruptError(f"{str(root)!r} is not valid UTF-8; rename the folder")
-    for part, file in record.files.items():
-        check_file(record.path(root, part), file)
-    poses = _read_array(record.path(root, "poses.npy"), np.float64, (record.count, 3))
-    descriptors = _read_array(
-        record.path(root, "descriptors.npy"), np.float32, (record.count, dim)
-    )
-    norms = np.linalg.norm(descriptors, axis=1)
-    if not (np.abs(norms - 1.0) < 1e-3).all() or not np.isfinite(poses).all():
-        raise IndexCorruptError(
-            f"shard {record.stem} of {root} holds descriptors that are not of unit length or "
-            "poses that are not finite; build the index again"
-        )
-    path = record.path(root, "hnsw")
-    check_graph(path, record.count, dim, M)
-    import hnswlib
-
-    graph = hnswlib.Index(space="ip", dim=dim)
-    try:
-        graph.load_index(str(path), max_elements=record.count)
-    except RuntimeError as error:
-        raise IndexCorruptError(f"{path} cannot be loaded: {error}") from error
-    graph.set_ef(EF_SEARCH)
-    graph.set_num_threads(1)
-    return Shard(record, poses, descriptors, graph)
+    return _Reader(root, record, manifest).shard()
 
 
-def open_answers(root: Path, record: ShardRecord, options: int) -> tuple[ByteArray, RowArray]:
-    """Load what was said of a cell's tiles, whose bytes `open_shard` has verified.
+class _Reader:
+    """Reads and checks the files of one cell."""
 
-    Args:
-        root: directory of the index.
-        record: of the cell.
-        options: length of a description.
+    def __init__(self, root: Path, record: ShardRecord, manifest: Manifest) -> None:
+        self._root, self._record, self._manifest = root, record, manifest
 
-    Returns:
-        Descriptions (V, T), and for each entry its row among them (N,), -1 for none.
+    def shard(self) -> Shard:
+        record = self._record
+        offsets = self._array(POSES, "float32", (record.count, 3))
+        links = self._array(LINKS, "uint16", (record.count, 2 * M))
+        if not ((links < record.count) | (links == NONE)).all():
+            raise self._wrong(LINKS, "links out of bounds")
+        self._check_poses(offsets)
+        return Shard(record, offsets, self._codes(), Graph(links), self._said())
 
-    Raises:
-        IndexCorruptError: the arrays do not fit the cell, the questions or each other.
-    """
-    answers, rows = (_load(record.path(root, part)) for part in (ANSWERS, ROWS))
-    if not sound(answers, rows, record.count, options):
-        raise IndexCorruptError(
-            f"shard {record.stem} of {root} holds descriptions {answers.dtype} {answers.shape} "
-            f"for {rows.shape} entries; {options} bytes for {record.count} entries are expected; "
-            "describe the index again: geoloc index describe"
-        )
-    return answers, rows
+    def _check_poses(self, offsets: Float32Array) -> None:
+        side = side_m(self._record.cell)
+        inside = (offsets[:, :2] >= -_ROUNDED_M) & (offsets[:, :2] <= side + _ROUNDED_M)
+        if not inside.all() or not (np.abs(offsets[:, 2]) < 100.0).all():
+            raise self._wrong(POSES, f"poses that are not finite or not in its cell of {side:g} m")
 
+    def _codes(self) -> Codes:
+        storage, dim = self._manifest.storage, self._manifest.dim
+        codes = Codes(self._array(CODES, storage, (self._record.count, dim)))
+        if storage == "int8":
+            scale = self._array(SCALE, "float32", (dim,))
+            if not ((scale > 0.0) & (scale <= 1.0)).all():
+                raise self._wrong(SCALE, "steps out of bounds")
+            codes = Codes(codes.array, scale)
+        norms = codes.norms()
+        if not (np.abs(norms - 1.0) < 0.1).all():
+            raise self._wrong(CODES, "descriptors that are not of unit length")
+        return codes
 
-def _load(path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise IndexCorruptError(f"{path} is no array: {error}; build the index again") from error
-    return array
+    def _said(self) -> Descriptions | None:
+        said = self._manifest.descriptions
+        if said is None:
+            return None
+        answers = self._array(ANSWERS, "uint8", (None, said.options))
+        rows = self._array(ROWS, "int32", (self._record.count,))
+        if not sound(answers, rows, self._record.count, said.options):
+            raise self._wrong(ROWS, "rows out of bounds")
+        return Descriptions(answers, rows)
 
+    def _array(self, part: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+        """The array of a file, whose bytes are verified; a length of None is not compared."""
+        path = self._record.path(self._root, part)
+        content = read_file(path, self._record.files[part])
+        file = io.BytesIO(memoryview(content)[:4096])
+        try:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                raise ValueError(f"its format is {version}")
+            found, fortran, kind = np.lib.format.read_array_header_1_0(file)
+        except (ValueError, EOFError) as error:
+            raise self._wrong(part, f"no array: {error}") from error
+        wanted = tuple(f if w is None else w for f, w in zip(found, shape, strict=False))
+        bytes_wanted = int(np.prod(wanted, dtype=object)) * np.dtype(dtype).itemsize
+        if (
+            kind != np.dtype(dtype)
+            or found != wanted
+            or len(found) != len(shape)
+            or fortran
+            or len(content) - file.tell() != bytes_wanted
+        ):
+            raise self._wrong(part, f"{kind} {found}; {dtype} {shape} is expected")
+        return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(found)
 
-def _read_array(path: Path, dtype: type, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    array = _load(path)
-    if array.dtype != dtype or array.shape != shape:
-        raise IndexCorruptError(
-            f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}; "
-            "build the index again"
-        )
-    return array
+    def _wrong(self, part: str, what: str) -> IndexCorruptError:
+        path = self._record.path(self._root, part)
+        return IndexCorruptError(f"{path} holds {what}; build the index again")
