@@ -23,7 +23,16 @@ def compiled(function: Function) -> Function:
 
     Callers call it once in a constructor, so that no frame waits for the compiler.
     """
+    return _compiled(function)
+
+
+def released(function: Function) -> Function:
+    """Like `compiled`; other threads run meanwhile: for kernels that change no shared array."""
+    return _compiled(function, nogil=True)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
     try:
-        return cast(Function, numba.njit(cache=True, error_model="numpy")(function))
+        return cast(Function, numba.njit(cache=True, error_model="numpy", **options)(function))
     except RuntimeError:  # no folder can be written: compile anew in every process
-        return cast(Function, numba.njit(error_model="numpy")(function))
+        return cast(Function, numba.njit(error_model="numpy", **options)(function))

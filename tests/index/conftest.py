@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from made_place import build
 
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,8 +22,8 @@ from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index import workplace
 from geoloc_ros.index.build import is_current
-from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import Road, SamplingPolicy
+from geoloc_ros.index.sharded_index import ShardedIndex
 
 
 def content(root: Path) -> dict[str, str]:

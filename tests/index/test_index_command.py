@@ -30,7 +30,7 @@ from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.imagery.tile_span import Area, TileSpan
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 
 DIM = 64
 

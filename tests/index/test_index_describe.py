@@ -22,8 +22,8 @@ from geoloc_ros.index.descriptions import (
     representatives,
 )
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.verify import verify_index
 
 OPTIONS = 7

@@ -16,9 +16,9 @@ from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import IndexCorruptError, IndexMismatchError
 from geoloc_ros.index.hnsw_file import check_graph
 from geoloc_ros.index.manifest import NAME, load_manifest, record_file
-from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.shard import M, build_graph
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.verify import verify_index
 
 FILES = 1 + 4 * 3

@@ -8,8 +8,8 @@ from geoloc_ros.datatypes import Region
 from geoloc_ros.errors import IndexMismatchError
 from geoloc_ros.index import place_index
 from geoloc_ros.index.manifest import ImageryRecord, Manifest
-from geoloc_ros.index.place_index import PlaceIndex, ShardedIndex
 from geoloc_ros.index.shard import open_shard, write_shard
+from geoloc_ros.index.sharded_index import PlaceIndex, ShardedIndex
 
 
 def unit(rows):

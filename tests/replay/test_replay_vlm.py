@@ -27,7 +27,7 @@ from geoloc_ros.filtering.outlook import Outlook
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.describe import describe_index
 from geoloc_ros.index.descriptions import DescriptionRecord
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.report.page import write_report
 from geoloc_ros.vlm.answerer import Outcome, PlaceGuess, Reply
 from geoloc_ros.vlm.vectors import vector

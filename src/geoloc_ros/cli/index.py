@@ -239,7 +239,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _query(arguments: argparse.Namespace) -> int:
-    from geoloc_ros.index.place_index import ShardedIndex
+    from geoloc_ros.index.sharded_index import ShardedIndex
 
     if arguments.k < 1:
         raise ConfigError(f"-k is {arguments.k}; it must be at least 1")
@@ -256,9 +256,10 @@ def _query(arguments: argparse.Namespace) -> int:
     elif arguments.lat is not None and arguments.lon is not None:
         index = ShardedIndex.open(arguments.index)
         xy_m = index.manifest.frame.to_xy(arguments.lat, arguments.lon)
-        away = np.hypot(*(index.poses[:, :2] - xy_m).T)
+        _, anchors = index.entries()
+        away = np.hypot(*(anchors[:, :2] - xy_m).T)
         order = np.argsort(away, kind="stable")[: arguments.k]
-        poses, values, title = index.poses[order], away[order], "distance_m"
+        poses, values, title = anchors[order], away[order], "distance_m"
     else:
         raise ConfigError("query needs IMAGE, or --lat and --lon")
     lat, lon = index.manifest.frame.to_latlon(poses[:, :2])

@@ -1,6 +1,12 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How descriptors are stored: unit vectors in few bytes, compared with a whole query."""
+"""How descriptors are stored: unit vectors in few bytes, compared with a whole query.
+
+A vector is a byte per dimension, in steps of that dimension's own size, and what the storage adds:
+`int10` two fine bits per dimension, `float16` and `float32` the vector itself. A search looks
+through the bytes and ranks what it finds by all there is. A vector counts as one of unit length,
+whatever rounding did to it.
+"""
 
 from __future__ import annotations
 
@@ -10,60 +16,124 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array
+from geoloc_ros.index import scan
 
-STORAGES = ("int8", "float16", "float32")
-DEFAULT_STORAGE = "int8"
-LEVELS = 127
+STORAGES = ("int8", "int10", "float16", "float32")
+DEFAULT_STORAGE = "int10"
 
 Rows = npt.NDArray[np.int64]
+
+_LEVELS = 127
+_FINER = 4  # fine steps in a step
+_CLIPS = (1.0, 0.9, 0.8, 0.7)  # shares of a dimension's largest value that are tried as its end
+_TRIED = 4096  # vectors they are tried on
+_BLOCK = 8192  # vectors that are made float32 at a time
 
 
 class Codes:
     """Unit vectors as they are stored.
 
     Args:
-        array: (N, D) numbers: int8, float16 or float32.
-        scale: (D,) float32 what a step of each dimension of int8 is worth; None of other kinds.
+        coarse: (N, D) int8.
+        scale: (D,) float32 what a step of each dimension is worth.
+        fine: what the storage adds: (N, ceil(D / 4)) uint8, the bits of dimension i at place
+            i mod F; (N, D) float16 or float32; None for `int8`.
     """
 
-    def __init__(self, array: npt.NDArray[Any], scale: Float32Array | None = None) -> None:
-        self.array, self.scale = array, scale
+    def __init__(
+        self,
+        coarse: npt.NDArray[np.int8],
+        scale: Float32Array,
+        fine: npt.NDArray[Any] | None = None,
+    ) -> None:
+        self.coarse, self.scale, self.fine = coarse, scale, fine
+        self._float = fine is not None and fine.dtype != np.uint8
+        self._bits: scan.ByteArray = np.zeros((len(coarse), 0), dtype=np.uint8)
+        if fine is not None and not self._float:
+            self._bits = fine
+        length = scan.lengths(scale, coarse, self._bits)
+        self.inverse = np.asarray(1.0 / np.maximum(length, 1e-6), dtype=np.float32)
 
     @classmethod
     def encode(cls, descriptors: Float32Array, storage: str) -> Codes:
         """Store unit vectors (N, D)."""
-        if storage != "int8":
-            return cls(np.ascontiguousarray(descriptors, dtype=storage))
-        scale = np.maximum(np.abs(descriptors).max(axis=0), 1e-6).astype(np.float32) / LEVELS
-        return cls(np.rint(descriptors / scale).astype(np.int8), scale)
+        scale = _steps(descriptors)
+        if storage == "int10":
+            most = _LEVELS * _FINER
+            numbers = np.clip(np.rint(descriptors / scale * _FINER), -most, most).astype(np.int16)
+            coarse = (numbers + _FINER // 2) >> 2
+            return cls(coarse.astype(np.int8), scale, _packed(numbers - _FINER * coarse))
+        coarse = np.clip(np.rint(descriptors / scale), -_LEVELS, _LEVELS).astype(np.int8)
+        if storage == "int8":
+            return cls(coarse, scale)
+        return cls(coarse, scale, np.ascontiguousarray(descriptors, dtype=storage))
 
     def __len__(self) -> int:
         """How many vectors."""
-        return len(self.array)
+        return len(self.coarse)
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self.array.shape[1])
+        return int(self.coarse.shape[1])
 
     @property
     def nbytes(self) -> int:
         """Bytes held in memory."""
-        return self.array.nbytes + (0 if self.scale is None else self.scale.nbytes)
-
-    def norms(self) -> Float32Array:
-        """Lengths (N,) of the vectors as they are stored."""
-        scale = np.float32(1.0) if self.scale is None else self.scale
-        return np.asarray(np.linalg.norm(self.array * scale, axis=1), dtype=np.float32)
+        fine = 0 if self.fine is None else self.fine.nbytes
+        return self.coarse.nbytes + self.scale.nbytes + self.inverse.nbytes + fine
 
     def decode(self, rows: Rows | None = None) -> Float32Array:
         """Unit vectors (n, D) of rows (n,), of all if none are named."""
-        found = (self.array if rows is None else self.array[rows]).astype(np.float32)
-        if self.scale is not None:
-            found *= self.scale
-        norm = np.linalg.norm(found, axis=1, keepdims=True)
-        return np.asarray(found / np.maximum(norm, np.float32(1e-12)), dtype=np.float32)
+        chosen: Any = slice(None) if rows is None else rows
+        if self.fine is not None and self._float:
+            found = self.fine[chosen].astype(np.float32)
+            return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+        found = self.coarse[chosen].astype(np.float32)
+        if self.fine is not None:
+            found += (_unpacked(self._bits[chosen], self.dim) - np.float32(2.0)) / _FINER
+        return np.asarray(found * self.scale * self.inverse[chosen, None])
 
     def similarity(self, query: Float32Array, rows: Rows | None = None) -> Float32Array:
-        """Product (n,) of a vector (D,) with rows (n,), with all if none are named."""
-        return self.decode(rows) @ query
+        """Cosine similarity (n,) of a unit vector (D,) with rows (n,), with all if none are named.
+
+        Of `float16` and `float32`, the plain product.
+        """
+        if self.fine is not None and self._float:
+            fine = self.fine if rows is None else self.fine[rows]
+            blocks = [fine[i : i + _BLOCK] for i in range(0, len(fine), _BLOCK)]
+            found = [block.astype(np.float32, copy=False) @ query for block in blocks]
+            return np.concatenate([np.zeros(0, dtype=np.float32), *found])
+        chosen = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
+            raise IndexError(f"rows {chosen.min()}..{chosen.max()} of {len(self)}")
+        return scan.products(query, self.scale, self.coarse, self._bits, self.inverse, chosen)
+
+
+def _steps(descriptors: Float32Array) -> Float32Array:
+    """What a step of each dimension (D,) is worth: the largest values are cut where that pays."""
+    some = descriptors[:: max(1, len(descriptors) // _TRIED)]
+    largest = np.abs(descriptors).max(axis=0)
+    best, least = largest, np.full(descriptors.shape[1], np.inf, dtype=np.float32)
+    for clip in _CLIPS:
+        step = np.maximum(clip * largest, 1e-6) / (_LEVELS * _FINER)
+        most = _LEVELS * _FINER
+        error = np.clip(np.rint(some / step), -most, most) * step - some
+        squared = np.mean(error**2, axis=0)
+        best, least = np.where(squared < least, step, best), np.minimum(squared, least)
+    return np.asarray(best * _FINER, dtype=np.float32)
+
+
+def _packed(bits: npt.NDArray[np.integer]) -> scan.ByteArray:
+    """Fine bits (N, D), -2..1, four to a byte (N, F)."""
+    count, dim = bits.shape
+    padded = np.zeros((count, 4, -(-dim // 4)), dtype=np.uint8)
+    padded.reshape(count, -1)[:, :dim] = bits + 2
+    shifted = padded << np.array([[0], [2], [4], [6]], dtype=np.uint8)
+    return np.asarray(np.bitwise_or.reduce(shifted, axis=1), dtype=np.uint8)
+
+
+def _unpacked(packed: scan.ByteArray, dim: int) -> npt.NDArray[np.uint8]:
+    """Fine bits (n, D), 0..3."""
+    shifted = packed[:, None, :] >> np.array([[0], [2], [4], [6]], dtype=np.uint8)
+    return np.asarray((shifted & 3).reshape(len(packed), -1)[:, :dim])
