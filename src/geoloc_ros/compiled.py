@@ -31,8 +31,9 @@ def released(function: Function) -> Function:
     return _compiled(function, nogil=True)
 
 
-def _compiled(function: Function, **options: bool) -> Function:
+def _compiled(function: Function, nogil: bool = False) -> Function:
     try:
-        return cast(Function, numba.njit(cache=True, error_model="numpy", **options)(function))
+        found = numba.njit(cache=True, error_model="numpy", nogil=nogil)(function)
     except RuntimeError:  # no folder can be written: compile anew in every process
-        return cast(Function, numba.njit(error_model="numpy", **options)(function))
+        found = numba.njit(error_model="numpy", nogil=nogil)(function)
+    return cast(Function, found)

@@ -29,12 +29,18 @@ from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.windows import Imagery, cutter_of
-from geoloc_ros.index import graph
 from geoloc_ros.index.codes import DEFAULT_STORAGE
-from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
+from geoloc_ros.index.manifest import (
+    ImageryRecord,
+    Manifest,
+    ShardRecord,
+    load_manifest,
+    search_record,
+)
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.quadtree import cells
 from geoloc_ros.index.sampling import sample
+from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
@@ -69,6 +75,7 @@ def build_index(
     *,
     roads: Sequence[Road] | None = None,
     storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
     progress: bool = True,
     workers: int = 1,
 ) -> Manifest:
@@ -82,6 +89,7 @@ def build_index(
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
         storage: how descriptors are stored, one of `codes.STORAGES`.
+        search: how they are found, one of `search.SEARCHES`.
         progress: show a progress bar on stderr.
         workers: threads that cut crops ahead of the encoder.
 
@@ -106,7 +114,7 @@ def build_index(
             "check that imagery and road layer show the same place"
         )
     cutter = cutter_of(ortho, package.reference, fill_rgb(package))
-    place = Workplace(out, _draft(ortho, package, policy, roads, storage), anchors)
+    place = Workplace(out, _draft(ortho, package, policy, roads, storage, search), anchors)
     try:
         with place:
             place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
@@ -124,13 +132,14 @@ def is_current(
     policy: SamplingPolicy,
     roads: Sequence[Road] | None = None,
     storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
 ) -> bool:
     """Whether there is an index of this imagery, for this model, sampled and stored like this."""
     try:
         found = load_manifest(root)
     except IndexError_:
         return False
-    wanted = _draft(ortho, package, policy, roads, storage)
+    wanted = _draft(ortho, package, policy, roads, storage, search)
     return dataclasses.replace(found, shards=(), descriptions=None) == wanted
 
 
@@ -164,6 +173,7 @@ def _draft(
     policy: SamplingPolicy,
     roads: Sequence[Road] | None,
     storage: str,
+    search: str,
 ) -> Manifest:
     return Manifest(
         encoder_sha256=package.encoder_sha256,
@@ -177,7 +187,7 @@ def _draft(
         policy=policy,
         roads_sha256=roads_sha256(roads or ()) if policy.kind == "roads" else "",
         origin=ortho.frame.origin,
-        hnsw={"M": graph.M, "ef_construction": graph.EF_CONSTRUCTION},
+        search=search_record(search),
         imagery=imagery_record(ortho),
         shards=(),
     )

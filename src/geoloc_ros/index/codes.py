@@ -25,8 +25,7 @@ Rows = npt.NDArray[np.int64]
 
 _LEVELS = 127
 _FINER = 4  # fine steps in a step
-_CLIPS = (1.0, 0.9, 0.8, 0.7)  # shares of a dimension's largest value that are tried as its end
-_TRIED = 4096  # vectors they are tried on
+_CONTENDERS, _FEWEST = 4, 32  # for each entry wanted, and at least
 _BLOCK = 8192  # vectors that are made float32 at a time
 
 
@@ -57,7 +56,7 @@ class Codes:
     @classmethod
     def encode(cls, descriptors: Float32Array, storage: str) -> Codes:
         """Store unit vectors (N, D)."""
-        scale = _steps(descriptors)
+        scale = np.maximum(np.abs(descriptors).max(axis=0), 1e-6).astype(np.float32) / _LEVELS
         if storage == "int10":
             most = _LEVELS * _FINER
             numbers = np.clip(np.rint(descriptors / scale * _FINER), -most, most).astype(np.int16)
@@ -67,6 +66,11 @@ class Codes:
         if storage == "int8":
             return cls(coarse, scale)
         return cls(coarse, scale, np.ascontiguousarray(descriptors, dtype=storage))
+
+    def coarsely(self, vectors: Float32Array) -> Codes:
+        """Other vectors (M, D) in the same steps, a byte per dimension."""
+        numbers = np.clip(np.rint(vectors / self.scale), -_LEVELS, _LEVELS)
+        return Codes(numbers.astype(np.int8), self.scale)
 
     def __len__(self) -> int:
         """How many vectors."""
@@ -82,6 +86,17 @@ class Codes:
         """Bytes held in memory."""
         fine = 0 if self.fine is None else self.fine.nbytes
         return self.coarse.nbytes + self.scale.nbytes + self.inverse.nbytes + fine
+
+    def lengths(self) -> Float32Array:
+        """Lengths (2, N) as stored: by the bytes and the bits, and by what is ranked by."""
+        coarse = 1.0 / self.inverse
+        if self.fine is None or not self._float:
+            return np.stack([coarse, coarse])
+        return np.stack([coarse, np.linalg.norm(self.fine.astype(np.float32), axis=1)])
+
+    def contenders(self, k: int) -> int:
+        """How many entries that are best by their bytes alone hold the k best by all there is."""
+        return min(max(_CONTENDERS * k, _FEWEST), len(self))
 
     def decode(self, rows: Rows | None = None) -> Float32Array:
         """Unit vectors (n, D) of rows (n,), of all if none are named."""
@@ -110,18 +125,11 @@ class Codes:
         return scan.products(query, self.scale, self.coarse, self._bits, self.inverse, chosen)
 
 
-def _steps(descriptors: Float32Array) -> Float32Array:
-    """What a step of each dimension (D,) is worth: the largest values are cut where that pays."""
-    some = descriptors[:: max(1, len(descriptors) // _TRIED)]
-    largest = np.abs(descriptors).max(axis=0)
-    best, least = largest, np.full(descriptors.shape[1], np.inf, dtype=np.float32)
-    for clip in _CLIPS:
-        step = np.maximum(clip * largest, 1e-6) / (_LEVELS * _FINER)
-        most = _LEVELS * _FINER
-        error = np.clip(np.rint(some / step), -most, most) * step - some
-        squared = np.mean(error**2, axis=0)
-        best, least = np.where(squared < least, step, best), np.minimum(squared, least)
-    return np.asarray(best * _FINER, dtype=np.float32)
+def ranked(codes: Codes, query: Float32Array, rows: Rows, k: int) -> tuple[Rows, Float32Array]:
+    """The k of some rows (n,) most similar to a query, and how similar; among equals the first."""
+    similarity = codes.similarity(query, rows)
+    order = np.lexsort((rows, -similarity))[: max(k, 0)]
+    return rows[order], similarity[order]
 
 
 def _packed(bits: npt.NDArray[np.integer]) -> scan.ByteArray:

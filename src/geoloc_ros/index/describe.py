@@ -59,6 +59,7 @@ class _Job:
     describe: Describe
     record: DescriptionRecord
     storage: str
+    search: str
 
 
 def describe_index(
@@ -103,6 +104,7 @@ def describe_index(
                 describe,
                 record,
                 old.storage,
+                str(old.search["kind"]),
             )
             return place.finish(_shards(job, old, poses, progress))
     except OSError as error:
@@ -161,7 +163,7 @@ def _one(
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
     silent = answers.max(axis=1) == 0
     rows = np.where(silent[rows], -1, rows).astype(np.int32)
-    files = {part: known.files[part] for part in parts_of(job.storage)}
+    files = {part: known.files[part] for part in parts_of(job.storage, job.search)}
     for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
     for part, array in ((ANSWERS, answers), (ROWS, rows.reshape(-1))):

@@ -25,11 +25,13 @@ from geoloc_ros.index.codes import STORAGES
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS, DescriptionRecord
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.search import SEARCHES
 
 SCHEMA = 4
 NAME = "manifest.json"
-POSES, CODES, SCALE, LINKS = "poses.npy", "codes.npy", "scale.npy", "links.npy"
-ALL_PARTS = (POSES, CODES, SCALE, LINKS, *DESCRIBED_PARTS)
+POSES, CODES, SCALE, FINE = "poses.npy", "codes.npy", "scale.npy", "fine.npy"
+_SEARCH_PARTS = tuple(part for kind in SEARCHES.values() for part in kind.PARTS)
+ALL_PARTS = (POSES, CODES, SCALE, FINE, *_SEARCH_PARTS, *DESCRIBED_PARTS)
 _MOST = 65_535  # entries of a shard
 
 
@@ -102,7 +104,7 @@ class Manifest:
         policy: how poses were sampled.
         roads_sha256: of the road layer they were sampled along; empty for a grid.
         origin: of the local plane, WGS84.
-        hnsw: construction parameters of the graphs.
+        search: how entries are found: the kind, one of `search.SEARCHES`, and its parameters.
         imagery: provenance.
         shards: sorted by cell.
         datum: geodetic datum of the origin.
@@ -120,7 +122,7 @@ class Manifest:
     reference: ReferenceSpec
     policy: SamplingPolicy
     origin: LatLon
-    hnsw: dict[str, int]
+    search: dict[str, str | int]
     imagery: ImageryRecord
     shards: tuple[ShardRecord, ...]
     roads_sha256: str = ""
@@ -132,7 +134,7 @@ class Manifest:
     def parts(self) -> tuple[str, ...]:
         """Which files each shard has."""
         described = DESCRIBED_PARTS if self.descriptions is not None else ()
-        return (*parts_of(self.storage), *described)
+        return (*parts_of(self.storage, str(self.search["kind"])), *described)
 
     @property
     def count(self) -> int:
@@ -169,15 +171,21 @@ def part_path(root: Path, stem: str, part: str, file: FileRecord) -> Path:
     return root / "shards" / f"{stem}.{file.sha256[:12]}.{part}"
 
 
+def search_record(kind: str) -> dict[str, str | int]:
+    """What a manifest says about a kind of search."""
+    return {"kind": kind, **SEARCHES[kind].PARAMETERS}
+
+
 def stem_of(cell: Cell) -> str:
     """Beginning of the names of a cell's files, e.g. `q2x+001y-002`."""
     level, column, row = cell
     return f"q{level}x{column:+04d}y{row:+04d}"
 
 
-def parts_of(storage: str) -> tuple[str, ...]:
-    """Files of a shard whose descriptors are stored like this, without descriptions."""
-    return (POSES, CODES, *((SCALE,) if storage == "int8" else ()), LINKS)
+def parts_of(storage: str, search: str) -> tuple[str, ...]:
+    """Files of a shard whose descriptors are stored and found like this, without descriptions."""
+    fine = () if storage == "int8" else (FINE,)
+    return (POSES, CODES, SCALE, *fine, *SEARCHES[search].PARTS)
 
 
 def _digest(content: dict[str, Any]) -> str:
@@ -222,7 +230,7 @@ def _from_content(content: dict[str, Any]) -> Manifest:
     content["policy"] = SamplingPolicy(**content["policy"])
     content["origin"] = LatLon(**content["origin"])
     content["imagery"] = ImageryRecord(**content["imagery"])
-    parts = parts_of(content["storage"])
+    parts = parts_of(content["storage"], content["search"]["kind"])
     if content["descriptions"] is not None:
         content["descriptions"] = DescriptionRecord(**content["descriptions"])
         parts = (*parts, *DESCRIBED_PARTS)
@@ -256,7 +264,7 @@ def _check_values(m: Manifest) -> None:
         "query": _number(view.hfov_deg, 0.0, 360.0) and _number(view.extent_m, 0.0, MAX_RANGE_M),
         "reference.offset_forward_m": _number(crop.offset_forward_m, -MAX_RANGE_M, MAX_RANGE_M),
         "policy": _whole(policy.headings, 1, 360) and _whole(policy.seed, 0, 2**31 - 1),
-        "hnsw": all(_whole(m.hnsw[key], 1, 2**16) for key in ("M", "ef_construction")),
+        "search": m.search == search_record(str(m.search["kind"])),
         "a shard's cell": all(quadtree.sound(shard.cell) for shard in shards)
         and not quadtree.overlap([shard.cell for shard in shards]),
         "a shard's count": all(0 < shard.count <= _MOST for shard in shards),

@@ -20,9 +20,11 @@ Int8Array = npt.NDArray[np.int8]
 Int16Array = npt.NDArray[np.int16]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
+BoolArray = npt.NDArray[np.bool_]
 
 _LARGEST = 514.0  # of a code with its fine bits
 _MOST = 2.0**31 - 1.0
+_BINS = 2048
 
 
 @released
@@ -46,32 +48,29 @@ def _quantised(query: Float32Array, scale: Float32Array) -> tuple[Int16Array, fl
 
 
 @released
-def _dot(numbers: Int16Array, codes: Int8Array, row: int) -> np.int32:
+def _dot(numbers: Int16Array, codes: Int8Array, row: int) -> int:
     """Product of a query with a row of codes."""
     total = np.int32(0)
     for i in range(codes.shape[1]):
         total = np.int32(total + np.int32(numbers[i]) * np.int32(codes[row, i]))
-    return total
+    found: int = np.int32(total)
+    return found
 
 
 @released
-def _fine_dot(numbers: Int16Array, fine: ByteArray, row: int) -> np.int32:
+def _fine_dot(numbers: Int16Array, fine: ByteArray, row: int) -> int:
     """Product of a query (4 * F,) with the fine bits of a row, four to a byte."""
     quarter = fine.shape[1]
-    total = np.int32(0)
+    total, three = np.int32(0), np.int32(3)
     for i in range(quarter):
         bits = np.int32(fine[row, i])
-        total = np.int32(total + np.int32(numbers[i]) * (bits & np.int32(3)))
-    for i in range(quarter):
-        bits = np.int32(fine[row, i]) >> np.int32(2)
-        total = np.int32(total + np.int32(numbers[quarter + i]) * (bits & np.int32(3)))
-    for i in range(quarter):
-        bits = np.int32(fine[row, i]) >> np.int32(4)
-        total = np.int32(total + np.int32(numbers[2 * quarter + i]) * (bits & np.int32(3)))
-    for i in range(quarter):
-        bits = np.int32(fine[row, i]) >> np.int32(6)
-        total = np.int32(total + np.int32(numbers[3 * quarter + i]) * bits)
-    return total
+        first = np.int32(numbers[i]) * (bits & three)
+        second = np.int32(numbers[quarter + i]) * ((bits >> np.int32(2)) & three)
+        third = np.int32(numbers[2 * quarter + i]) * ((bits >> np.int32(4)) & three)
+        fourth = np.int32(numbers[3 * quarter + i]) * ((bits >> np.int32(6)) & three)
+        total = np.int32(total + first + second + third + fourth)
+    found: int = np.int32(total)
+    return found
 
 
 @released
@@ -128,6 +127,22 @@ def lengths(scale: Float32Array, codes: Int8Array, fine: ByteArray) -> Float32Ar
 
 
 @released
+def _insert(
+    row: int, value: float, count: int, rows: IntArray, values: Float32Array, new: BoolArray
+) -> int:
+    """Sort a row in among the best (M,), if it is one; answers at which place, M if it is not."""
+    most = len(rows)
+    if count == most and value <= values[most - 1]:
+        return most
+    at = min(count, most - 1)
+    while at > 0 and values[at - 1] < value:
+        values[at], rows[at], new[at] = values[at - 1], rows[at - 1], new[at - 1]
+        at -= 1
+    values[at], rows[at], new[at] = value, row, True
+    return at
+
+
+@released
 def nearest(
     query: Float32Array,
     scale: Float32Array,
@@ -157,20 +172,69 @@ def nearest(
     chosen = _best_clusters(numbers, centres[0], centres[1], probes)
     rows = np.empty(most, dtype=np.int64)
     values = np.empty(most, dtype=np.float32)
-    count = seen = 0
+    new = np.empty(most, dtype=np.bool_)
+    seen = 0
     for cluster in chosen:
-        seen += edges[cluster + 1] - edges[cluster]
         for row in range(edges[cluster], edges[cluster + 1]):
             value = np.float32(_dot(numbers, codes, row)) * inverse[row]
-            if count == most and value <= values[most - 1]:
-                continue
-            at = min(count, most - 1)
-            while at > 0 and values[at - 1] < value:
-                values[at], rows[at] = values[at - 1], rows[at - 1]
-                at -= 1
-            values[at], rows[at] = value, row
-            count = min(count + 1, most)
-    return rows[:count], seen
+            _insert(row, value, min(seen, most), rows, values, new)
+            seen += 1
+    return rows[: min(seen, most)], seen
+
+
+@released
+def follow(
+    query: Float32Array,
+    scale: Float32Array,
+    links: npt.NDArray[np.uint16],
+    edges: npt.NDArray[np.uint32],
+    codes: Int8Array,
+    inverse: Float32Array,
+    begin: IntArray,
+    most: int,
+) -> IntArray:
+    """Rows (n,) most similar to a query by their codes alone, among those that links lead to.
+
+    The best that have not been followed yet are, until none is left among the best `most`.
+
+    Args:
+        query: (D,).
+        scale: (D,) what a step of each dimension is worth.
+        links: (L,) rows that each row leads to, one row after the other.
+        edges: (N + 1,) where those of each row begin.
+        codes: (N, D).
+        inverse: (N,) one over the length of each.
+        begin: (B,) rows to begin with.
+        most: how many are kept in view.
+
+    Returns:
+        The rows, best first.
+    """
+    numbers, _ = _quantised(query, scale)
+    rows = np.empty(most, dtype=np.int64)
+    values = np.empty(most, dtype=np.float32)
+    new = np.empty(most, dtype=np.bool_)
+    seen = np.zeros(len(codes), dtype=np.bool_)
+    count = at = 0
+    for row in begin:
+        seen[row] = True
+        value = np.float32(_dot(numbers, codes, row)) * inverse[row]
+        _insert(row, value, count, rows, values, new)
+        count = min(count + 1, most)
+    while at < count:
+        if not new[at]:
+            at += 1
+            continue
+        new[at] = False
+        row = rows[at]
+        for link in range(edges[row], edges[row + 1]):
+            other = np.int64(links[link])
+            if not seen[other]:
+                seen[other] = True
+                value = np.float32(_dot(numbers, codes, other)) * inverse[other]
+                at = min(at, _insert(other, value, count, rows, values, new))
+                count = min(count + 1, most)
+    return rows[:count]
 
 
 @released
@@ -183,5 +247,14 @@ def _best_clusters(
         values[cluster] = np.float32(_dot(numbers, centres, cluster)) * inverse[cluster]
     if probes >= len(centres):
         return np.arange(len(centres))
-    limit = np.partition(values, len(values) - probes)[len(values) - probes]
-    return np.flatnonzero(values >= limit)
+    # a histogram is enough: where its bin is cut matters little
+    low, high = values.min(), values.max()
+    bins = (values - low) * (np.float32(_BINS - 1) / max(high - low, np.float32(1e-9)))
+    counts = np.zeros(_BINS, dtype=np.int64)
+    for value in bins:
+        counts[int(value)] += 1
+    least, taken = _BINS, 0
+    while taken < probes and least > 0:
+        least -= 1
+        taken += counts[least]
+    return np.flatnonzero(bins >= np.float32(least))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One geographic cell on disk and in memory: poses, coded descriptors and a graph over them.
+"""One geographic cell on disk and in memory: poses, coded descriptors and their clusters.
 
 Every file is one plain array. It is read once, and the bytes that were verified are the ones that
 are used; no parser sees them, only the header of the array is read and compared.
@@ -20,12 +20,11 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexCorruptError
-from geoloc_ros.index.codes import Codes, Rows
+from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Rows
 from geoloc_ros.index.descriptions import ANSWERS, DESCRIBED_PARTS, ROWS, Descriptions, sound
-from geoloc_ros.index.graph import NONE, Graph, M, build_links
 from geoloc_ros.index.manifest import (
     CODES,
-    LINKS,
+    FINE,
     POSES,
     SCALE,
     FileRecord,
@@ -36,8 +35,10 @@ from geoloc_ros.index.manifest import (
     stem_of,
 )
 from geoloc_ros.index.quadtree import Cell, corner_m, side_m
+from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES, Search
 
 _ROUNDED_M = 1e-3  # more than float32 moves a pose in a cell
+_UNIT = 0.05  # a stored descriptor's length is no farther from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,14 @@ class Shard:
         record: what the manifest says about it.
         offsets: (N, 3) float32 anchors: x and y from the cell's south-west corner, m; yaw_rad.
         codes: (N, D) the descriptors.
-        graph: over them, labels 0..N-1.
+        finder: finds the most similar of them.
         said: what a vision-language model said of the tiles; None if it was not asked.
     """
 
     record: ShardRecord
     offsets: Float32Array
     codes: Codes
-    graph: Graph
+    finder: Search
     said: Descriptions | None = None
 
     @property
@@ -73,19 +74,19 @@ class Shard:
     def nbytes(self) -> int:
         """Bytes held in memory."""
         said = sum(self.record.files[part].bytes for part in DESCRIBED_PARTS if self.said)
-        return self.offsets.nbytes + self.codes.nbytes + self.graph.nbytes + said
+        return self.offsets.nbytes + self.codes.nbytes + self.finder.nbytes + said
 
     def search(self, query: Float32Array, k: int) -> tuple[Rows, Float32Array]:
-        """Entries near a query by the graph.
+        """The entries most similar to a query, but for few: most are not looked at.
 
         Args:
             query: (D,) unit vector.
             k: how many; fewer come back if the cell holds fewer.
 
         Returns:
-            Labels (K,) and similarities (K,), best first.
+            Rows (K,) and similarities (K,), best first.
         """
-        return self.graph.search(self.codes, query, k)
+        return self.finder.find(self.codes, query, k)
 
     def decode(self, rows: Rows | None = None) -> Float32Array:
         """Descriptors (n, D) of rows, of all if none are named."""
@@ -93,7 +94,12 @@ class Shard:
 
 
 def write_shard(
-    root: Path, cell: Cell, poses: FloatArray, descriptors: Float32Array, storage: str
+    root: Path,
+    cell: Cell,
+    poses: FloatArray,
+    descriptors: Float32Array,
+    storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
 ) -> ShardRecord:
     """Write a cell's files below `root/shards`.
 
@@ -102,7 +108,8 @@ def write_shard(
         cell: level, column and row.
         poses: (N, 3) anchors, N >= 1.
         descriptors: (N, D) unit vectors.
-        storage: how they are stored.
+        storage: how they are stored, one of `codes.STORAGES`.
+        search: how they are found, one of `search.SEARCHES`.
 
     Returns:
         The record for the manifest.
@@ -110,11 +117,17 @@ def write_shard(
     Raises:
         OSError: the disk refuses.
     """
-    offsets = (poses - np.append(corner_m(cell), 0.0)).astype(np.float32)
-    codes = Codes.encode(descriptors, storage)
-    parts = {POSES: offsets, CODES: codes.array, LINKS: build_links(descriptors)}
-    if codes.scale is not None:
-        parts[SCALE] = codes.scale
+    order, found = SEARCHES[search].build(descriptors)
+    offsets = (poses[order] - np.append(corner_m(cell), 0.0)).astype(np.float32)
+    codes = Codes.encode(descriptors[order], storage)
+    parts: dict[str, npt.NDArray[Any]] = {
+        POSES: offsets,
+        CODES: codes.coarse,
+        SCALE: codes.scale,
+        **found,
+    }
+    if codes.fine is not None:
+        parts[FINE] = codes.fine
     files = {part: write_part(root, cell, part, array) for part, array in parts.items()}
     xy_m = offsets[:, :2].astype(np.float64) + corner_m(cell)
     low, high = xy_m.min(axis=0), xy_m.max(axis=0)
@@ -171,11 +184,9 @@ class _Reader:
     def shard(self) -> Shard:
         record = self._record
         offsets = self._array(POSES, "float32", (record.count, 3))
-        links = self._array(LINKS, "uint16", (record.count, 2 * M))
-        if not ((links < record.count) | (links == NONE)).all():
-            raise self._wrong(LINKS, "links out of bounds")
         self._check_poses(offsets)
-        return Shard(record, offsets, self._codes(), Graph(links), self._said())
+        codes = self._codes()
+        return Shard(record, offsets, codes, self._finder(codes), self._said())
 
     def _check_poses(self, offsets: Float32Array) -> None:
         side = side_m(self._record.cell)
@@ -184,17 +195,29 @@ class _Reader:
             raise self._wrong(POSES, f"poses that are not finite or not in its cell of {side:g} m")
 
     def _codes(self) -> Codes:
-        storage, dim = self._manifest.storage, self._manifest.dim
-        codes = Codes(self._array(CODES, storage, (self._record.count, dim)))
-        if storage == "int8":
-            scale = self._array(SCALE, "float32", (dim,))
-            if not ((scale > 0.0) & (scale <= 1.0)).all():
-                raise self._wrong(SCALE, "steps out of bounds")
-            codes = Codes(codes.array, scale)
-        norms = codes.norms()
-        if not (np.abs(norms - 1.0) < 0.1).all():
+        count, dim, storage = self._record.count, self._manifest.dim, self._manifest.storage
+        coarse = self._array(CODES, "int8", (count, dim))
+        scale = self._array(SCALE, "float32", (dim,))
+        if not ((scale > 0.0) & (scale <= 1.0)).all():
+            raise self._wrong(SCALE, "steps out of bounds")
+        fine = None
+        if storage != "int8":
+            dtype, width = ("uint8", -(-dim // 4)) if storage == "int10" else (storage, dim)
+            fine = self._array(FINE, dtype, (count, width))
+        codes = Codes(coarse, scale, fine)
+        lengths = codes.lengths()
+        if not (np.abs(lengths - 1.0) < _UNIT).all():
             raise self._wrong(CODES, "descriptors that are not of unit length")
         return codes
+
+    def _finder(self, codes: Codes) -> Search:
+        kind = SEARCHES[str(self._manifest.search["kind"])]
+        shapes = kind.shapes(len(codes), codes.dim)
+        arrays = {part: self._array(part, *shapes[part]) for part in kind.PARTS}
+        try:
+            return kind.load(arrays, codes)
+        except ValueError as error:
+            raise self._wrong(kind.PARTS[0], str(error)) from error
 
     def _said(self) -> Descriptions | None:
         said = self._manifest.descriptions

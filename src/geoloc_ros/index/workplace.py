@@ -131,7 +131,14 @@ class Workplace:
         if not len(poses):
             shards.write_bytes(self._record_path(cell), b"0")
             return None
-        record = shards.write_shard(self.root, cell, poses, descriptors, self._draft.storage)
+        record = shards.write_shard(
+            self.root,
+            cell,
+            poses,
+            descriptors,
+            self._draft.storage,
+            str(self._draft.search["kind"]),
+        )
         self.keep(record)
         return record
 
