@@ -30,15 +30,10 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.windows import Imagery, cutter_of
 from geoloc_ros.index.codes import DEFAULT_STORAGE
-from geoloc_ros.index.manifest import (
-    ImageryRecord,
-    Manifest,
-    ShardRecord,
-    load_manifest,
-    search_record,
-)
+from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest, search_record
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.quadtree import cells
+from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.workplace import Workplace, check_out

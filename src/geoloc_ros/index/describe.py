@@ -33,13 +33,8 @@ from geoloc_ros.index.descriptions import (
     quantise,
     representatives,
 )
-from geoloc_ros.index.manifest import (
-    Manifest,
-    ShardRecord,
-    check_model,
-    load_manifest,
-    parts_of,
-)
+from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
+from geoloc_ros.index.records import ShardRecord, parts_of
 from geoloc_ros.index.workplace import Workplace, check_out
 
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy

@@ -99,23 +99,23 @@ def dequantise(answers: ByteArray) -> Float32Array:
 class Descriptions:
     """The descriptions of a shard's entries, looked up by row.
 
-    Args:
+    Attributes:
         answers: (V, T) bytes.
         rows: (N,) which of them speaks for each entry; -1 for none.
     """
 
     def __init__(self, answers: ByteArray, rows: RowArray) -> None:
-        self._answers, self._rows = answers, rows
+        self.answers, self.rows = answers, rows
 
     def __len__(self) -> int:
         """How many tiles were described."""
-        return len(self._answers)
+        return len(self.answers)
 
     def of(self, rows: npt.NDArray[np.int64]) -> Float32Array:
         """Descriptions (n, T) of entries; zeros where the model said nothing of a tile."""
-        spoken = self._rows[rows]
+        spoken = self.rows[rows]
         said = (spoken >= 0)[..., None]
-        return np.asarray(np.where(said, dequantise(self._answers[spoken]), np.float32(0.0)))
+        return np.asarray(np.where(said, dequantise(self.answers[spoken]), np.float32(0.0)))
 
 
 def sound(answers: npt.NDArray[Any], rows: npt.NDArray[Any], count: int, options: int) -> bool:

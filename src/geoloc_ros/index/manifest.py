@@ -24,14 +24,12 @@ from geoloc_ros.index import quadtree
 from geoloc_ros.index.codes import STORAGES
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS, DescriptionRecord
 from geoloc_ros.index.policy import SamplingPolicy
-from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import ShardRecord, check_size, parts_of, shard_from_content
 from geoloc_ros.index.search import SEARCHES
 
 SCHEMA = 4
 NAME = "manifest.json"
-POSES, CODES, SCALE, FINE = "poses.npy", "codes.npy", "scale.npy", "fine.npy"
-_SEARCH_PARTS = tuple(part for kind in SEARCHES.values() for part in kind.PARTS)
-ALL_PARTS = (POSES, CODES, SCALE, FINE, *_SEARCH_PARTS, *DESCRIBED_PARTS)
+NEW = "manifest.json.new"  # until it takes the place of the old one
 _MOST = 65_535  # entries of a shard
 
 
@@ -52,40 +50,6 @@ class ImageryRecord:
     gsd_m: float
     licence: str = ""
     attribution: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
-    """One file: its size in bytes and its sha256."""
-
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardRecord:
-    """One geographic cell.
-
-    Attributes:
-        cell: level, column and row, see `quadtree`.
-        count: entries.
-        bounds_m: west, south, east, north of the entries.
-        files: for each of the manifest's parts.
-    """
-
-    cell: Cell
-    count: int
-    bounds_m: tuple[float, float, float, float]
-    files: dict[str, FileRecord]
-
-    @property
-    def stem(self) -> str:
-        """Beginning of the names of its files."""
-        return stem_of(self.cell)
-
-    def path(self, root: Path, part: str) -> Path:
-        """Where a part lies; the name tells the content, so that no file is ever changed."""
-        return part_path(root, self.stem, part, self.files[part])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +74,7 @@ class Manifest:
         datum: geodetic datum of the origin.
         schema: of the manifest.
         descriptions: who described the tiles; None if nobody did.
+        updates: how often entries were changed since it was built.
     """
 
     encoder_sha256: str
@@ -129,6 +94,7 @@ class Manifest:
     datum: str = "WGS84"
     schema: int = SCHEMA
     descriptions: DescriptionRecord | None = None
+    updates: int = 0
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -166,26 +132,9 @@ class Manifest:
         return json.dumps({**content, "manifest_sha256": _digest(content)}, indent=1) + "\n"
 
 
-def part_path(root: Path, stem: str, part: str, file: FileRecord) -> Path:
-    """Where a file of a shard lies."""
-    return root / "shards" / f"{stem}.{file.sha256[:12]}.{part}"
-
-
 def search_record(kind: str) -> dict[str, str | int]:
     """What a manifest says about a kind of search."""
     return {"kind": kind, **SEARCHES[kind].PARAMETERS}
-
-
-def stem_of(cell: Cell) -> str:
-    """Beginning of the names of a cell's files, e.g. `q2x+001y-002`."""
-    level, column, row = cell
-    return f"q{level}x{column:+04d}y{row:+04d}"
-
-
-def parts_of(storage: str, search: str) -> tuple[str, ...]:
-    """Files of a shard whose descriptors are stored and found like this, without descriptions."""
-    fine = () if storage == "int8" else (FINE,)
-    return (POSES, CODES, SCALE, *fine, *SEARCHES[search].PARTS)
 
 
 def _digest(content: dict[str, Any]) -> str:
@@ -270,6 +219,7 @@ def _check_values(m: Manifest) -> None:
         "a shard's count": all(0 < shard.count <= _MOST for shard in shards),
         "a shard's bounds_m": all(_number(edge, -MAX_RANGE_M, MAX_RANGE_M) for edge in edges),
         "a file's bytes": all(_whole(file.bytes, 0, 2**63) for file in files),
+        "updates": _whole(m.updates, 0, 2**31),
         "descriptions": m.descriptions is None or _says(m.descriptions),
     }
     for what, fits in sound.items():
@@ -295,29 +245,6 @@ def _number(value: object, low: float, high: float) -> bool:
 
 def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and low <= value <= high
-
-
-def shard_from_content(content: dict[str, Any], parts: tuple[str, ...]) -> ShardRecord:
-    """A shard record from its JSON object.
-
-    Args:
-        content: the object.
-        parts: the files it must list, no other.
-
-    Raises:
-        ValueError, KeyError, TypeError: the object is not one.
-    """
-    files = {part: FileRecord(**content["files"][part]) for part in parts}
-    if len(content["files"]) != len(parts):
-        raise ValueError("unknown file parts")
-    level, column, row = (int(value) for value in content["cell"])
-    west, south, east, north = (float(value) for value in content["bounds_m"])
-    return ShardRecord(
-        cell=(level, column, row),
-        count=int(content["count"]),
-        bounds_m=(west, south, east, north),
-        files=files,
-    )
 
 
 def load_manifest(root: Path) -> Manifest:
@@ -369,38 +296,4 @@ def check_sizes(manifest: Manifest, root: Path) -> None:
     """
     for record in manifest.shards:
         for part, file in record.files.items():
-            _check_size(record.path(root, part), file)
-
-
-def _check_size(path: Path, record: FileRecord) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
-    if size != record.bytes:
-        raise IndexCorruptError(
-            f"{path} has {size} bytes, the manifest says {record.bytes}; "
-            "copy or build the index again"
-        )
-
-
-def read_file(path: Path, record: FileRecord) -> bytearray:
-    """The bytes of a file, which are those that the record vouches for.
-
-    Raises:
-        IndexCorruptError: missing, of another size, or of other bytes.
-    """
-    _check_size(path, record)
-    content = bytearray(record.bytes)
-    try:
-        with path.open("rb") as file:
-            whole = file.readinto(content) == record.bytes and not file.read(1)
-    except OSError as error:
-        raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
-    found = hashlib.sha256(content).hexdigest()
-    if not whole or found != record.sha256:
-        raise IndexCorruptError(
-            f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
-            "copy or build the index again"
-        )
-    return content
+            check_size(record.path(root, part), file)

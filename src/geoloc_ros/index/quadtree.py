@@ -52,6 +52,33 @@ def overlap(cells: list[Cell]) -> bool:
     return len(known) < len(cells) or any(cell in known for cell in within)
 
 
+def assigned(known: list[Cell], poses: FloatArray) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
+    """Which cells poses lie in.
+
+    Args:
+        known: cells that do not overlap.
+        poses: (N, 3).
+
+    Yields:
+        A known cell, or where there is none the largest that overlaps none of them, and the rows
+        of the poses in it.
+    """
+    split = {
+        (level - up, column >> up, row >> up)
+        for level, column, row in known
+        for up in range(1, level + 1)
+    }
+    rows = np.arange(len(poses))
+    for level in range(FINEST + 1):
+        deeper = [np.zeros(0, dtype=np.int64)]
+        for cell, members in _at_level(poses[:, :2], rows, level):
+            if cell in split:
+                deeper.append(members)
+            else:
+                yield cell, members
+        rows = np.sort(np.concatenate(deeper))
+
+
 def cells(anchors: FloatArray, most: int = MOST) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
     """Cells that hold at most so many anchors each, as large as possible.
 
@@ -69,25 +96,39 @@ def cells(anchors: FloatArray, most: int = MOST) -> Iterator[tuple[Cell, npt.NDA
     yield from _split(np.asarray(anchors[:, :2]), np.arange(len(anchors)), 0, most)
 
 
+def divided(
+    cell: Cell, anchors: FloatArray, most: int = MOST
+) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
+    """Like `cells`, of anchors that all lie in one cell."""
+    yield from _split(np.asarray(anchors[:, :2]), np.arange(len(anchors)), cell[0], most)
+
+
 def _split(
     xy_m: FloatArray, rows: npt.NDArray[np.int64], level: int, most: int
 ) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
     """The cells of `rows`, of a level or finer where that is needed."""
-    side = ROOT_M / float(2**level)
-    places = np.floor(xy_m[rows] / side).astype(np.int64)
+    for cell, members in _at_level(xy_m, rows, level):
+        if len(members) <= most:
+            yield cell, members
+        elif level < FINEST:
+            yield from _split(xy_m, members, level + 1, most)
+        else:
+            x_m, y_m = corner_m(cell)
+            raise IndexBuildError(
+                f"{len(members)} entries lie in a square of {side_m(cell):g} m at x {x_m:g} m, "
+                f"y {y_m:g} m; at most {most} may; sample less densely (--spacing, --pitch, "
+                "--headings)"
+            )
+
+
+def _at_level(
+    xy_m: FloatArray, rows: npt.NDArray[np.int64], level: int
+) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
+    """The cells of a level that `rows` lie in, sorted, and the rows in each."""
+    places = np.floor(xy_m[rows] / side_m((level, 0, 0))).astype(np.int64)
     unique, inverse = np.unique(places, axis=0, return_inverse=True)
     inverse = inverse.ravel()
     order = np.argsort(inverse, kind="stable")
     edges = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
     for number, (column, row) in enumerate(unique.tolist()):
-        members = rows[order[edges[number] : edges[number + 1]]]
-        if len(members) <= most:
-            yield (level, column, row), members
-        elif level < FINEST:
-            yield from _split(xy_m, members, level + 1, most)
-        else:
-            raise IndexBuildError(
-                f"{len(members)} entries lie in a square of {side:g} m at "
-                f"x {column * side:g} m, y {row * side:g} m; at most {most} may; sample less "
-                "densely (--spacing, --pitch, --headings)"
-            )
+        yield (level, column, row), rows[order[edges[number] : edges[number + 1]]]

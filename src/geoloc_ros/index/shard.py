@@ -21,23 +21,30 @@ import numpy.typing as npt
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexCorruptError
 from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Rows
-from geoloc_ros.index.descriptions import ANSWERS, DESCRIBED_PARTS, ROWS, Descriptions, sound
-from geoloc_ros.index.manifest import (
+from geoloc_ros.index.descriptions import (
+    ANSWERS,
+    DESCRIBED_PARTS,
+    ROWS,
+    ByteArray,
+    Descriptions,
+    RowArray,
+    sound,
+)
+from geoloc_ros.index.manifest import Manifest
+from geoloc_ros.index.quadtree import Cell, corner_m, side_m
+from geoloc_ros.index.records import (
     CODES,
     FINE,
     POSES,
     SCALE,
     FileRecord,
-    Manifest,
     ShardRecord,
     part_path,
     read_file,
     stem_of,
 )
-from geoloc_ros.index.quadtree import Cell, corner_m, side_m
 from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES, Search
 
-_ROUNDED_M = 1e-3  # more than float32 moves a pose in a cell
 _UNIT = 0.05  # a stored descriptor's length is no farther from 1
 
 
@@ -100,6 +107,7 @@ def write_shard(
     descriptors: Float32Array,
     storage: str = DEFAULT_STORAGE,
     search: str = DEFAULT_SEARCH,
+    said: tuple[ByteArray, RowArray] | None = None,
 ) -> ShardRecord:
     """Write a cell's files below `root/shards`.
 
@@ -110,6 +118,7 @@ def write_shard(
         descriptors: (N, D) unit vectors.
         storage: how they are stored, one of `codes.STORAGES`.
         search: how they are found, one of `search.SEARCHES`.
+        said: descriptions (V, T) and for each entry its row among them (N,), if there are any.
 
     Returns:
         The record for the manifest.
@@ -119,6 +128,9 @@ def write_shard(
     """
     order, found = SEARCHES[search].build(descriptors)
     offsets = (poses[order] - np.append(corner_m(cell), 0.0)).astype(np.float32)
+    # rounding leads no entry into the next cell
+    end_m = np.nextafter(np.float32(side_m(cell)), np.float32(0.0))
+    offsets[:, :2] = np.clip(offsets[:, :2], 0.0, end_m)
     codes = Codes.encode(descriptors[order], storage)
     parts: dict[str, npt.NDArray[Any]] = {
         POSES: offsets,
@@ -128,6 +140,8 @@ def write_shard(
     }
     if codes.fine is not None:
         parts[FINE] = codes.fine
+    if said is not None:
+        parts[ANSWERS], parts[ROWS] = said[0], said[1][order]
     files = {part: write_part(root, cell, part, array) for part, array in parts.items()}
     xy_m = offsets[:, :2].astype(np.float64) + corner_m(cell)
     low, high = xy_m.min(axis=0), xy_m.max(axis=0)
@@ -143,9 +157,11 @@ def write_part(root: Path, cell: Cell, part: str, array: npt.NDArray[Any]) -> Fi
     """
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    content = buffer.getbuffer()
+    content = buffer.getvalue()
     file = FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    write_bytes(part_path(root, stem_of(cell), part, file), content)
+    path = part_path(root, stem_of(cell), part, file)
+    if not path.is_file() or path.read_bytes() != content:  # somebody may be reading it
+        write_bytes(path, content)
     return file
 
 
@@ -190,7 +206,7 @@ class _Reader:
 
     def _check_poses(self, offsets: Float32Array) -> None:
         side = side_m(self._record.cell)
-        inside = (offsets[:, :2] >= -_ROUNDED_M) & (offsets[:, :2] <= side + _ROUNDED_M)
+        inside = (offsets[:, :2] >= 0.0) & (offsets[:, :2] < side)
         if not inside.all() or not (np.abs(offsets[:, 2]) < 100.0).all():
             raise self._wrong(POSES, f"poses that are not finite or not in its cell of {side:g} m")
 

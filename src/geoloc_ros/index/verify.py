@@ -14,6 +14,7 @@ from geoloc_ros.errors import IndexCorruptError, IndexError_
 from geoloc_ros.index.manifest import NAME, Manifest, check_model, load_manifest
 from geoloc_ros.index.shard import Shard, open_shard
 from geoloc_ros.index.sharded_index import ShardedIndex
+from geoloc_ros.index.updates import superseded
 
 _QUERIES = 200
 _RECALL_LIMIT = 0.95
@@ -94,9 +95,10 @@ def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
 
 
 def _strays(path: Path, manifest: Manifest) -> list[str]:
-    """Files that the manifest does not know."""
+    """Files that the manifest does not know and no update left behind."""
     known = {path / NAME}
     known |= {record.path(path, part) for record in manifest.shards for part in manifest.parts}
+    known |= set(superseded(path, manifest))
     found = sorted(item for item in path.rglob("*") if item.is_file())
     return [
         f"{item} does not belong to the index; remove it" for item in found if item not in known

@@ -18,16 +18,15 @@ from typing import IO
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import (
-    ALL_PARTS,
-    NAME,
-    Manifest,
+from geoloc_ros.index.manifest import NAME, NEW, Manifest
+from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import (
     ShardRecord,
+    is_part,
     read_file,
     shard_from_content,
     stem_of,
 )
-from geoloc_ros.index.quadtree import Cell
 
 _LOG = logging.getLogger(__name__)
 
@@ -245,13 +244,13 @@ def _foreign(out: Path) -> str:
     """What tells that a place is no index; empty if it is one, or nothing."""
     if not out.is_dir():
         return "it is a file" if out.exists() else ""
-    own = {NAME, "shards"}
+    own = {NAME, NEW, "shards"}
     if (out / _LOCK).is_file():  # a build was stopped just after its last rename
         own |= {_LOCK, _REPLACED}
     names = sorted(path.name for path in out.iterdir())
     strays = [name for name in names if name not in own]
     files = sorted(path.name for path in (out / "shards").glob("*"))
-    strays += [f"shards/{name}" for name in files if name.split(".", 2)[-1] not in ALL_PARTS]
+    strays += [f"shards/{name}" for name in files if not is_part(name)]
     if strays:
         return f"it holds {strays[0]}"
     return f"its {NAME} is not an index's" if names and not _is_manifest(out / NAME) else ""
