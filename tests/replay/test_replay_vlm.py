@@ -137,7 +137,7 @@ def test_every_answer_has_the_tile_the_frame_was_taken_for(made, seen, described
     for row in heard:
         number = int(np.flatnonzero(frames.stamp_ns == row.stamp_ns)[0])
         assert row.tile.entry_id >= 0
-        assert row.tile.pose == pytest.approx(index.poses[row.tile.entry_id])
+        assert row.tile.pose == pytest.approx(index.anchors(np.array([row.tile.entry_id]))[0])
         expected = index.descriptions(np.array([row.tile.entry_id]))[0]
         assert vector(row.tile.said, seeing.QUESTIONS) == pytest.approx(expected, abs=0.01)
         if frames.localised[number]:
