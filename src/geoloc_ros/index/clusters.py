@@ -10,6 +10,7 @@ a graph of neighbours has to be followed far for queries that resemble no entry.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,14 +19,14 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.index import scan
-from geoloc_ros.index.codes import Codes, Rows, ranked
+from geoloc_ros.index.codes import Codes, Found, Rows, contenders, ranked
 
 CENTRES, EDGES = "centres.npy", "edges.npy"
 
-_PER_CLUSTER = 16  # entries, on average
+_PER_CLUSTER = 24  # entries, on average
 _ROUNDS = 5  # of k-means
 #: a search looks into so many clusters and this share of them
-_PROBES, _SHARE = 16, 0.05
+_PROBES, _SHARE = 16, 0.04
 _BLOCK = 2048  # descriptors compared with all centres at a time
 
 
@@ -81,25 +82,29 @@ class Clusters:
         """Bytes held in memory."""
         return self.centres.nbytes + self.edges.nbytes
 
-    def find(self, codes: Codes, query: Float32Array, k: int) -> tuple[Rows, Float32Array]:
-        """The rows most similar to a query that lie in the clusters most similar to it."""
-        k = min(k, len(codes))
-        probes = _PROBES + math.ceil(_SHARE * len(self.centres))
-        centres = self.centres.coarse, self.centres.inverse
-        rows, seen = np.zeros(0, dtype=np.int64), 0
-        while seen < k:
-            rows, seen = scan.nearest(
-                query,
-                codes.scale,
-                centres,
-                self.edges,
-                codes.coarse,
-                codes.inverse,
-                probes,
-                codes.contenders(k),
-            )
+    @staticmethod
+    def find(parts: Sequence[tuple[Codes, Clusters]], query: Float32Array, k: int) -> Found:
+        """The rows most similar to a query in the clusters of all parts most similar to it."""
+        codes = [part for part, _ in parts]
+        count = sum(map(len, codes))
+        wanted, most = min(k, count), contenders(k)
+        ranks = [scan.similarities(query, own.centres.tables) for _, own in parts]
+        every = np.concatenate(ranks)
+        probes = _PROBES + math.ceil(_SHARE * len(every))
+        while True:
+            limit = np.float32(-np.inf)
+            if probes < len(every):
+                limit = np.partition(every, len(every) - probes)[len(every) - probes]
+            found, seen = [], 0
+            for number, (part, own) in enumerate(parts):
+                rows, values, more = scan.nearest(
+                    query, part.tables, own.edges, ranks[number], limit, most
+                )
+                found.append((np.full(len(rows), number), rows, values))
+                seen += more
+            if seen >= wanted:
+                return ranked(codes, query, found, k)
             probes *= 2
-        return ranked(codes, query, rows, k)
 
 
 def _round(descriptors: Float32Array, centres: Float32Array) -> tuple[Rows, Rows, Float32Array]:

@@ -10,6 +10,7 @@ whatever rounding did to it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Codes:
             self._bits = fine
         length = scan.lengths(scale, coarse, self._bits)
         self.inverse = np.asarray(1.0 / np.maximum(length, 1e-6), dtype=np.float32)
+        self.tables: scan.Tables = (scale, coarse, self._bits, self.inverse)
 
     @classmethod
     def encode(cls, descriptors: Float32Array, storage: str) -> Codes:
@@ -94,10 +96,6 @@ class Codes:
             return np.stack([coarse, coarse])
         return np.stack([coarse, np.linalg.norm(self.fine.astype(np.float32), axis=1)])
 
-    def contenders(self, k: int) -> int:
-        """How many entries that are best by their bytes alone hold the k best by all there is."""
-        return min(max(_CONTENDERS * k, _FEWEST), len(self))
-
     def decode(self, rows: Rows | None = None) -> Float32Array:
         """Unit vectors (n, D) of rows (n,), of all if none are named."""
         chosen: Any = slice(None) if rows is None else rows
@@ -122,14 +120,40 @@ class Codes:
         chosen = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
         if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
             raise IndexError(f"rows {chosen.min()}..{chosen.max()} of {len(self)}")
-        return scan.products(query, self.scale, self.coarse, self._bits, self.inverse, chosen)
+        return scan.products(query, self.tables, chosen)
 
 
-def ranked(codes: Codes, query: Float32Array, rows: Rows, k: int) -> tuple[Rows, Float32Array]:
-    """The k of some rows (n,) most similar to a query, and how similar; among equals the first."""
-    similarity = codes.similarity(query, rows)
-    order = np.lexsort((rows, -similarity))[: max(k, 0)]
-    return rows[order], similarity[order]
+Found = tuple[Rows, Rows, Float32Array]
+
+
+def contenders(k: int) -> int:
+    """How many entries that are best by their bytes alone hold the k best by all there is."""
+    return max(_CONTENDERS * k, _FEWEST)
+
+
+def ranked(parts: Sequence[Codes], query: Float32Array, found: Sequence[Found], k: int) -> Found:
+    """The best of what scans of several parts found, ranked by all the bits there are.
+
+    Args:
+        parts: the descriptors.
+        query: (D,) unit vector.
+        found: numbers of parts (n,), rows in them (n,) and products by bytes alone (n,).
+        k: how many are wanted.
+
+    Returns:
+        Numbers (K,), rows (K,) and similarities (K,), best first; of equals the first.
+    """
+    numbers, rows, values = (np.concatenate(column) for column in zip(*found, strict=True))
+    most = contenders(k)
+    if len(values) > most:
+        best = np.argpartition(-values, most)[:most]
+        numbers, rows = numbers[best], rows[best]
+    similarity = np.empty(len(rows), dtype=np.float32)
+    for number in np.unique(numbers):
+        mine = np.flatnonzero(numbers == number)
+        similarity[mine] = parts[number].similarity(query, rows[mine])
+    order = np.lexsort((rows, numbers, -similarity))[: max(k, 0)]
+    return numbers[order], rows[order], similarity[order]
 
 
 def _packed(bits: npt.NDArray[np.integer]) -> scan.ByteArray:

@@ -9,6 +9,7 @@ hnswlib itself trusts its files, and never sees one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,13 +18,13 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.index import scan
-from geoloc_ros.index.codes import Codes, Rows, ranked
+from geoloc_ros.index.codes import Codes, Found, Rows, contenders, ranked
 
 LINKS, DEGREES = "links.npy", "degrees.npy"
 
 _M = 16
 _EF_CONSTRUCTION = 100
-_EF = 128  # entries a search keeps in view
+_EF = 48  # entries a search keeps in view
 _BEGINNINGS = 256
 _SEED = 100
 
@@ -76,23 +77,21 @@ class Graph:
         """Bytes held in memory."""
         return self.links.nbytes + self.edges.nbytes
 
-    def find(self, codes: Codes, query: Float32Array, k: int) -> tuple[Rows, Float32Array]:
-        """The rows most similar to a query that are reached; by comparing with all, if too few."""
-        k, count = min(k, len(codes)), len(codes)
-        begin = np.arange(min(_BEGINNINGS, count)) * count // min(_BEGINNINGS, count)
-        rows = scan.follow(
-            query,
-            codes.scale,
-            self.links,
-            self.edges,
-            codes.coarse,
-            codes.inverse,
-            begin,
-            max(_EF, codes.contenders(k)),
-        )
-        if len(rows) < k:
-            rows = np.arange(count)
-        return ranked(codes, query, rows[: codes.contenders(k)], k)
+    @staticmethod
+    def find(parts: Sequence[tuple[Codes, Graph]], query: Float32Array, k: int) -> Found:
+        """The rows most similar to a query that are reached; of a part of which too few are, all.
+
+        An entry that links lead to from nowhere is never found; copies of one are such entries.
+        """
+        view, found = max(_EF, contenders(k)), []
+        for number, (part, own) in enumerate(parts):
+            count = len(part)
+            begin = np.arange(min(_BEGINNINGS, count)) * count // min(_BEGINNINGS, count)
+            rows, values = scan.follow(query, part.tables, own.links, own.edges, begin, view)
+            if len(rows) < min(k, count):
+                rows, values = np.arange(count), part.similarity(query)
+            found.append((np.full(len(rows), number), rows, values))
+        return ranked([part for part, _ in parts], query, found, k)
 
 
 def _lowest_level(

@@ -21,10 +21,12 @@ Int16Array = npt.NDArray[np.int16]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
+#: scale (D,): what a step of each dimension is worth; codes (N, D); their fine bits (N, F), F is 0
+#: where there are none; one over the length of each (N,)
+Tables = tuple[Float32Array, Int8Array, ByteArray, Float32Array]
 
 _LARGEST = 514.0  # of a code with its fine bits
 _MOST = 2.0**31 - 1.0
-_BINS = 2048
 
 
 @released
@@ -74,44 +76,51 @@ def _fine_dot(numbers: Int16Array, fine: ByteArray, row: int) -> int:
 
 
 @released
-def products(
-    query: Float32Array,
-    scale: Float32Array,
-    codes: Int8Array,
-    fine: ByteArray,
-    inverse: Float32Array,
-    rows: IntArray,
-) -> Float32Array:
-    """Cosine similarity (n,) of a query of unit length with coded descriptors.
-
-    Args:
-        query: (D,).
-        scale: (D,) what a step of each dimension is worth.
-        codes: (N, D).
-        fine: (N, F) their fine bits; F is 0 if there are none.
-        inverse: (N,) one over the length of each.
-        rows: (n,) which.
-    """
-    numbers, unit = _quantised(query, scale)
+def _padded(numbers: Int16Array, fine: ByteArray) -> tuple[Int16Array, int]:
+    """A query brought to the length of the fine bits, and what their lowest value adds to it."""
     padded = np.zeros(4 * fine.shape[1], dtype=np.int16)
-    found = np.empty(len(rows), dtype=np.float32)
-    below = np.int32(0)
+    below = np.int64(0)
     if len(padded):
         padded[: len(numbers)] = numbers
         for i in range(len(numbers)):
-            below = np.int32(below + np.int32(2) * np.int32(numbers[i]))
+            below += 2 * np.int64(numbers[i])
+    return padded, below
+
+
+@released
+def _value(
+    numbers: Int16Array,
+    padded: Int16Array,
+    below: int,
+    unit: float,
+    tables: Tables,
+    row: int,
+) -> float:
+    """Cosine similarity of a query with a row by all the bits there are."""
+    _, codes, fine, inverse = tables
+    total = np.int32(_dot(numbers, codes, row))
+    if len(padded):
+        # what leaves 32 bits on the way comes back into them
+        total = np.int32(np.int32(4) * total + _fine_dot(padded, fine, row) - np.int32(below))
+        unit *= 0.25
+    return float(total) * unit * float(inverse[row])
+
+
+@released
+def products(query: Float32Array, tables: Tables, rows: IntArray) -> Float32Array:
+    """Cosine similarity (n,) of a query (D,) of unit length with rows (n,) of codes."""
+    scale, _, fine, _ = tables
+    numbers, unit = _quantised(query, scale)
+    padded, below = _padded(numbers, fine)
+    found = np.empty(len(rows), dtype=np.float32)
     for place in range(len(rows)):
-        row = rows[place]
-        total = _dot(numbers, codes, row)
-        if len(padded):
-            total = np.int32(np.int32(4) * total + _fine_dot(padded, fine, row) - below)
-        found[place] = float(total) * unit * float(inverse[row])
-    return found * np.float32(0.25) if len(padded) else found
+        found[place] = _value(numbers, padded, below, unit, tables, rows[place])
+    return found
 
 
 @released
 def lengths(scale: Float32Array, codes: Int8Array, fine: ByteArray) -> Float32Array:
-    """Lengths (N,) of coded descriptors, see `products`."""
+    """Lengths (N,) of coded descriptors, see `Tables`."""
     found = np.empty(len(codes), dtype=np.float32)
     quarter = fine.shape[1]
     for row in range(len(codes)):
@@ -143,84 +152,90 @@ def _insert(
 
 
 @released
+def similarities(query: Float32Array, tables: Tables) -> Float32Array:
+    """Cosine similarity (N,) of a query (D,) of unit length with all rows, by bytes alone."""
+    scale, codes, _, inverse = tables
+    numbers, unit = _quantised(query, scale)
+    found = np.empty(len(codes), dtype=np.float32)
+    for row in range(len(codes)):
+        found[row] = float(_dot(numbers, codes, row)) * unit * float(inverse[row])
+    return found
+
+
+@released
 def nearest(
     query: Float32Array,
-    scale: Float32Array,
-    centres: tuple[Int8Array, Float32Array],
+    tables: Tables,
     edges: IntArray,
-    codes: Int8Array,
-    inverse: Float32Array,
-    probes: int,
+    ranks: Float32Array,
+    limit: float,
     most: int,
-) -> tuple[IntArray, int]:
-    """Rows (n,) most similar to a query by their codes alone, in the clusters most similar to it.
+) -> tuple[IntArray, Float32Array, int]:
+    """Rows (n,) most similar to a query in the clusters that rank high.
 
     Args:
         query: (D,).
-        scale: (D,) what a step of each dimension is worth.
-        centres: (K, D) codes of the clusters' centres, and (K,) one over their lengths.
+        tables: of the entries, which are compared by their bytes alone, as if of unit length.
         edges: (K + 1,) row at which each cluster begins.
-        codes: (N, D).
-        inverse: (N,) one over the length of each.
-        probes: how many clusters are looked into.
+        ranks: (K,) how similar the centre of each is.
+        limit: those that are less similar are left out.
         most: how many rows are found at most.
 
     Returns:
-        The rows, best first, and how many were looked at.
+        The rows and their products, best first, and how many were looked at.
     """
-    numbers, _ = _quantised(query, scale)
-    chosen = _best_clusters(numbers, centres[0], centres[1], probes)
+    scale, codes, _, _ = tables
+    numbers, unit = _quantised(query, scale)
     rows = np.empty(most, dtype=np.int64)
     values = np.empty(most, dtype=np.float32)
     new = np.empty(most, dtype=np.bool_)
     seen = 0
-    for cluster in chosen:
+    for cluster in range(len(ranks)):
+        if ranks[cluster] < limit:
+            continue
         for row in range(edges[cluster], edges[cluster + 1]):
-            value = np.float32(_dot(numbers, codes, row)) * inverse[row]
+            value = np.float32(float(_dot(numbers, codes, row)) * unit)
             _insert(row, value, min(seen, most), rows, values, new)
             seen += 1
-    return rows[: min(seen, most)], seen
+    return rows[: min(seen, most)], values[: min(seen, most)], seen
 
 
 @released
 def follow(
     query: Float32Array,
-    scale: Float32Array,
+    tables: Tables,
     links: npt.NDArray[np.uint16],
     edges: npt.NDArray[np.uint32],
-    codes: Int8Array,
-    inverse: Float32Array,
     begin: IntArray,
-    most: int,
-) -> IntArray:
-    """Rows (n,) most similar to a query by their codes alone, among those that links lead to.
+    view: int,
+) -> tuple[IntArray, Float32Array]:
+    """Rows (n,) most similar to a query, among those that links lead to.
 
-    The best that have not been followed yet are, until none is left among the best `most`.
+    The best that have not been followed yet are, until none is left among the best in view.
 
     Args:
         query: (D,).
-        scale: (D,) what a step of each dimension is worth.
+        tables: of the entries, which are compared by their bytes alone, as if of unit length.
         links: (L,) rows that each row leads to, one row after the other.
         edges: (N + 1,) where those of each row begin.
-        codes: (N, D).
-        inverse: (N,) one over the length of each.
         begin: (B,) rows to begin with.
-        most: how many are kept in view.
+        view: how many are kept in view.
 
     Returns:
-        The rows, best first.
+        The rows and their products, best first.
     """
-    numbers, _ = _quantised(query, scale)
-    rows = np.empty(most, dtype=np.int64)
-    values = np.empty(most, dtype=np.float32)
-    new = np.empty(most, dtype=np.bool_)
+    scale, codes, _, _ = tables
+    numbers, unit = _quantised(query, scale)
+    rows = np.empty(view, dtype=np.int64)
+    values = np.empty(view, dtype=np.float32)
+    new = np.empty(view, dtype=np.bool_)
     seen = np.zeros(len(codes), dtype=np.bool_)
     count = at = 0
     for row in begin:
         seen[row] = True
-        value = np.float32(_dot(numbers, codes, row)) * inverse[row]
+        value = np.float32(float(_dot(numbers, codes, row)) * unit)
         _insert(row, value, count, rows, values, new)
-        count = min(count + 1, most)
+        count = min(count + 1, view)
     while at < count:
         if not new[at]:
             at += 1
@@ -231,30 +246,7 @@ def follow(
             other = np.int64(links[link])
             if not seen[other]:
                 seen[other] = True
-                value = np.float32(_dot(numbers, codes, other)) * inverse[other]
+                value = np.float32(float(_dot(numbers, codes, other)) * unit)
                 at = min(at, _insert(other, value, count, rows, values, new))
-                count = min(count + 1, most)
-    return rows[:count]
-
-
-@released
-def _best_clusters(
-    numbers: Int16Array, centres: Int8Array, inverse: Float32Array, probes: int
-) -> IntArray:
-    """Numbers of at least so many clusters whose centres are the most similar, in their order."""
-    values = np.empty(len(centres), dtype=np.float32)
-    for cluster in range(len(centres)):
-        values[cluster] = np.float32(_dot(numbers, centres, cluster)) * inverse[cluster]
-    if probes >= len(centres):
-        return np.arange(len(centres))
-    # a histogram is enough: where its bin is cut matters little
-    low, high = values.min(), values.max()
-    bins = (values - low) * (np.float32(_BINS - 1) / max(high - low, np.float32(1e-9)))
-    counts = np.zeros(_BINS, dtype=np.int64)
-    for value in bins:
-        counts[int(value)] += 1
-    least, taken = _BINS, 0
-    while taken < probes and least > 0:
-        least -= 1
-        taken += counts[least]
-    return np.flatnonzero(bins >= np.float32(least))
+                count = min(count + 1, view)
+    return rows[:count], values[:count]

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.index.clusters import Clusters
-from geoloc_ros.index.codes import Codes, Rows
+from geoloc_ros.index.codes import Codes, Found, Rows
 from geoloc_ros.index.graph import Graph
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -53,16 +54,18 @@ class Search(Protocol):
     def nbytes(self) -> int:
         """Bytes held in memory."""
 
-    def find(self, codes: Codes, query: Float32Array, k: int) -> tuple[Rows, Float32Array]:
+    @staticmethod
+    def find(parts: Sequence[tuple[Codes, Any]], query: Float32Array, k: int) -> Found:
         """The rows most similar to a query, but for few.
 
         Args:
-            codes: (N, D) the entries.
+            parts: at least one: entries, and what finds them.
             query: (D,) unit vector.
             k: how many; fewer come back if there are fewer.
 
         Returns:
-            Rows (K,) and similarities (K,), best first; among equals the first row.
+            Numbers of parts (K,), rows in them (K,) and similarities (K,), best first; among
+            equals the first.
         """
 
 

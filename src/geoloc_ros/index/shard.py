@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexCorruptError
-from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Rows
+from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Found, Rows
 from geoloc_ros.index.descriptions import (
     ANSWERS,
     DESCRIBED_PARTS,
@@ -93,11 +94,30 @@ class Shard:
         Returns:
             Rows (K,) and similarities (K,), best first.
         """
-        return self.finder.find(self.codes, query, k)
+        _, rows, similarity = search_together([self], query, k)
+        return rows, similarity
 
     def decode(self, rows: Rows | None = None) -> Float32Array:
         """Descriptors (n, D) of rows, of all if none are named."""
         return self.codes.decode(rows)
+
+
+def search_together(shards: Sequence[Shard], query: Float32Array, k: int) -> Found:
+    """Like `Shard.search` in several shards of one index, for less than one after the other.
+
+    Args:
+        shards: any.
+        query: (D,) unit vector.
+        k: how many; fewer come back if they hold fewer.
+
+    Returns:
+        Places (K,) in `shards`, rows (K,) and similarities (K,), best first.
+    """
+    if not shards:
+        none = np.zeros(0, dtype=np.int64)
+        return none, none, np.zeros(0, dtype=np.float32)
+    parts = [(shard.codes, shard.finder) for shard in shards]
+    return shards[0].finder.find(parts, query, k)
 
 
 def write_shard(
@@ -136,10 +156,10 @@ def write_shard(
         POSES: offsets,
         CODES: codes.coarse,
         SCALE: codes.scale,
-        **found,
     }
     if codes.fine is not None:
         parts[FINE] = codes.fine
+    parts |= found
     if said is not None:
         parts[ANSWERS], parts[ROWS] = said[0], said[1][order]
     files = {part: write_part(root, cell, part, array) for part, array in parts.items()}
