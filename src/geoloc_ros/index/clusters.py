@@ -23,7 +23,7 @@ from geoloc_ros.index.codes import Codes, Found, Rows, contenders, ranked
 
 CENTRES, EDGES = "centres.npy", "edges.npy"
 
-_PER_CLUSTER = 24  # entries, on average
+_PER_CLUSTER = 32  # entries, on average
 _ROUNDS = 5  # of k-means
 #: a search looks into so many clusters and this share of them
 _PROBES, _SHARE = 16, 0.04
