@@ -28,7 +28,7 @@ class Verification:
         path: the index.
         manifest: None if it could not be read.
         problems: one line each; none if the index is sound.
-        recall: share of the exact ten nearest entries that the graphs find; NaN if not measured.
+        recall: share of the exact ten nearest entries that the search finds; NaN if not measured.
     """
 
     path: Path
@@ -73,14 +73,14 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
     recall = measure_recall(ShardedIndex(manifest, shards.__getitem__))
     if recall < _RECALL_LIMIT:
         problems.append(
-            f"graph search finds {recall:.1%} of the ten nearest entries, at least "
+            f"the search finds {recall:.1%} of the ten nearest entries, at least "
             f"{_RECALL_LIMIT:.0%} expected; build the index again"
         )
     return Verification(path, manifest, tuple(problems), recall)
 
 
 def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
-    """Share of the exact k nearest entries that graph search finds, for disturbed entries."""
+    """Share of the exact k nearest entries that the search finds, for disturbed entries."""
     rng = np.random.default_rng(seed)
     picked = index.vectors(rng.integers(0, len(index), _QUERIES))
     disturbed = picked + 0.5 / np.sqrt(picked.shape[1]) * rng.normal(size=picked.shape)
