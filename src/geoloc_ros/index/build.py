@@ -33,7 +33,7 @@ from geoloc_ros.index.codes import DEFAULT_STORAGE
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest, search_record
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.quadtree import cells
-from geoloc_ros.index.records import ShardRecord
+from geoloc_ros.index.records import ShardRecord, entry_bytes
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.workplace import Workplace, check_out
@@ -112,7 +112,7 @@ def build_index(
     place = Workplace(out, _draft(ortho, package, policy, roads, storage, search), anchors)
     try:
         with place:
-            place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
+            place.need_space(len(anchors) * entry_bytes(storage, package.descriptor_dim))
             bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
             job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
             return place.finish(_shards(place, job, anchors, workers))

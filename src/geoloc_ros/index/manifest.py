@@ -195,7 +195,6 @@ def _check_values(m: Manifest) -> None:
     """
     shards, picture = m.shards, m.imagery
     files = [file for shard in shards for file in shard.files.values()]
-    edges = [edge for shard in shards for edge in shard.bounds_m]
     texts = (m.model, m.datum, picture.source, picture.licence, picture.attribution)
     hashes = [m.encoder_sha256, m.preprocessing_sha256, picture.sha256, *(f.sha256 for f in files)]
     hashes += [m.roads_sha256] if m.roads_sha256 else []
@@ -217,7 +216,10 @@ def _check_values(m: Manifest) -> None:
         "a shard's cell": all(quadtree.sound(shard.cell) for shard in shards)
         and not quadtree.overlap([shard.cell for shard in shards]),
         "a shard's count": all(0 < shard.count <= _MOST for shard in shards),
-        "a shard's bounds_m": all(_number(edge, -MAX_RANGE_M, MAX_RANGE_M) for edge in edges),
+        "a shard's bounds_m": all(
+            quadtree.sound(shard.cell) and quadtree.holds(shard.cell, shard.bounds_m)
+            for shard in shards
+        ),
         "a file's bytes": all(_whole(file.bytes, 0, 2**63) for file in files),
         "updates": _whole(m.updates, 0, 2**31),
         "descriptions": m.descriptions is None or _says(m.descriptions),

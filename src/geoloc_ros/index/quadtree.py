@@ -41,6 +41,13 @@ def sound(cell: Cell) -> bool:
     return -reach <= column < reach and -reach <= row < reach
 
 
+def holds(cell: Cell, bounds_m: tuple[float, float, float, float]) -> bool:
+    """Whether west, south, east, north lie in a cell, whose own north and east edges do not."""
+    low = corner_m(cell)
+    west, south, east, north = np.array(bounds_m) - np.append(low, low)
+    return bool(0.0 <= west <= east < side_m(cell) and 0.0 <= south <= north < side_m(cell))
+
+
 def overlap(cells: list[Cell]) -> bool:
     """Whether a cell occurs twice or lies in another one."""
     known = set(cells)

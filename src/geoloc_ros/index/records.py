@@ -64,6 +64,12 @@ def parts_of(storage: str, search: str) -> tuple[str, ...]:
     return (POSES, CODES, SCALE, *fine, *SEARCHES[search].PARTS)
 
 
+def entry_bytes(storage: str, dim: int) -> int:
+    """About how many bytes of disk an entry needs: its pose, its descriptor, and to be found."""
+    per_dim = {"int8": 1.0, "int10": 1.25, "float16": 3.0, "float32": 5.0}[storage]
+    return 60 + int((per_dim + 0.1) * dim)
+
+
 def part_path(root: Path, stem: str, part: str, file: FileRecord) -> Path:
     """Where a file of a shard lies."""
     return root / "shards" / f"{stem}.{file.sha256[:12]}.{part}"
