@@ -337,7 +337,7 @@ def test_the_bytes_that_are_verified_are_the_ones_that_are_used(copy, monkeypatc
     shard = open_shard(copy, record, manifest)
     assert sorted(opened) == sorted(record.path(copy, part) for part in PARTS)
     before = shard.decode()
-    for path in opened:
+    for path in list(opened):
         path.write_bytes(b"\0" * path.stat().st_size)
     assert np.array_equal(shard.decode(), before)
 
