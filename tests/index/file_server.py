@@ -16,6 +16,8 @@ from urllib.parse import unquote
 sys.path.insert(0, str(Path(__file__).parents[1] / "imagery"))
 from tile_server import Handler, Reply
 
+__all__ = ["FileServer", "Reply", "serving"]
+
 
 PIECE = 16384
 
@@ -53,6 +55,10 @@ class FileServer(ThreadingHTTPServer):
     def names(self):
         """What was asked for, in order."""
         return [name for name, _ in self.asked]
+
+    def rests(self, name):
+        """Byte ranges that were asked for of a file, in order."""
+        return [said["Range"] for asked, said in self.asked if asked == name and "Range" in said]
 
     def handle_error(self, request, client_address):
         """A client that has gone is no error of the server."""
