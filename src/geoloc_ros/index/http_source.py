@@ -121,11 +121,11 @@ class HttpSource:
         """See `Source`."""
         return read_manifest(self._persevere(NAME, self._manifest_once), self.shown)
 
-    def fetch(self, name: str, size: int, into: Path, told: Told) -> None:
+    def fetch(self, name: str, size: int, into: Path, told: Told) -> bool:
         """See `Source`."""
         into.touch()
         job = _Job(name, size, into, told, into.stat().st_size)
-        self._persevere(name, lambda: self._file_once(job))
+        return self._persevere(name, lambda: self._file_once(job))
 
     def stop(self) -> None:
         """See `Source`."""
@@ -182,16 +182,17 @@ class HttpSource:
                 watch.took(len(chunk))
         return bytes(data)
 
-    def _file_once(self, job: _Job) -> None:
+    def _file_once(self, job: _Job) -> bool:
         have = job.into.stat().st_size
         if have == job.size:
-            return
+            return have > 0
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
             with self._answer(job.name, headers) as response:
                 start = self._start(response, job, have)
                 job.told(start - have)
                 self._write(response, job, start)
+                return start > 0
         except _TryAgainError as error:
             now = job.into.stat().st_size
             # a server that begins anew each time gets nowhere, however much it sends

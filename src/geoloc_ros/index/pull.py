@@ -172,23 +172,21 @@ def _fetch(source: Source, place: Assembly, name: str, file: FileRecord, told: T
     part = place.part(file)
     if part.is_symlink() or held_bytes(part, file.bytes + 1) > file.bytes:
         part.unlink()
-    resumed = held_bytes(part, file.bytes)
-    told(resumed)
-    while True:
-        source.fetch(name, file.bytes, part, told)
+    told(held_bytes(part, file.bytes))
+    for last in (False, True):
+        pieced = source.fetch(name, file.bytes, part, told)
         try:
             check_file(part, file)
             break
         except IndexCorruptError as error:
             told(-held_bytes(part, file.bytes))
             part.unlink()
-            if not resumed:
+            if last or not pieced:
                 raise IndexCorruptError(
                     f"{name} from {source.shown} is not what its {NAME} says: sha256 differs from "
                     f"{file.sha256[:12]}; it was altered, or is being changed just now: run the "
                     "same command again, the rest is kept"
                 ) from error
-            resumed = 0  # its beginning may have been of another version
     shards.sync(part)
     part.replace(place.whole(file))
 

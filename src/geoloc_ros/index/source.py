@@ -8,6 +8,7 @@ Names of files are made from the parsed manifest; none that a server sends is ev
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ class Source(Protocol):
             IndexPullError: it does not come.
         """
 
-    def fetch(self, name: str, size: int, into: Path, told: Told) -> None:
+    def fetch(self, name: str, size: int, into: Path, told: Told) -> bool:
         """Bring a file; what is in `into` already is taken for its beginning, and kept.
 
         Args:
@@ -53,6 +54,9 @@ class Source(Protocol):
             size: bytes it must have; no more are read.
             into: where it goes. Whoever asks compares its hash.
             told: hears of every change of its size.
+
+        Returns:
+            Whether it came in pieces, which may be of several versions.
 
         Raises:
             IndexCorruptError: it is missing or of another size.
@@ -78,7 +82,7 @@ def open_source(text: str, connections: int = MANNERS.connections) -> Source:
         IndexPullError: the address is of another kind.
         ImageryError: connections out of bounds, or the package httpx is missing.
     """
-    manners = Manners(rate_hz=MANNERS.rate_hz, connections=connections)
+    manners = dataclasses.replace(MANNERS, connections=connections)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
     if scheme is None:
         return FolderSource(Path(text))
@@ -118,7 +122,7 @@ class FolderSource:
             raise IndexCorruptError(f"cannot read {path}: {error.strerror or error}") from error
         return read_manifest(data, self.shown)
 
-    def fetch(self, name: str, size: int, into: Path, told: Told) -> None:
+    def fetch(self, name: str, size: int, into: Path, told: Told) -> bool:
         """See `Source`."""
         path = self._root / name
         if not path.is_file():
@@ -130,14 +134,15 @@ class FolderSource:
                 "again"
             )
         with path.open("rb") as source, into.open("ab") as target:
-            source.seek(target.tell())
-            left = size - target.tell()
+            start = source.seek(target.tell())
+            left = size - start
             while left > 0 and (chunk := source.read(min(left, _CHUNK))):
                 if self._stop.is_set():
                     raise IndexPullError("stopped; run the same command again to go on")
                 target.write(chunk)
                 told(len(chunk))
                 left -= len(chunk)
+        return start > 0
 
     def stop(self) -> None:
         """See `Source`."""
