@@ -232,9 +232,9 @@ def test_a_pull_that_is_killed_goes_on(built, tmp_path, how, ranges):
     assert [path.name for path in tmp_path.iterdir()] == ["my.index"]
 
 
-@pytest.mark.parametrize("where", ["fetch", "share", "finish", "rename"])
+@pytest.mark.parametrize("where", ["fetch", "share", "finish", "rename", "clear"])
 def test_a_pull_that_dies_anywhere_goes_on(built, sparse, tmp_path, where):
-    """SIGKILL in the middle of each step; the old index is there before and after."""
+    """SIGKILL in the middle of each step: there is an index all the time."""
     out = tmp_path / "my.index"
     bring(sparse, out, ALL)
     before = content(out)
@@ -260,6 +260,8 @@ def test_a_pull_that_dies_anywhere_goes_on(built, sparse, tmp_path, where):
             assembly.share = dying(assembly.share, 7)
         elif {where!r} == "finish":
             workplace.shutil.rmtree = dying(workplace.shutil.rmtree, 2)
+        elif {where!r} == "clear":
+            workplace.shutil.rmtree = dying(workplace.shutil.rmtree, 3)
         else:
             Path.rename = dying(Path.rename, 1)
         with closing(open_source({str(built)!r})) as source:
@@ -269,7 +271,10 @@ def test_a_pull_that_dies_anywhere_goes_on(built, sparse, tmp_path, where):
         [sys.executable, "-c", textwrap.dedent(script)], check=False, timeout=120
     )
     assert done.returncode == -9
-    assert content(workplace.current(out)) == before
+    if where == "clear":  # the new one is there, and the old one not yet gone
+        assert len(ShardedIndex.open(out)) == load_manifest(built).count
+    else:
+        assert content(workplace.current(out)) == before
     done = bring(built, out, ALL)
     assert content(out) == content(built)
     assert done.files <= (files_in(built) if where == "fetch" else 0)

@@ -44,10 +44,10 @@ examples:
 """
 
 _MERGE = """\
-Join indexes that were built alike (same model, sampling and origin), e.g. the districts of a
-city. Files are shared with the old indexes (hard links) where the disk can, else copied; each is
-compared with its sha256. Sources, licences and attributions of all imagery are joined; where one
-index states a licence and another none, nothing is merged.
+Join indexes that were built alike (same model, sampling and origin), e.g. of the roads of one
+imagery, divided among several machines. Files are shared with the old indexes (hard links) where
+the disk can, else copied; each is compared with its sha256. Sources, licences and attributions of
+all imagery are joined; where one index states a licence and another none, nothing is merged.
 """
 
 

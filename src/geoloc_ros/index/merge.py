@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Joining indexes that were built alike, e.g. the districts of a city, into one.
+"""Joining indexes that were built alike, e.g. on several machines, into one.
 
 What is said of the imagery is joined, too. A manifest has one record of it, so the record of a
 merged index names all sources, licences and attributions, each once, with "; " between them; its

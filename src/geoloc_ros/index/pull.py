@@ -193,10 +193,12 @@ def _fetch(source: Source, place: Assembly, name: str, file: FileRecord, told: T
 
 def _stopped(error: OSError, plan: Plan) -> IndexPullError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    left = bytes_to_come(plan.out, plan.to_come) / 1e6
+    advice = f"free some space ({left:,.1f} MB or less are still to come)" if full else "mend that"
     return IndexPullError(
         f"{'disk full' if full else 'cannot write'} while pulling to {plan.out}: {error}; "
-        f"{'free some space and ' if full else 'mend that and '}run the same command again: what "
-        "has come is kept. The old index, if any, is untouched"
+        f"{advice} and run the same command again: what has come is kept. The old index, if any, "
+        "is untouched"
     )
 
 
