@@ -389,7 +389,7 @@ def test_the_index_that_is_there_is_of_use_all_the_time(built, sparse, tmp_path)
     assert content(out) == content(built)
 
 
-@pytest.mark.parametrize("linked", ["DST", "a shard's file", "a beginning"])
+@pytest.mark.parametrize("linked", ["DST", "a shard's file", "a beginning", "all that came"])
 def test_links_lead_to_no_writing_elsewhere(built, tmp_path, linked):
     out, elsewhere = tmp_path / "my.index", tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -415,7 +415,11 @@ def test_links_lead_to_no_writing_elsewhere(built, tmp_path, linked):
     else:
         place = Assembly(workplace.check_out(out), load_manifest(built))
         with place:
-            place.part(record).symlink_to(elsewhere / "victim")
+            if linked == "a beginning":
+                place.part(record).symlink_to(elsewhere / "victim")
+            else:
+                place.part(record).parent.rmdir()
+                place.part(record).parent.symlink_to(elsewhere)
         (elsewhere / "victim").write_text("dear")
         bring(built, out, ALL)
         assert (elsewhere / "victim").read_text() == "dear"

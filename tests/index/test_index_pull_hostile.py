@@ -231,15 +231,17 @@ def test_a_server_that_begins_anew_each_time_gets_nowhere(built, tmp_path, monke
 
 
 def test_a_drip_is_not_waited_for(built, tmp_path, monkeypatch):
-    quick = Manners(rate_hz=100.0, retries=1, backoff_s=0.01, timeout_s=0.3)
-    monkeypatch.setattr(source, "MANNERS", quick)
+    manners = Manners(rate_hz=100.0, retries=1, backoff_s=0.01, timeout_s=10.0)
+    monkeypatch.setattr(source, "MANNERS", manners)
+    monkeypatch.setattr(http_source, "_PATIENCE", 0.03)
     name = biggest(built)
-    with serving(built, lambda n, a: Reply(drip_s=0.1) if n == name else None) as server:
-        with pytest.raises(IndexPullError, match=r"only \d+ bytes within 1.2 s"):
-            bring(server.url, tmp_path / "a", ALL)
-        server.script = lambda n, a: Reply(drip_s=0.1)
-        with pytest.raises(IndexPullError, match=r"only \d+ bytes within 1.2 s"):
-            bring(server.url, tmp_path / "b", ALL)
+    for dripping, out in (({name}, tmp_path / "a"), ({NAME}, tmp_path / "b")):
+        script = lambda n, a, d=dripping: Reply(drip_s=0.02) if n in d else None  # noqa: E731
+        with (
+            serving(built, script) as server,
+            pytest.raises(IndexPullError, match=r"only \d+ bytes within 0\.3 s"),
+        ):
+            bring(server.url, out, ALL)
 
 
 def test_nobody_there(tmp_path):

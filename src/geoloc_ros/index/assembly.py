@@ -48,7 +48,10 @@ class Assembly(Workplace):
         """
         try:
             super().__enter__()
-            (self.root / _FETCHED).mkdir(exist_ok=True)
+            pool = self.root / _FETCHED
+            if pool.is_symlink():  # what it leads to is not ours to write to, nor to prune
+                pool.unlink()
+            pool.mkdir(exist_ok=True)
             self._gather()
         except BaseException:
             self.__exit__(None, None, None)

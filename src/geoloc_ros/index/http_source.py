@@ -31,6 +31,8 @@ _TRY_AGAIN = {408, 425, 500, 502, 504} | _BUSY
 _REDIRECTS = 3
 #: A try that brought this much was not in vain; a server that takes long for less is too slow.
 _MOVED_BYTES = 64 << 10
+#: Its time to bring that much, as a multiple of the time-out.
+_PATIENCE = 4.0
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _AGAIN = "run the same command again: what has come is kept"
 
@@ -75,7 +77,7 @@ class _Watch:
     """Sees that an answer does not take for ever, a byte at a time."""
 
     def __init__(self, manners: Manners) -> None:
-        self._patience_s = 4.0 * manners.timeout_s
+        self._patience_s = _PATIENCE * manners.timeout_s
         self._since_s, self._bytes = time.monotonic(), 0
 
     def took(self, count: int) -> None:

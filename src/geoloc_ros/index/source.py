@@ -23,7 +23,7 @@ from geoloc_ros.index.manifest import NAME, FileRecord, Manifest, parse
 #: A manifest has about a kilobyte a shard.
 MAX_MANIFEST_BYTES = 64 << 20
 #: How a server of files is treated; `geoloc imagery fetch` is more careful with tile servers.
-MANNERS = Manners(rate_hz=50.0, connections=4)
+MANNERS = Manners(rate_hz=100.0, connections=4)
 _CHUNK = 1 << 20
 
 #: is told how many more bytes are there, fewer if some had to be thrown away
@@ -112,8 +112,9 @@ class FolderSource:
         """See `Source`."""
         path = self._root / NAME
         if not path.is_file():  # nor a pipe, which would wait for ever
+            hint = "" if self._root.exists() else " (an address begins with https://)"
             raise IndexCorruptError(
-                f"no index at {self.shown}: it has no {NAME}; name the folder that holds one"
+                f"no index at {self.shown}: it has no {NAME}; name the folder that holds one{hint}"
             )
         try:
             with path.open("rb") as file:
