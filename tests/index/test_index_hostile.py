@@ -15,6 +15,7 @@ from made_place import DIM, build, make_package
 
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import IndexCorruptError, IndexMismatchError
+from geoloc_ros.index.arrays import to_bytes
 from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.records import FileRecord, part_path
@@ -220,20 +221,16 @@ def test_nonsense_that_the_hash_vouches_for_is_refused(copy, keys, value):
     assert not verify_index(copy).sound
 
 
-def np_bytes(array, **options):
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
-
-
 def test_pickles_are_never_loaded(copy):
     class Bomb:
         def __reduce__(self):
             return (pytest.fail, ("a pickle was executed",))
 
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([Bomb()], object), allow_pickle=True)
     for part in PARTS:
-        forge(copy, part, lambda _: np_bytes(np.array([Bomb()], object), allow_pickle=True))
-        with pytest.raises(IndexCorruptError, match="object"):
+        forge(copy, part, lambda _: pickled.getvalue())
+        with pytest.raises(IndexCorruptError, match="holds no array of"):
             ShardedIndex.open(copy)
 
 
@@ -242,7 +239,7 @@ PARTS = ("poses.npy", "codes.npy", "scale.npy", "fine.npy", "centres.npy", "edge
 
 def change_array(change):
     """A change of a file by a change of the array in it."""
-    return lambda content: np_bytes(change(np.load(io.BytesIO(content))))
+    return lambda content: to_bytes(change(np.load(io.BytesIO(content))))
 
 
 def put(value, *place):
@@ -273,6 +270,7 @@ def put(value, *place):
         lambda content: content.replace(b"(", b"(-"),
         lambda content: content.replace(b"(", b"(9"),
         lambda content: content.replace(b"{'descr'", b"{'dascr'"),
+        lambda content: content.replace(b"'shape'", b"'shape' "),
         lambda content: b"",
         lambda content: b"hello",
     ],
@@ -319,7 +317,7 @@ def test_entries_of_another_number_than_the_manifest_says(copy):
     first = dataclasses.replace(manifest.shards[0], count=manifest.shards[0].count - 1)
     shards = (first, *manifest.shards[1:])
     (copy / NAME).write_text(dataclasses.replace(manifest, shards=shards).render())
-    with pytest.raises(IndexCorruptError, match=r"\(682, 3\); float32 \(681, 3\) is expected"):
+    with pytest.raises(IndexCorruptError, match=r"no array of float32 \(681, 3\)"):
         ShardedIndex.open(copy)
 
 
@@ -337,7 +335,7 @@ def test_the_bytes_that_are_verified_are_the_ones_that_are_used(copy, monkeypatc
     shard = open_shard(copy, record, manifest)
     assert sorted(opened) == sorted(record.path(copy, part) for part in PARTS)
     before = shard.decode()
-    for path in opened:
+    for path in list(opened):
         path.write_bytes(b"\0" * path.stat().st_size)
     assert np.array_equal(shard.decode(), before)
 

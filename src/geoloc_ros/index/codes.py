@@ -94,7 +94,8 @@ class Codes:
         coarse = 1.0 / self.inverse
         if self.fine is None or not self._float:
             return np.stack([coarse, coarse])
-        return np.stack([coarse, np.linalg.norm(self.fine.astype(np.float32), axis=1)])
+        with np.errstate(invalid="ignore", over="ignore"):  # of files that are no vectors
+            return np.stack([coarse, np.linalg.norm(self.fine.astype(np.float32), axis=1)])
 
     def decode(self, rows: Rows | None = None) -> Float32Array:
         """Unit vectors (n, D) of rows (n,), of all if none are named."""

@@ -51,12 +51,15 @@ def holds(cell: Cell, bounds_m: tuple[float, float, float, float]) -> bool:
 def overlap(cells: list[Cell]) -> bool:
     """Whether a cell occurs twice or lies in another one."""
     known = set(cells)
-    within = (
-        (level - up, column >> up, row >> up)
-        for level, column, row in cells
-        for up in range(1, level + 1)
+    return len(known) < len(cells) or any(
+        above in known for cell in cells for above in upwards(cell)[1:]
     )
-    return len(known) < len(cells) or any(cell in known for cell in within)
+
+
+def upwards(cell: Cell) -> list[Cell]:
+    """A cell and all that it lies in, the smallest first."""
+    level, column, row = cell
+    return [(level - up, column >> up, row >> up) for up in range(level + 1)]
 
 
 def assigned(known: list[Cell], poses: FloatArray) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
@@ -70,11 +73,7 @@ def assigned(known: list[Cell], poses: FloatArray) -> Iterator[tuple[Cell, npt.N
         A known cell, or where there is none the largest that overlaps none of them, and the rows
         of the poses in it.
     """
-    split = {
-        (level - up, column >> up, row >> up)
-        for level, column, row in known
-        for up in range(1, level + 1)
-    }
+    split = {above for cell in known for above in upwards(cell)[1:]}
     rows = np.arange(len(poses))
     for level in range(FINEST + 1):
         deeper = [np.zeros(0, dtype=np.int64)]

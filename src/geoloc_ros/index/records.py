@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.encoders.package import file_sha256
 from geoloc_ros.errors import IndexCorruptError
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS
 from geoloc_ros.index.quadtree import Cell
@@ -128,6 +129,21 @@ def check_size(path: Path, record: FileRecord) -> None:
         )
 
 
+def check_file(path: Path, record: FileRecord) -> None:
+    """Compare a file with its record, without holding it in memory.
+
+    Raises:
+        IndexCorruptError: missing, of another size, or of other bytes.
+    """
+    check_size(path, record)
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
+    if found != record.sha256:
+        raise _altered(path, found, record)
+
+
 def read_file(path: Path, record: FileRecord) -> bytearray:
     """The bytes of a file, which are those that the record vouches for.
 
@@ -143,8 +159,12 @@ def read_file(path: Path, record: FileRecord) -> bytearray:
         raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
     found = hashlib.sha256(content).hexdigest()
     if not whole or found != record.sha256:
-        raise IndexCorruptError(
-            f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
-            "copy or build the index again"
-        )
+        raise _altered(path, found, record)
     return content
+
+
+def _altered(path: Path, found: str, record: FileRecord) -> IndexCorruptError:
+    return IndexCorruptError(
+        f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
+        "copy or build the index again"
+    )

@@ -15,7 +15,7 @@ from geoloc_ros.index.codes import Codes, Found, Rows
 from geoloc_ros.index.graph import Graph
 
 Arrays = dict[str, npt.NDArray[Any]]
-#: of each file the type of its numbers and its shape; None is a length that is not known before
+#: of each file the type of its numbers and its shape; None, which may come first, is any length
 Shapes = dict[str, tuple[str, tuple[int | None, ...]]]
 
 

@@ -3,13 +3,12 @@
 """One geographic cell on disk and in memory: poses, coded descriptors and their clusters.
 
 Every file is one plain array. It is read once, and the bytes that were verified are the ones that
-are used; no parser sees them, only the header of the array is read and compared.
+are used; no parser sees them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexCorruptError
+from geoloc_ros.index import arrays
 from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Found, Rows
 from geoloc_ros.index.descriptions import (
     ANSWERS,
@@ -175,9 +175,7 @@ def write_part(root: Path, cell: Cell, part: str, array: npt.NDArray[Any]) -> Fi
     Raises:
         OSError: the disk refuses.
     """
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    content = buffer.getvalue()
+    content = arrays.to_bytes(array)
     file = FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     path = part_path(root, stem_of(cell), part, file)
     if not path.is_file() or path.read_bytes() != content:  # somebody may be reading it
@@ -249,9 +247,9 @@ class _Reader:
     def _finder(self, codes: Codes) -> Search:
         kind = SEARCHES[str(self._manifest.search["kind"])]
         shapes = kind.shapes(len(codes), codes.dim)
-        arrays = {part: self._array(part, *shapes[part]) for part in kind.PARTS}
+        parts = {part: self._array(part, *shapes[part]) for part in kind.PARTS}
         try:
-            return kind.load(arrays, codes)
+            return kind.load(parts, codes)
         except ValueError as error:
             raise self._wrong(kind.PARTS[0], str(error)) from error
 
@@ -266,28 +264,12 @@ class _Reader:
         return Descriptions(answers, rows)
 
     def _array(self, part: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-        """The array of a file, whose bytes are verified; a length of None is not compared."""
-        path = self._record.path(self._root, part)
-        content = read_file(path, self._record.files[part])
-        file = io.BytesIO(memoryview(content)[:4096])
+        """The array of a file, whose bytes are verified; a first length of None may be any."""
+        content = read_file(self._record.path(self._root, part), self._record.files[part])
         try:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise ValueError(f"its format is {version}")
-            found, fortran, kind = np.lib.format.read_array_header_1_0(file)
-        except (ValueError, EOFError) as error:
-            raise self._wrong(part, f"no array: {error}") from error
-        wanted = tuple(f if w is None else w for f, w in zip(found, shape, strict=False))
-        bytes_wanted = int(np.prod(wanted, dtype=object)) * np.dtype(dtype).itemsize
-        if (
-            kind != np.dtype(dtype)
-            or found != wanted
-            or len(found) != len(shape)
-            or fortran
-            or len(content) - file.tell() != bytes_wanted
-        ):
-            raise self._wrong(part, f"{kind} {found}; {dtype} {shape} is expected")
-        return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(found)
+            return arrays.from_bytes(content, dtype, shape)
+        except ValueError as error:
+            raise self._wrong(part, str(error)) from error
 
     def _wrong(self, part: str, what: str) -> IndexCorruptError:
         path = self._record.path(self._root, part)

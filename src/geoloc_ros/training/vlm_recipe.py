@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.training.checkpoint import read_checkpoint
 from geoloc_ros.training.data import Shard, read_shard
 from geoloc_ros.training.vlm_card import DIAGRAM, vlm_card
 from geoloc_ros.training.vlm_data import VlmData, find_truths
@@ -26,8 +27,9 @@ from geoloc_ros.training.vlm_evaluate import (
 )
 from geoloc_ros.training.vlm_export import describe_package, with_figures, write_files
 from geoloc_ros.training.vlm_nets import TinyVlm
+from geoloc_ros.training.vlm_prompts import Prompts
 from geoloc_ros.training.vlm_scores import mean_scores, score_questions, write_reliability
-from geoloc_ros.training.vlm_train import Prompts, VlmTrainConfig, VlmTrainer
+from geoloc_ros.training.vlm_train import VlmTrainConfig, VlmTrainer
 from geoloc_ros.training.worlds import TRAIN_SEED, WorldConfig, render_split, split_seeds
 from geoloc_ros.vlm.package import VlmPackage, load_vlm
 from geoloc_ros.vlm.questions import QuestionSet, load_questions
@@ -35,6 +37,7 @@ from geoloc_ros.vlm.questions import QuestionSet, load_questions
 LOG = logging.getLogger(__name__)
 #: pictures of each view: between epochs, in the last measurement, and to compare precisions
 QUICK, FULL, PRECISION = 200, 1000, 150
+WORDS_KEYS = ("accuracy_ground", "accuracy_satellite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class VlmRecipe:
         workers: processes that render.
         stop_after: interrupt the run after this many epochs; None runs it to the end.
         teacher: perspective encoders to learn from besides; None for none.
+        start: checkpoint of another run whose weights the run begins with; None for random ones.
     """
 
     train: VlmTrainConfig
@@ -66,6 +70,7 @@ class VlmRecipe:
     workers: int = 2
     stop_after: int | None = None
     teacher: ModelPackage | None = None
+    start: Path | None = None
 
     def seeds(self) -> tuple[range, range]:
         """Training and validation seeds.
@@ -115,6 +120,8 @@ def train_vlm(recipe: VlmRecipe, command: str, resume: bool) -> dict[str, float]
     trainer = VlmTrainer(recipe.train, train, prompts, recipe.work, recipe.teacher)
     if resume:
         trainer.resume()
+    elif recipe.start is not None:
+        trainer.start(recipe.start)
     writer = _Writer(recipe, prompts, unseen, _provenance(recipe, command, train))
     scores = trainer.run(writer.evaluate, writer.export, recipe.stop_after)
     if not scores and trainer.epoch == recipe.train.epochs:
@@ -187,7 +194,17 @@ def _provenance(recipe: VlmRecipe, command: str, train: VlmData) -> dict[str, An
         "train_images": train.views,
         "train_crops": train.crops,
         "threads": recipe.train.threads,
+        "start": _ancestor(recipe.start),
     }
+
+
+def _ancestor(start: Path | None) -> dict[str, Any]:
+    """What is known of the run that a run began with."""
+    if start is None:
+        return {}
+    state = read_checkpoint(start, "--start")
+    steps = {name: state[name] for name in ("step", "pictures")}
+    return {"settings": state["config"], **steps}
 
 
 class _Writer:
@@ -201,8 +218,18 @@ class _Writer:
 
     def evaluate(self, model: TinyVlm, final: bool) -> dict[str, float]:
         """Accuracy and calibration of a model in training, on a few hundred pictures."""
-        said = ask_torch(model, self._prompts, self._unseen, some_rows(self._unseen, QUICK))
-        return mean_scores(score_questions(said, self._prompts.questions))
+        rows = some_rows(self._unseen, QUICK)
+        by_name, in_words = (
+            mean_scores(
+                score_questions(
+                    ask_torch(model, self._prompts, self._unseen, rows, wording),
+                    self._prompts.questions,
+                )
+            )
+            for wording in ("name", "words")
+        )
+        words = {f"words_{key}": in_words[key] for key in WORDS_KEYS}
+        return {**by_name, **words}
 
     def export(self, model: TinyVlm, scores: dict[str, float], epoch: int) -> None:
         """Write the package, measured through llama.cpp."""
@@ -218,6 +245,7 @@ class _Writer:
             "answers_changed": loss.changed,
             "probability_shift": loss.shifted,
             "quantization_pictures": loss.pictures,
+            **{key: value for key, value in scores.items() if key.startswith("words_")},
         }
         files = write_files(model, recipe.out, "Q8_0")
         training = {**self._provenance, "epochs_done": epoch}
