@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Our index beside hnswlib, usearch and faiss, and how it grows to ten million entries.
+r"""Our index beside hnswlib, usearch and faiss, and how it grows to ten million entries.
 
 Descriptors are made (`index_data.py`), spread like real ones, and queried by made cameras. Every
 system builds its index in one process, on --threads, and is asked in a fresh one on one thread:
@@ -18,7 +18,7 @@ usearch and faiss are no dependencies of this project: pip install usearch faiss
 
 Examples:
   python bench/index.py --entries 1000000 --dim 128 --json docs/results/index_128.json
-  python bench/index.py --parts growth --sizes 10000 100000 1000000 10000000 \\
+  python bench/index.py --parts growth --sizes 10000 100000 1000000 10000000 \
       --json docs/results/index_128.json
 """
 
@@ -28,10 +28,11 @@ import argparse
 import importlib.util
 import json
 import multiprocessing
+import operator
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,12 @@ def main() -> int:
     if arguments.json and arguments.json.exists():
         found = json.loads(arguments.json.read_text(encoding="utf-8"))
     for part in arguments.parts:
-        found[part] = {"compare": compare, "growth": growth}[part](arguments, found.get(part, {}))
-        found["summary"] = summary(found)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        measured = {"compare": compare, "growth": growth}[part]
+        for known in measured(arguments, found.get(part, {})):
+            found[part] = known
+            found["summary"] = summary(found)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for key, value in found["summary"].items():
         print(f"{key:>24}  {value:<10.4g} wanted {WANTED.get(key, '')}")
     if arguments.json:
@@ -78,11 +81,11 @@ def main() -> int:
     return 0
 
 
-def compare(arguments: argparse.Namespace, kept: Row) -> Row:
-    """All systems on the same vectors."""
+def compare(arguments: argparse.Namespace, kept: Row) -> Iterator[Row]:
+    """All systems on the same vectors; what is known after each."""
     count, dim = arguments.entries, arguments.dim
     folder, poses, vectors = made(arguments.work, count, dim)
-    queries, truth = asked(folder, vectors, dim)
+    queries = asked(folder, vectors, dim)
     rows: dict[str, Row] = dict(kept.get("systems", {})) if kept.get("entries") == count else {}
     spread = statistics(np.asarray(vectors[:12_000]), queries)
     print(", ".join(f"{name} {value:.2f}" for name, value in spread.items()))
@@ -94,12 +97,13 @@ def compare(arguments: argparse.Namespace, kept: Row) -> Row:
         seconds = _built(name, built, vectors, poses, arguments.threads)
         rows[name] = _apart(measure, name, built, folder, dim, seconds)
         print(line(name, rows[name]), flush=True)
-    return {"entries": count, "dim": dim, "k": K, "statistics": spread, "systems": rows}
+        yield {"entries": count, "dim": dim, "k": K, "statistics": spread, "systems": rows}
 
 
-def growth(arguments: argparse.Namespace, kept: Row) -> Row:
-    """Ours at all sizes."""
-    name, dim, rows = SYSTEMS[0], arguments.dim, []
+def growth(arguments: argparse.Namespace, kept: Row) -> Iterator[Row]:
+    """Ours at all sizes; what is known after each."""
+    name, dim = SYSTEMS[0], arguments.dim
+    rows = [row for row in kept.get("rows", []) if row["entries"] not in arguments.sizes]
     for count in arguments.sizes:
         folder, poses, vectors = made(arguments.work, count, dim)
         asked(folder, vectors, dim)
@@ -107,9 +111,9 @@ def growth(arguments: argparse.Namespace, kept: Row) -> Row:
         seconds = _built(name, built, vectors, poses, arguments.threads)
         row = _apart(measure_growth, built, folder, arguments.budget)
         row |= {"entries": count, "build_s": seconds, "built_per_s": count / seconds}
-        rows.append(row)
+        rows = sorted([*rows, row], key=operator.itemgetter("entries"))
         print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
-    return {"dim": dim, "budget_mb": arguments.budget, "rows": rows}
+        yield {"dim": dim, "budget_mb": arguments.budget, "rows": rows}
 
 
 # -- what is asked ------------------------------------------------------------------------------
@@ -135,8 +139,8 @@ def made(work: Path, count: int, dim: int) -> tuple[Path, FloatArray, Float32Arr
     return folder, np.load(folder / "poses.npy"), vectors
 
 
-def asked(folder: Path, vectors: Float32Array, dim: int) -> tuple[Float32Array, Any]:
-    """Queries (Q, D) and the rows (Q, K) most similar to each, best first."""
+def asked(folder: Path, vectors: Float32Array, dim: int) -> Float32Array:
+    """Queries (Q, D); the rows (Q, K) most similar to each, best first, are kept beside them."""
     kept = folder / "asked.npz"
     if not kept.exists():
         chosen = np.sort(np.random.default_rng(5).choice(len(vectors), QUERIES, replace=False))
@@ -154,7 +158,7 @@ def asked(folder: Path, vectors: Float32Array, dim: int) -> tuple[Float32Array, 
             kept, queries=queries, truth=np.take_along_axis(rows, order, axis=1), chosen=chosen
         )
     with np.load(kept) as content:
-        return content["queries"], content["truth"]
+        return np.asarray(content["queries"])
 
 
 # -- measuring ----------------------------------------------------------------------------------
@@ -166,6 +170,7 @@ def measure(name: str, built: Path, folder: Path, dim: int, seconds: float) -> R
         queries, truth = content["queries"], content["truth"]
     poses = np.load(folder / "poses.npy")
     system = make_system(name, len(poses), dim)
+    system.prepare(dim)
     before, started = _held_bytes(), time.perf_counter()
     system.load(built, poses)
     opened_ms = 1e3 * (time.perf_counter() - started)
@@ -209,7 +214,8 @@ def measure_growth(built: Path, folder: Path, budget_mb: float) -> Row:
     with np.load(folder / "asked.npz") as content:
         queries, chosen = content["queries"], content["chosen"]
     poses = np.load(folder / "poses.npy", mmap_mode="r")
-    ours = Ours("int10", "clusters", budget_mb)
+    ours = Ours("int12", "clusters", budget_mb)
+    ours.prepare(queries.shape[1])
     before, started = _held_bytes(), time.perf_counter()
     ours.load(built, np.zeros((1, 3)))
     opened_ms = 1e3 * (time.perf_counter() - started)

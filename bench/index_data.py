@@ -87,7 +87,9 @@ class Country:
             for _ in range(2):
                 own.append(self._walk(rng))
                 stretch = int(KIND_M / STEP_M)
-                kind.append(np.repeat(rng.integers(0, KINDS, len(own[-1]) // stretch + 1), stretch))
+                kind.append(
+                    np.repeat(rng.integers(0, KINDS, len(own[-1]) // stretch + 1), stretch)
+                )
                 kind[-1] = kind[-1][: len(own[-1])]
         parts = np.sqrt(COMMON) * common + np.sqrt(KIND) * kinds[np.concatenate(kind)]
         parts = parts + np.sqrt(1.0 - COMMON - KIND) * np.concatenate(own)
@@ -98,13 +100,12 @@ class Country:
     ) -> list[FloatArray]:
         """Anchors of a street in both headings."""
         along = np.arange(int(BLOCK_M / STEP_M)) * STEP_M
-        across = np.full_like(along, rng.uniform(0.0, BLOCK_M))
+        across = np.full_like(along, round(rng.uniform(0.0, BLOCK_M), 1))
         east = number % 2 == 0
         xy_m = np.stack([along, across] if east else [across, along], axis=1) + corner_m
         yaw = 0.0 if east else 0.5 * np.pi
         return [
-            np.column_stack([xy_m, np.full(len(along), heading)])
-            for heading in (yaw, yaw - np.pi)
+            np.column_stack([xy_m, np.full(len(along), heading)]) for heading in (yaw, yaw - np.pi)
         ]
 
     def _walk(self, rng: np.random.Generator) -> FloatArray:

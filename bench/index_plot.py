@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The two pictures of `bench/index.py`: what a search costs for what it finds, and how it grows."""
+"""The two pictures of `bench/index.py`: what it costs to find how much, and how an index grows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _compare(found: dict[str, Any], axes: Any) -> None:  # noqa: ANN401 - no typ
             [point["p50_ms"] for point in points],
             [point["recall10"] for point in points],
             marker="*" if own else "o", markersize=13 if own else 5, linewidth=1.0,
-            label=f"{name}, {row['memory_bytes']:.0f} B in memory, {row['disk_bytes']:.0f} on disk",
+            label=f"{name}: {row['memory_bytes']:.0f} in memory, {row['disk_bytes']:.0f} on disk",
         )  # fmt: skip
     axes.axhline(0.99, color="grey", linestyle="--", linewidth=0.8)
     axes.set_xscale("log")

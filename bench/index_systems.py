@@ -7,8 +7,10 @@ always on one thread. Those with an effort at search time are given one after th
 `efforts`, until one finds enough.
 """
 
+# ruff: noqa: D102 - what the calls do is said once, by `System`
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -22,7 +24,7 @@ from geoloc_ros.index.manifest import NAME, ImageryRecord, Manifest, search_reco
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.quadtree import cells
 from geoloc_ros.index.shard import search_together, write_shard
-from geoloc_ros.index.sharded_index import ShardedIndex
+from geoloc_ros.index.sharded_index import EXACT_LIMIT, ShardedIndex
 
 Rows = npt.NDArray[np.int64]
 #: links of a graph's entries and width of the search that makes them, as hnswlib's README has them
@@ -35,6 +37,9 @@ class System(Protocol):
     """Something that finds similar vectors."""
 
     efforts: ClassVar[tuple[int, ...]]
+
+    def prepare(self, dim: int) -> None:
+        """Load the library, and compile what is compiled once."""
 
     def build(self, vectors: Float32Array, poses: FloatArray, folder: Path) -> None:
         """Write an index of vectors (N, D) taken at poses (N, 3) into an empty folder."""
@@ -60,6 +65,18 @@ class Ours:
     def __init__(self, storage: str, search: str, budget_mb: float = 1e6) -> None:
         self._storage, self._search, self._budget_mb = storage, search, budget_mb
 
+    def prepare(self, dim: int) -> None:
+        rng = np.random.default_rng(1)
+        vectors = rng.normal(size=(2 * EXACT_LIMIT, dim)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        poses = np.zeros((len(vectors), 3))
+        poses[:, 0] = np.arange(len(vectors)) * 0.1
+        with tempfile.TemporaryDirectory() as folder:
+            self.build(vectors, poses, Path(folder))
+            index = ShardedIndex.open(Path(folder))
+            index.search(vectors[0], 10)
+            index.similarity_at(vectors[0], poses[:10])
+
     def build(self, vectors: Float32Array, poses: FloatArray, folder: Path) -> None:
         (folder / "shards").mkdir(exist_ok=True)
         shards = [
@@ -83,8 +100,8 @@ class Ours:
 
     def bare(self, query: Float32Array, k: int) -> None:
         """The work of the kernels alone, without what the index wraps around them."""
-        for _, shard in self.index.residency.scan(range(len(self.index.manifest.shards))):
-            search_together([shard], query, k)
+        for batch in self.index.residency.batches(range(len(self.index.manifest.shards))):
+            search_together([shard for _, shard in batch], query, k)
 
     def rows(self, answer: Any) -> Rows:  # noqa: ANN401
         places = np.searchsorted(self._known, _keys(answer.poses))
@@ -95,6 +112,9 @@ class Exact:
     """Every vector compared, by NumPy on one thread: what a search is measured against."""
 
     efforts = (0,)
+
+    def prepare(self, dim: int) -> None:
+        """There is nothing to do."""
 
     def build(self, vectors: Float32Array, poses: FloatArray, folder: Path) -> None:
         np.save(folder / "vectors.npy", vectors)
@@ -118,6 +138,9 @@ class Hnswlib:
     """hnswlib, 32-bit floats."""
 
     efforts = _EFFORTS
+
+    def prepare(self, dim: int) -> None:
+        import hnswlib  # noqa: F401
 
     def build(self, vectors: Float32Array, poses: FloatArray, folder: Path) -> None:
         import hnswlib
@@ -155,6 +178,9 @@ class Usearch:
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
+    def prepare(self, dim: int) -> None:
+        import usearch.index  # noqa: F401
+
     def build(self, vectors: Float32Array, poses: FloatArray, folder: Path) -> None:
         from usearch.index import Index
 
@@ -188,6 +214,9 @@ class Faiss:
     def __init__(self, factory: str, efforts: tuple[int, ...], parameter: str = "") -> None:
         self._factory, self._parameter = factory, parameter
         self.efforts = efforts  # type: ignore[misc]
+
+    def prepare(self, dim: int) -> None:
+        import faiss  # noqa: F401
 
     def build(self, vectors: Float32Array, poses: FloatArray, folder: Path) -> None:
         import faiss
@@ -224,9 +253,9 @@ def make_system(name: str, count: int, dim: int) -> System:
     clusters = 2 ** int(np.log2(4.0 * np.sqrt(count)))
     probes = tuple(2**i for i in range(2, 11))
     made: dict[str, System] = {
-        "ours int10": Ours("int10", "clusters"),
+        "ours int12": Ours("int12", "clusters"),
         "ours int8": Ours("int8", "clusters"),
-        "ours int10 graph": Ours("int10", "hnsw"),
+        "ours int12 graph": Ours("int12", "hnsw"),
         "exact": Exact(),
         "hnswlib f32": Hnswlib(),
         "usearch f32": Usearch("f32"),
@@ -240,7 +269,7 @@ def make_system(name: str, count: int, dim: int) -> System:
 
 
 SYSTEMS = (
-    "ours int10", "ours int8", "ours int10 graph", "exact", "hnswlib f32", "usearch f32",
+    "ours int12", "ours int8", "ours int12 graph", "exact", "hnswlib f32", "usearch f32",
     "usearch f16", "usearch i8", "faiss flat", "faiss HNSW", "faiss IVF-PQ",
 )  # fmt: skip
 

@@ -70,7 +70,7 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--storage",
         choices=STORAGES,
         default=DEFAULT_STORAGE,
-        help="bits of a descriptor's numbers: int8 and int10 are small, the ranking of int10 is "
+        help="bits of a descriptor's numbers: int8 and int12 are small, the ranking of int12 is "
         "nearly that of float32 (%(default)s)",
     )
     build.add_argument(

@@ -19,7 +19,7 @@ from geoloc_ros.index.local_field import Kernel
 from geoloc_ros.index.manifest import Manifest, check_model, check_sizes, load_manifest
 from geoloc_ros.index.quadtree import corner_m
 from geoloc_ros.index.residency import Residency
-from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.shard import Shard, open_shard, search_together
 
 EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
 BUDGET_MB = 2048
@@ -198,9 +198,11 @@ class ShardedIndex:
         """
         query, parts = self._checked(descriptor), []
         if k > 0:
-            for number, shard in self.residency.scan(range(len(self._bounds))):
-                labels, similarity = shard.search(query, k)
-                parts.append(self._part(number, shard, labels, similarity))
+            for batch in self.residency.batches(range(len(self._bounds))):
+                places, rows, similarity = search_together([shard for _, shard in batch], query, k)
+                for place in np.unique(places):
+                    mine, (number, shard) = places == place, batch[place]
+                    parts.append(self._part(number, shard, rows[mine], similarity[mine]))
         return _ranked(parts, k)
 
     def _search_region(self, query: Float32Array, k: int, region: Region) -> Candidates:
