@@ -95,7 +95,8 @@ def compare(arguments: argparse.Namespace, kept: Row) -> Iterator[Row]:
             continue
         built = folder / name.replace(" ", "_")
         seconds = _built(name, built, vectors, poses, arguments.threads)
-        rows[name] = _apart(measure, name, built, folder, dim, seconds)
+        rows[name] = _apart(measure, name, built, arguments.budget)
+        rows[name]["build_s"] = seconds
         print(line(name, rows[name]), flush=True)
         yield {"entries": count, "dim": dim, "k": K, "statistics": spread, "systems": rows}
 
@@ -164,12 +165,14 @@ def asked(folder: Path, vectors: Float32Array, dim: int) -> Float32Array:
 # -- measuring ----------------------------------------------------------------------------------
 
 
-def measure(name: str, built: Path, folder: Path, dim: int, seconds: float) -> Row:
+def measure(name: str, built: Path, budget_mb: float) -> Row:
     """One system, asked in a process of its own."""
+    folder = built.parent
     with np.load(folder / "asked.npz") as content:
         queries, truth = content["queries"], content["truth"]
     poses = np.load(folder / "poses.npy")
-    system = make_system(name, len(poses), dim)
+    dim = queries.shape[1]
+    system = make_system(name, len(poses), dim, budget_mb)
     system.prepare(dim)
     before, started = _held_bytes(), time.perf_counter()
     system.load(built, poses)
@@ -185,7 +188,7 @@ def measure(name: str, built: Path, folder: Path, dim: int, seconds: float) -> R
         if recall >= ENOUGH:
             break
     row: Row = {
-        **points[-1], "points": points, "build_s": seconds, "open_ms": opened_ms,
+        **points[-1], "points": points, "open_ms": opened_ms,
         "disk_bytes": _disk_bytes(built) / len(poses),
         "memory_bytes": (_held_bytes() - before) / len(poses),
     }  # fmt: skip
@@ -315,7 +318,7 @@ def _build(name: str, folder: Path, dim: int) -> None:
     vectors = np.load(folder.parent / "vectors.npy", mmap_mode="r")
     poses = np.load(folder.parent / "poses.npy")
     started = time.perf_counter()
-    make_system(name, len(vectors), dim).build(vectors, poses, folder)
+    make_system(name, len(vectors), dim, 0.0).build(vectors, poses, folder)
     seconds = time.perf_counter() - started
     (folder / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 
@@ -356,7 +359,7 @@ def _parse() -> argparse.Namespace:
         help=f"of {', '.join(SYSTEMS)} (all)")  # fmt: skip
     add("--sizes", nargs="+", type=int, default=[10_000, 100_000, 1_000_000], metavar="N",
         help="entries of each index of growth")  # fmt: skip
-    add("--budget", type=float, default=2048.0, metavar="MB", help="memory of growth (2048)")
+    add("--budget", type=float, default=2048.0, metavar="MB", help="memory of ours (2048)")
     add("--threads", type=int, default=2, help="that build (2)")
     add("--work", type=Path, default=Path("out/index"), help="where indexes lie (out/index)")
     add("--json", type=Path, metavar="FILE", help="where figures go, and plots beside it")

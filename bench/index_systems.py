@@ -62,7 +62,7 @@ class Ours:
 
     efforts = (0,)
 
-    def __init__(self, storage: str, search: str, budget_mb: float = 1e6) -> None:
+    def __init__(self, storage: str, search: str, budget_mb: float) -> None:
         self._storage, self._search, self._budget_mb = storage, search, budget_mb
 
     def prepare(self, dim: int) -> None:
@@ -248,14 +248,14 @@ class Faiss:
         return np.asarray(answer, dtype=np.int64)
 
 
-def make_system(name: str, count: int, dim: int) -> System:
-    """A system by its name in `SYSTEMS`."""
+def make_system(name: str, count: int, dim: int, budget_mb: float) -> System:
+    """A system by its name in `SYSTEMS`; ours within a budget of memory."""
     clusters = 2 ** int(np.log2(4.0 * np.sqrt(count)))
     probes = tuple(2**i for i in range(2, 11))
     made: dict[str, System] = {
-        "ours int12": Ours("int12", "clusters"),
-        "ours int8": Ours("int8", "clusters"),
-        "ours int12 graph": Ours("int12", "hnsw"),
+        "ours int12": Ours("int12", "clusters", budget_mb),
+        "ours int8": Ours("int8", "clusters", budget_mb),
+        "ours int12 graph": Ours("int12", "hnsw", budget_mb),
         "exact": Exact(),
         "hnswlib f32": Hnswlib(),
         "usearch f32": Usearch("f32"),
