@@ -19,7 +19,7 @@ from geoloc_ros.index.local_field import Kernel
 from geoloc_ros.index.manifest import Manifest, check_model, check_sizes, load_manifest
 from geoloc_ros.index.quadtree import corner_m
 from geoloc_ros.index.residency import Residency
-from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.shard import Shard, open_shard, search_together
 
 EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
 BUDGET_MB = 2048
@@ -197,10 +197,13 @@ class ShardedIndex:
             IndexMismatchError: the descriptor is not a finite vector of the index's length.
         """
         query, parts = self._checked(descriptor), []
-        if k > 0:
-            for number, shard in self.residency.scan(range(len(self._bounds))):
-                labels, similarity = shard.search(query, k)
-                parts.append(self._part(number, shard, labels, similarity))
+        scan = self.residency.scan(range(len(self._bounds)) if k > 0 else ())
+        # what cannot be held at once is searched one by one
+        for group in [list(scan)] if self.residency.fits else ([one] for one in scan):
+            which, rows, similarity = search_together([shard for _, shard in group], query, k)
+            for place, (number, shard) in enumerate(group):
+                mine = which == place
+                parts.append(self._part(number, shard, rows[mine], similarity[mine]))
         return _ranked(parts, k)
 
     def _search_region(self, query: Float32Array, k: int, region: Region) -> Candidates:
