@@ -99,9 +99,9 @@ def row(
     shards = [open_shard(root, record, manifest) for record in manifest.shards]
     open_ms = 1000.0 * (time.perf_counter() - began) / len(shards)
     index = ShardedIndex(manifest, shards.__getitem__)
-    found = [places(index.search_graph(query, WANTED).poses) for query in queries]
+    found = [places(index.search_approximate(query, WANTED).poses) for query in queries]
     hits = sum(len(one & other) for one, other in zip(found, wanted, strict=True))
-    took_ms = milliseconds(lambda query: index.search_graph(query, WANTED), queries)
+    took_ms = milliseconds(lambda query: index.search_approximate(query, WANTED), queries)
     exact_ms = milliseconds(lambda query: index.search_exact(query, WANTED), queries[:50])
     return (
         f"{size_bytes(manifest.shards) / manifest.count:10.0f}{open_ms:9.1f}"

@@ -177,7 +177,7 @@ def test_an_index_that_is_stored_or_searched_otherwise_is_not_current(built, tmp
     assert not is_current(tmp_path / "index", *arguments)
     index, usual = ShardedIndex.open(tmp_path / "index"), ShardedIndex.open(built)
     query = usual.vectors(np.array([40]))[0]
-    one, other = index.search_graph(query, 5), usual.search_exact(query, 5)
+    one, other = index.search_approximate(query, 5), usual.search_exact(query, 5)
     assert np.allclose(one.poses, other.poses, atol=1e-3)
     assert np.allclose(one.similarity, other.similarity, atol=3e-3)
 

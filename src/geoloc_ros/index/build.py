@@ -191,7 +191,7 @@ def _draft(
 def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
     records: list[ShardRecord | None] = []
-    # one thread writes the last shard's graph while the encoder works on the next
+    # one thread writes the last shard while the encoder works on the next
     with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
         pending: Future[ShardRecord | None] | None = None
         for cell, members in cells(anchors):
