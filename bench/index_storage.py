@@ -12,7 +12,7 @@ Example:
     --out 3201
   geoloc index build 3201/imagery.tif --model perspective --roads 3201/roads.geojson \
     --storage float32 --out 3201.index
-  python bench/index_storage.py 3201.index 3201/drive_00 --model perspective
+  OMP_NUM_THREADS=1 python bench/index_storage.py 3201.index 3201/drive_00 --model perspective
 """
 
 from __future__ import annotations
