@@ -37,7 +37,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     info.add_argument("index", type=Path, help="index directory")
     info.add_argument("--json", action="store_true", help="print the manifest as it is")
     info.set_defaults(run=_info)
-    verify = verbs.add_parser("verify", help="check every byte and measure the search's recall")
+    verify = verbs.add_parser(
+        "verify",
+        help="check every byte and measure the search's recall",
+        description="Compare every byte of every file with the manifest, see that all values make "
+        "sense and that no file is somebody else's, and measure how many of the ten most similar "
+        "entries a search finds. All that is wrong is said. Exit status: 0 sound, 1 not.",
+    )
     verify.add_argument("index", type=Path, help="index directory")
     verify.add_argument("--model", help="model the index must fit: a name or a package directory")
     verify.set_defaults(run=_verify)
@@ -70,14 +76,15 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--storage",
         choices=STORAGES,
         default=DEFAULT_STORAGE,
-        help="bits of a descriptor's numbers: int8 and int12 are small, the ranking of int12 is "
-        "nearly that of float32 (%(default)s)",
+        help="how descriptors are stored and ranked: int8 takes 1 byte per dimension, int12 1.5, "
+        "float16 3, float32 5 (%(default)s)",
     )
     build.add_argument(
         "--search",
         choices=sorted(SEARCHES),
         default=DEFAULT_SEARCH,
-        help="how entries are found: by clusters, or along an HNSW graph (%(default)s)",
+        help="how entries are found: in clusters of descriptors that look alike, or along an HNSW "
+        "graph, which takes longer to build (%(default)s)",
     )
     build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
     build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")

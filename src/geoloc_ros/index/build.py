@@ -99,15 +99,7 @@ def build_index(
         out = check_out(out)
     except OSError as error:
         raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
-    bounds = west, south, east, north = ortho.bounds_m
-    anchors = sample(policy, roads, bounds, ortho.shown)
-    if not len(anchors):
-        raise IndexBuildError(
-            f"nothing to index: no {policy.kind} anchor lies on the imagery (x {west:.0f}.."
-            f"{east:.0f} m, y {south:.0f}..{north:.0f} m around "
-            f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
-            "check that imagery and road layer show the same place"
-        )
+    anchors = _anchors(ortho, policy, roads)
     cutter = cutter_of(ortho, package.reference, fill_rgb(package))
     place = Workplace(out, _draft(ortho, package, policy, roads, storage, search), anchors)
     try:
@@ -118,6 +110,24 @@ def build_index(
             return place.finish(_shards(place, job, anchors, workers))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
+
+
+def _anchors(ortho: Imagery, policy: SamplingPolicy, roads: Sequence[Road] | None) -> FloatArray:
+    """Poses (N, 3) to index.
+
+    Raises:
+        IndexBuildError: there is none.
+    """
+    bounds = west, south, east, north = ortho.bounds_m
+    anchors = sample(policy, roads, bounds, ortho.shown)
+    if not len(anchors):
+        raise IndexBuildError(
+            f"nothing to index: no {policy.kind} anchor lies on the imagery (x {west:.0f}.."
+            f"{east:.0f} m, y {south:.0f}..{north:.0f} m around "
+            f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
+            "check that imagery and road layer show the same place"
+        )
+    return anchors
 
 
 def is_current(
@@ -191,7 +201,7 @@ def _draft(
 def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
     records: list[ShardRecord | None] = []
-    # one thread writes the last shard's graph while the encoder works on the next
+    # one thread writes the last shard while the encoder works on the next
     with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
         pending: Future[ShardRecord | None] | None = None
         for cell, members in cells(anchors):

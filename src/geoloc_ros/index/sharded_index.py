@@ -21,7 +21,7 @@ from geoloc_ros.index.quadtree import corner_m
 from geoloc_ros.index.residency import Residency
 from geoloc_ros.index.shard import Shard, open_shard, search_together
 
-EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
+EXACT_LIMIT = 8000  # up to so many entries, each is compared
 BUDGET_MB = 2048
 _FIELD_SHARE = 0.25  # of the budget that local fields may take
 _ONE_FIELD_SHARE = 0.5  # of that, up to which the whole map is one field
@@ -122,7 +122,7 @@ class ShardedIndex:
             return self._search_region(query, k, region)
         if len(self) <= EXACT_LIMIT:
             return self.search_exact(query, k)
-        return self.search_graph(query, k)
+        return self.search_approximate(query, k)
 
     def search_exact(
         self, descriptor: Float32Array, k: int, region: Region | None = None
@@ -190,8 +190,8 @@ class ShardedIndex:
 
         return self._compared(self._checked(descriptor), k, touched, rows), compared
 
-    def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
-        """Like `search`, always by the graphs, however small the index.
+    def search_approximate(self, descriptor: Float32Array, k: int) -> Candidates:
+        """Like `search`, never by comparing with every entry, however small the index.
 
         Raises:
             IndexMismatchError: the descriptor is not a finite vector of the index's length.
@@ -206,7 +206,7 @@ class ShardedIndex:
         return _ranked(parts, k)
 
     def _search_region(self, query: Float32Array, k: int, region: Region) -> Candidates:
-        """The graph of a shard only where comparing with all inside is too much."""
+        """Comparing with all inside, but for shards in which they are too many."""
         parts = []
         for number, shard in self.residency.scan(self._touching(region)):
             rows = _inside(shard, region)
