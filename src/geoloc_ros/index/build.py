@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +29,17 @@ from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.windows import Imagery, cutter_of
-from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
+from geoloc_ros.index.codes import DEFAULT_STORAGE
+from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest, search_record
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
+from geoloc_ros.index.quadtree import cells
+from geoloc_ros.index.records import ShardRecord, entry_bytes
 from geoloc_ros.index.sampling import sample
+from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
-CELL_M = 1000.0
 BATCH = 64
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
@@ -67,6 +69,8 @@ def build_index(
     policy: SamplingPolicy,
     *,
     roads: Sequence[Road] | None = None,
+    storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
     progress: bool = True,
     workers: int = 1,
 ) -> Manifest:
@@ -79,6 +83,8 @@ def build_index(
         out: the index directory; replaced only when the new one is complete.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
+        storage: how descriptors are stored, one of `codes.STORAGES`.
+        search: how they are found, one of `search.SEARCHES`.
         progress: show a progress bar on stderr.
         workers: threads that cut crops ahead of the encoder.
 
@@ -93,6 +99,25 @@ def build_index(
         out = check_out(out)
     except OSError as error:
         raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
+    anchors = _anchors(ortho, policy, roads)
+    cutter = cutter_of(ortho, package.reference, fill_rgb(package))
+    place = Workplace(out, _draft(ortho, package, policy, roads, storage, search), anchors)
+    try:
+        with place:
+            place.need_space(len(anchors) * entry_bytes(storage, package.descriptor_dim))
+            bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
+            job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
+            return place.finish(_shards(place, job, anchors, workers))
+    except OSError as error:
+        raise IndexBuildError(_stopped(error, place)) from error
+
+
+def _anchors(ortho: Imagery, policy: SamplingPolicy, roads: Sequence[Road] | None) -> FloatArray:
+    """Poses (N, 3) to index.
+
+    Raises:
+        IndexBuildError: there is none.
+    """
     bounds = west, south, east, north = ortho.bounds_m
     anchors = sample(policy, roads, bounds, ortho.shown)
     if not len(anchors):
@@ -102,16 +127,7 @@ def build_index(
             f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
             "check that imagery and road layer show the same place"
         )
-    cutter = cutter_of(ortho, package.reference, fill_rgb(package))
-    place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
-    try:
-        with place:
-            place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
-            bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
-            job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
-            return place.finish(_shards(place, job, anchors, workers))
-    except OSError as error:
-        raise IndexBuildError(_stopped(error, place)) from error
+    return anchors
 
 
 def is_current(
@@ -120,18 +136,16 @@ def is_current(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None = None,
+    storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
 ) -> bool:
-    """Whether there is an index of this imagery, for this model, sampled like this.
-
-    An index of schema 1 does not know its roads: it is current only if it has none (a grid).
-    """
+    """Whether there is an index of this imagery, for this model, sampled and stored like this."""
     try:
         found = load_manifest(root)
     except IndexError_:
         return False
-    wanted = _draft(ortho, package, policy, roads)
-    bare = dataclasses.replace(found, shards=(), schema=wanted.schema, descriptions=None)
-    return bare == wanted
+    wanted = _draft(ortho, package, policy, roads, storage, search)
+    return dataclasses.replace(found, shards=(), descriptions=None) == wanted
 
 
 def _stopped(error: OSError, place: Workplace) -> str:
@@ -163,6 +177,8 @@ def _draft(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None,
+    storage: str,
+    search: str,
 ) -> Manifest:
     return Manifest(
         encoder_sha256=package.encoder_sha256,
@@ -170,14 +186,13 @@ def _draft(
         model=f"{package.name} {package.version}",
         dim=package.descriptor_dim,
         metric=package.metric,
-        storage="float32",
+        storage=storage,
         query=package.query,
         reference=package.reference,
         policy=policy,
         roads_sha256=roads_sha256(roads or ()) if policy.kind == "roads" else "",
         origin=ortho.frame.origin,
-        cell_m=CELL_M,
-        hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},
+        search=search_record(search),
         imagery=imagery_record(ortho),
         shards=(),
     )
@@ -186,10 +201,10 @@ def _draft(
 def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
     records: list[ShardRecord | None] = []
-    # one thread writes the last shard's graph while the encoder works on the next
+    # one thread writes the last shard while the encoder works on the next
     with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
         pending: Future[ShardRecord | None] | None = None
-        for cell, members in _cells(anchors):
+        for cell, members in cells(anchors):
             known = place.finished(cell)
             if known is not None:
                 job.bar.update(len(members))
@@ -202,17 +217,6 @@ def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> l
         if pending is not None:
             records.append(pending.result())
     return sorted((r for r in records if r is not None), key=lambda record: record.cell)
-
-
-def _cells(anchors: FloatArray) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
-    """(cell, members) sorted by cell, members in the order of the anchors."""
-    cells = np.floor(anchors[:, :2] / CELL_M).astype(np.int64)
-    unique, inverse = np.unique(cells, axis=0, return_inverse=True)
-    inverse = inverse.ravel()
-    order = np.argsort(inverse, kind="stable")
-    edges = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
-    for number, (column, row) in enumerate(unique):
-        yield (int(column), int(row)), order[edges[number] : edges[number + 1]]
 
 
 def _describe(

@@ -26,7 +26,6 @@ from geoloc_ros.index import shard as shards
 from geoloc_ros.index.build import fill_rgb, imagery_record
 from geoloc_ros.index.descriptions import (
     ANSWERS,
-    DESCRIBED_PARTS,
     ROWS,
     ByteArray,
     DescriptionRecord,
@@ -34,15 +33,8 @@ from geoloc_ros.index.descriptions import (
     quantise,
     representatives,
 )
-from geoloc_ros.index.manifest import (
-    DESCRIBED_SCHEMA,
-    PARTS,
-    Manifest,
-    ShardRecord,
-    check_model,
-    load_manifest,
-    record_file,
-)
+from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
+from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.workplace import Workplace, check_out
 
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy
@@ -61,6 +53,7 @@ class _Job:
     cutter: Cutter
     describe: Describe
     record: DescriptionRecord
+    parts: tuple[str, ...]
 
 
 def describe_index(
@@ -86,15 +79,13 @@ def describe_index(
 
     Raises:
         IndexCorruptError: the index is damaged.
-        IndexMismatchError: another model, or other imagery; or the index does not know its roads.
+        IndexMismatchError: another model, or other imagery.
         IndexBuildError: disk full, or another command is writing there.
     """
     root = check_out(root)
     old = load_manifest(root)
     _check(old, ortho, package, root)
-    bare = dataclasses.replace(
-        old, shards=(), descriptions=record, schema=max(old.schema, DESCRIBED_SCHEMA)
-    )
+    bare = dataclasses.replace(old, shards=(), descriptions=record)
     poses = _poses(root, old)
     try:
         with Workplace(root, bare, np.concatenate(poses)) as place:
@@ -106,6 +97,7 @@ def describe_index(
                 cutter_of(ortho, package.reference, fill_rgb(package)),
                 describe,
                 record,
+                dataclasses.replace(old, descriptions=None).parts,
             )
             return place.finish(_shards(job, old, poses, progress))
     except OSError as error:
@@ -117,8 +109,6 @@ def describe_index(
 
 def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> None:
     check_model(old, package, root)
-    if old.schema == 1 and old.policy.kind == "roads":
-        raise IndexMismatchError(f"{root} does not know its roads (schema 1); build it again")
     found = imagery_record(ortho)
     if found.sha256 != old.imagery.sha256:
         raise IndexMismatchError(
@@ -130,7 +120,7 @@ def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> 
 
 def _poses(root: Path, manifest: Manifest) -> list[FloatArray]:
     """Poses of each cell's entries, every byte of the cell verified."""
-    return [shards.open_shard(root, record, manifest.dim).poses for record in manifest.shards]
+    return [shards.open_shard(root, record, manifest).poses for record in manifest.shards]
 
 
 def _shards(
@@ -166,12 +156,11 @@ def _one(
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
     silent = answers.max(axis=1) == 0
     rows = np.where(silent[rows], -1, rows).astype(np.int32)
-    for part in PARTS:
+    files = {part: known.files[part] for part in job.parts}
+    for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
-    shards.write_array(known.path(job.place.root, ANSWERS), answers)
-    shards.write_array(known.path(job.place.root, ROWS), rows.reshape(-1))
-    files = {part: known.files[part] for part in PARTS}
-    files |= {part: record_file(known.path(job.place.root, part)) for part in DESCRIBED_PARTS}
+    for part, array in ((ANSWERS, answers), (ROWS, rows.reshape(-1))):
+        files[part] = shards.write_part(job.place.root, known.cell, part, array)
     record = dataclasses.replace(known, files=files)
     job.place.keep(record)
     return record

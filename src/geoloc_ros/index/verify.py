@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import numpy as np
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexCorruptError, IndexError_
 from geoloc_ros.index.manifest import NAME, Manifest, check_model, load_manifest
-from geoloc_ros.index.place_index import ShardedIndex, open_descriptions
 from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.updates import superseded
 
-_QUERIES = 200
+_QUERIES, _NEAREST = 200, 10
+_ASKED = 16  # shards
 _RECALL_LIMIT = 0.95
 
 
@@ -27,7 +29,7 @@ class Verification:
         path: the index.
         manifest: None if it could not be read.
         problems: one line each; none if the index is sound.
-        recall: share of the exact ten nearest entries that the graphs find; NaN if not measured.
+        recall: share of the exact ten nearest entries that the search finds; NaN if not measured.
     """
 
     path: Path
@@ -61,46 +63,64 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
             check_model(manifest, package, path)
         except IndexError_ as error:
             problems.append(str(error))
-    shards: list[Shard] = []
+    damaged = False
     for record in manifest.shards:
         try:
-            shards.append(open_shard(path, record, manifest.dim))
+            open_shard(path, record, manifest)
         except IndexCorruptError as error:
             problems.append(str(error))
-    if len(shards) < len(manifest.shards):
+            damaged = True
+    if damaged:
         return Verification(path, manifest, tuple(problems), float("nan"))
-    try:
-        open_descriptions(path, manifest)
-    except IndexCorruptError as error:
-        problems.append(str(error))
-    recall = measure_recall(ShardedIndex(manifest, shards))
+    recall = _recall(path, manifest)
     if recall < _RECALL_LIMIT:
         problems.append(
-            f"graph search finds {recall:.1%} of the ten nearest entries, at least "
+            f"the search finds {recall:.1%} of the ten nearest entries, at least "
             f"{_RECALL_LIMIT:.0%} expected; build the index again"
         )
     return Verification(path, manifest, tuple(problems), recall)
 
 
-def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
-    """Share of the exact k nearest entries that graph search finds, for disturbed entries."""
-    rng = np.random.default_rng(seed)
-    picked = index.descriptors[rng.integers(0, len(index), _QUERIES)]
-    disturbed = picked + 0.5 / np.sqrt(picked.shape[1]) * rng.normal(size=picked.shape)
-    disturbed /= np.linalg.norm(disturbed, axis=1, keepdims=True)
-    hits = wanted = 0
-    for query in disturbed.astype(np.float32):
-        exact = index.search_exact(query, k)
-        found = index.search_graph(query, k)
-        hits += len(np.intersect1d(exact.entry_ids, found.entry_ids))
-        wanted += len(exact)
+def _recall(path: Path, manifest: Manifest) -> float:
+    """Share of the ten entries most similar to disturbed ones that searches of shards find.
+
+    Args:
+        path: of a sound index, of which some shards are asked, spread evenly.
+        manifest: its manifest.
+    """
+    rng, hits, wanted = np.random.default_rng(0), 0, 0
+    asked = manifest.shards[:: math.ceil(len(manifest.shards) / _ASKED)]
+    count = sum(record.count for record in asked)
+    for record in asked:
+        shard = open_shard(path, record, manifest)
+        found, of = _found(shard, math.ceil(_QUERIES * record.count / count), rng)
+        hits, wanted = hits + found, wanted + of
     return hits / wanted
 
 
+def _found(shard: Shard, count: int, rng: np.random.Generator) -> tuple[int, int]:
+    """How many of the ten entries most similar to disturbed ones a search finds, and of how many.
+
+    Args:
+        shard: a cell.
+        count: how many entries are disturbed.
+        rng: draws them.
+    """
+    picked = shard.decode(rng.integers(0, len(shard.codes), count))
+    disturbed = picked + 0.5 / np.sqrt(picked.shape[1]) * rng.normal(size=picked.shape)
+    disturbed /= np.linalg.norm(disturbed, axis=1, keepdims=True)
+    hits, k = 0, min(_NEAREST, len(shard.codes))
+    for query in disturbed.astype(np.float32):
+        exact = np.argsort(-shard.codes.similarity(query), kind="stable")[:k]
+        hits += len(np.intersect1d(exact, shard.search(query, k)[0]))
+    return hits, k * count
+
+
 def _strays(path: Path, manifest: Manifest) -> list[str]:
-    """Files that the manifest does not know."""
+    """Files that the manifest does not know and no update left behind."""
     known = {path / NAME}
     known |= {record.path(path, part) for record in manifest.shards for part in manifest.parts}
+    known |= set(superseded(path, manifest))
     found = sorted(item for item in path.rglob("*") if item.is_file())
     return [
         f"{item} does not belong to the index; remove it" for item in found if item not in known

@@ -16,16 +16,16 @@ from types import TracebackType
 from typing import IO
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
-from geoloc_ros.errors import IndexBuildError, IndexCorruptError
+from geoloc_ros.errors import IndexBuildError, IndexCorruptError, shown
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.descriptions import DESCRIBED_PARTS
-from geoloc_ros.index.manifest import (
-    NAME,
-    PARTS,
-    Manifest,
+from geoloc_ros.index.manifest import NAME, NEW, SCHEMA, Manifest
+from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import (
     ShardRecord,
-    check_file,
+    is_part,
+    read_file,
     shard_from_content,
+    stem_of,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Workplace:
                 "some space or sample less densely (--spacing, --pitch, --headings)"
             )
 
-    def finished(self, cell: tuple[int, int]) -> ShardRecord | None:
+    def finished(self, cell: Cell) -> ShardRecord | None:
         """The record of a cell that an earlier build finished; count 0 if it has no entry."""
         path = self._record_path(cell)
         try:
@@ -110,7 +110,7 @@ class Workplace:
                 return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
             record = shard_from_content(content, self._draft.parts)
             for part, file in record.files.items():
-                check_file(record.path(self.root, part), file)
+                read_file(record.path(self.root, part), file)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, IndexCorruptError) as error:
@@ -119,7 +119,7 @@ class Workplace:
         return record
 
     def store(
-        self, cell: tuple[int, int], poses: FloatArray, descriptors: Float32Array
+        self, cell: Cell, poses: FloatArray, descriptors: Float32Array
     ) -> ShardRecord | None:
         """Write a cell's shard and its record; None if it has no entry.
 
@@ -130,7 +130,14 @@ class Workplace:
         if not len(poses):
             shards.write_bytes(self._record_path(cell), b"0")
             return None
-        record = shards.write_shard(self.root, cell, poses, descriptors)
+        record = shards.write_shard(
+            self.root,
+            cell,
+            poses,
+            descriptors,
+            self._draft.storage,
+            str(self._draft.search["kind"]),
+        )
         self.keep(record)
         return record
 
@@ -194,8 +201,8 @@ class Workplace:
             elif path.name != _LOCK:
                 path.unlink()
 
-    def _record_path(self, cell: tuple[int, int]) -> Path:
-        return self.root / _DONE / f"{cell[0]}_{cell[1]}.json"
+    def _record_path(self, cell: Cell) -> Path:
+        return self.root / _DONE / f"{stem_of(cell)}.json"
 
 
 def check_out(out: Path, name: str = "--out") -> Path:
@@ -220,8 +227,6 @@ def check_out(out: Path, name: str = "--out") -> Path:
     if out.is_symlink() and not out.exists():
         raise IndexBuildError(f"{name} {out} is a link that leads nowhere; remove the link")
     out = out.resolve()
-    if not shards.is_nameable(out):
-        raise IndexBuildError(f"{name} {str(out)!r} is not valid UTF-8; choose another name")
     foreign = _foreign(out)
     if foreign:
         raise IndexBuildError(
@@ -251,23 +256,26 @@ def _foreign(out: Path) -> str:
     """What tells that a place is no index; empty if it is one, or nothing."""
     if not out.is_dir():
         return "it is a file" if out.exists() else ""
-    own = {NAME, "shards"}
+    own = {NAME, NEW, "shards"}
     if (out / _LOCK).is_file():  # a build was stopped just after its last rename
         own |= {_LOCK, _REPLACED}
     names = sorted(path.name for path in out.iterdir())
     strays = [name for name in names if name not in own]
-    known = (*PARTS, *DESCRIBED_PARTS)
     files = sorted(path.name for path in (out / "shards").glob("*"))
-    strays += [f"shards/{name}" for name in files if name.partition(".")[2] not in known]
+    strays += [f"shards/{name}" for name in files if not is_part(name)]
     if strays:
+        schema = _schema(out / NAME)
+        if schema not in (None, SCHEMA):
+            return f"it holds {strays[0]} and is of schema {shown(schema)}, not {SCHEMA}"
         return f"it holds {strays[0]}"
-    return f"its {NAME} is not an index's" if names and not _is_manifest(out / NAME) else ""
+    return f"its {NAME} is not an index's" if names and _schema(out / NAME) is None else ""
 
 
-def _is_manifest(path: Path) -> bool:
-    """Whether a file is a manifest of any schema, intact or not."""
+def _schema(path: Path) -> object:
+    """The schema of a manifest, intact or not; None if it is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and {"schema", "manifest_sha256"} <= set(content)
+        return None
+    known = isinstance(content, dict) and {"schema", "manifest_sha256"} <= set(content)
+    return content["schema"] if known else None
