@@ -63,13 +63,14 @@ def _dot(numbers: Int16Array, codes: Int8Array, row: int) -> int:
 def _fine_dot(numbers: Int16Array, fine: ByteArray, row: int) -> int:
     """Product of a query (2 * F,) with the fine bits of a row, two to a byte."""
     half = fine.shape[1]
-    total = np.int32(0)
+    low = high = np.int32(0)
+    # in one loop the compiler finds no vectors, and it takes four times as long
     for i in range(half):
-        bits = np.int32(fine[row, i])
-        first = np.int32(numbers[i]) * (bits & np.int32(15))
-        second = np.int32(numbers[half + i]) * (bits >> np.int32(4))
-        total = np.int32(total + first + second)
-    found: int = np.int32(total)
+        low = np.int32(low + np.int32(numbers[i]) * np.int32(fine[row, i] & np.uint8(15)))
+    for i in range(half):
+        bits = np.int32(fine[row, i] >> np.uint8(4))
+        high = np.int32(high + np.int32(numbers[half + i]) * bits)
+    found: int = np.int32(low + high)
     return found
 
 
