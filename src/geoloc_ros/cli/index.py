@@ -150,11 +150,12 @@ def _build(arguments: argparse.Namespace) -> int:
     manifest = build_index(
         ortho,
         package,
-        OnnxEncoder(package, threads=arguments.threads or os.cpu_count() or 1),
+        OnnxEncoder(package, threads=1),
         arguments.out,
         policy,
         roads=roads,
         progress=not arguments.quiet,
+        workers=arguments.threads or os.cpu_count() or 1,
     )
     print(f"{arguments.out}: {_summary(manifest)}")
     return 0

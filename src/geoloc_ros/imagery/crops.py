@@ -79,6 +79,10 @@ class CropCutter:
         self._fill = tuple(int(value) for value in np.clip(np.rint(fill_rgb), 0, 255))
         self._level = _make_level(ortho, self._gsd_m, self._fill)
 
+    def prepare(self, anchors: FloatArray) -> npt.NDArray[np.int64]:
+        """In which order (N,) anchors are cut best: as they come."""
+        return np.arange(len(anchors))
+
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops at anchor poses.
 

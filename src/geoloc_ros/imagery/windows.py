@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -32,14 +33,15 @@ _log = logging.getLogger(__name__)
 IN_MEMORY_PIXELS = MAX_PIXELS
 #: Side of what is read at a time, m; the cells of an index are as large.
 _CELL_M = 1000.0
-#: Squares kept: the one in work, and its neighbour when threads disagree.
-_KEPT = 2
 #: Pixels of the map of where there is imagery.
 _COVERAGE_PIXELS = 4_000_000
 
 
 class Cutter(Protocol):
-    """Cuts crops; see `CropCutter.cut`."""
+    """Cuts crops; see `CropCutter`."""
+
+    def prepare(self, anchors: FloatArray) -> npt.NDArray[np.int64]:
+        """Read what the first anchors (N, 3) need; in which order (N,) they are cut best."""
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops (N, S, S, 3) and shares of ground present (N,) at anchors (N, 3)."""
@@ -110,17 +112,36 @@ Imagery = OrthoImage | OrthoWindows
 
 
 class WindowCutter:
-    """Cuts crops from imagery that is read a square at a time."""
+    """Cuts crops from imagery that is read a square at a time; for several threads at once."""
 
     def __init__(
-        self, ground: OrthoWindows, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
+        self,
+        ground: OrthoWindows,
+        spec: ReferenceSpec,
+        fill_rgb: tuple[float, float, float],
+        kept: int = 2,
     ) -> None:
-        """Remember what is to be cut; see `CropCutter`."""
-        self._ground, self._spec, self._fill = ground, spec, fill_rgb
+        """Remember what is to be cut; see `CropCutter`.
+
+        Args:
+            ground: the imagery.
+            spec: size, extent and offset of a crop.
+            fill_rgb: colour of missing ground, 0..255.
+            kept: squares in memory: the one in work, and others when threads disagree.
+        """
+        self._ground, self._spec, self._fill, self._most = ground, spec, fill_rgb, kept
         # farthest a crop reaches from its anchor, and a few pixels for resampling
         self._reach_m = abs(spec.offset_forward_m) + spec.extent_m + 16.0 * ground.gsd_m
-        self._kept: OrderedDict[tuple[int, int], CropCutter] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], Future[CropCutter]] = OrderedDict()
         self._lock = Lock()
+
+    def prepare(self, anchors: FloatArray) -> npt.NDArray[np.int64]:
+        """Read the first square; the order (N,) is by squares."""
+        squares = _squares(anchors)
+        order = np.lexsort(squares.T[::-1])
+        if len(order):
+            self._cutter(*squares[order[0]].tolist())
+        return order
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops at anchor poses; see `CropCutter.cut`.
@@ -134,28 +155,44 @@ class WindowCutter:
         size = self._spec.size_px
         images: Image = np.empty((len(poses), size, size, 3), np.uint8)
         share = np.zeros(len(poses))
-        cells = np.floor(poses[:, :2] / _CELL_M).astype(np.int64)
-        for column, row in np.unique(cells, axis=0):
-            chosen = (cells == (column, row)).all(axis=1)
-            cutter = self._cutter(int(column), int(row))
+        squares = _squares(poses)
+        for column, row in np.unique(squares, axis=0).tolist():
+            chosen = (squares == (column, row)).all(axis=1)
+            cutter = self._cutter(column, row)
             images[chosen], share[chosen] = cutter.cut(poses[chosen])
         return images, share
 
     def _cutter(self, column: int, row: int) -> CropCutter:
+        """The cutter of a square, read by the first thread that asks for it."""
         with self._lock:
-            cutter = self._kept.pop((column, row), None)
-            if cutter is None:
-                while len(self._kept) >= _KEPT:
-                    self._kept.popitem(last=False)
-                west, south, east, north = self._ground.bounds_m
-                m = self._reach_m
-                box = (
-                    max(column * _CELL_M - m, west), max(row * _CELL_M - m, south),
-                    min((column + 1) * _CELL_M + m, east), min((row + 1) * _CELL_M + m, north),
-                )  # fmt: skip
-                cutter = CropCutter(self._ground.window(box), self._spec, self._fill)
+            known = self._kept.pop((column, row), None)
+            cutter = known or Future()
             self._kept[column, row] = cutter
-            return cutter
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        if known is None:
+            try:
+                cutter.set_result(self._read(column, row))
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop((column, row), None)
+                cutter.set_exception(error)
+                raise
+        return cutter.result()
+
+    def _read(self, column: int, row: int) -> CropCutter:
+        west, south, east, north = self._ground.bounds_m
+        m = self._reach_m
+        box = (
+            max(column * _CELL_M - m, west), max(row * _CELL_M - m, south),
+            min((column + 1) * _CELL_M + m, east), min((row + 1) * _CELL_M + m, north),
+        )  # fmt: skip
+        return CropCutter(self._ground.window(box), self._spec, self._fill)
+
+
+def _squares(anchors: FloatArray) -> npt.NDArray[np.int64]:
+    """Column and row (N, 2) of the squares that anchors (N, 2 or more) lie in."""
+    return np.floor(np.asarray(anchors)[:, :2] / _CELL_M).astype(np.int64)
 
 
 def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
@@ -181,6 +218,13 @@ def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
     return OrthoImage.open(path, gsd_m=gsd_m)
 
 
+def reading_order(ground: Imagery, places: FloatArray) -> npt.NDArray[np.int64]:
+    """In which order (N,) to visit places (N, 2 or more) so that imagery is read once."""
+    if isinstance(ground, OrthoWindows):
+        return np.lexsort(_squares(places).T[::-1])
+    return np.arange(len(places))
+
+
 def credited(ground: Imagery, credit: str) -> Imagery:
     """The same imagery, somebody else named beside its makers."""
     named = [str(ground.provenance.get("attribution") or ""), credit]
@@ -189,15 +233,24 @@ def credited(ground: Imagery, credit: str) -> Imagery:
 
 
 def cutter_of(
-    ground: Imagery, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
+    ground: Imagery,
+    spec: ReferenceSpec,
+    fill_rgb: tuple[float, float, float],
+    kept: int = 2,
 ) -> Cutter:
     """What cuts crops from imagery.
+
+    Args:
+        ground: the imagery.
+        spec: size, extent and offset of a crop.
+        fill_rgb: colour of missing ground, 0..255.
+        kept: squares in memory, of imagery that is read by windows.
 
     Raises:
         ImageryError: the spec has no size or extent.
     """
     if isinstance(ground, OrthoWindows):
-        return WindowCutter(ground, spec, fill_rgb)
+        return WindowCutter(ground, spec, fill_rgb, kept)
     return CropCutter(ground, spec, fill_rgb)
 
 

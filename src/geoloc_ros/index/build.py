@@ -13,23 +13,22 @@ import dataclasses
 import errno
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from geoloc_ros.datatypes import Float32Array, FloatArray, Image
+from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
-from geoloc_ros.imagery.windows import Imagery, cutter_of
+from geoloc_ros.imagery.windows import Imagery, reading_order
 from geoloc_ros.index import shard as shards
+from geoloc_ros.index.cell_line import Cell, CellJob
+from geoloc_ros.index.engines import Engine, LocalEngine
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.sampling import sample
@@ -38,25 +37,6 @@ from geoloc_ros.index.workplace import Workplace, check_out
 _LOG = logging.getLogger(__name__)
 
 CELL_M = 1000.0
-BATCH = 64
-MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
-
-
-Cropper = Callable[[FloatArray], tuple[Image, FloatArray]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What stays the same from cell to cell."""
-
-    crop: Cropper
-    encoder: ReferenceEncoder
-    dim: int
-    bar: Any
-
-    def images(self, anchors: FloatArray) -> tuple[Image, npt.NDArray[np.bool_]]:
-        images, valid_share = self.crop(anchors)
-        return images, np.asarray(valid_share) >= MIN_VALID_SHARE
 
 
 def build_index(
@@ -69,18 +49,21 @@ def build_index(
     roads: Sequence[Road] | None = None,
     progress: bool = True,
     workers: int = 1,
+    engine: Engine | None = None,
 ) -> Manifest:
     """Build an index directory, or replace one.
 
     Args:
         ortho: satellite imagery.
         package: the model; its hashes go into the manifest.
-        encoder: encodes crops.
+        encoder: encodes crops, for several threads at once.
         out: the index directory; replaced only when the new one is complete.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
         progress: show a progress bar on stderr.
-        workers: threads that cut crops ahead of the encoder.
+        workers: threads that encode, where the engine does not say otherwise; as many cut crops
+            ahead of them.
+        engine: where cells are built; None: in this process. The index is the same.
 
     Returns:
         The manifest of the new index.
@@ -102,14 +85,14 @@ def build_index(
             f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
             "check that imagery and road layer show the same place"
         )
-    cutter = cutter_of(ortho, package.reference, fill_rgb(package))
     place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
+    engine = engine or LocalEngine()
+    shelf = place.shelf(engine.remote)
+    job = CellJob(ground=ortho, package=package, encoder=encoder, shelf=shelf, threads=workers)
     try:
         with place:
             place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
-            bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
-            job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
-            return place.finish(_shards(place, job, anchors, workers))
+            return place.finish(_shards(place, engine, job, anchors, progress))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
 
@@ -145,12 +128,6 @@ def _stopped(error: OSError, place: Workplace) -> str:
     )
 
 
-def fill_rgb(package: ModelPackage) -> tuple[float, float, float]:
-    """Colour of missing ground in crops for a model, 0..255."""
-    red, green, blue = package.mean
-    return 255.0 * red, 255.0 * green, 255.0 * blue
-
-
 def imagery_record(ortho: Imagery) -> ImageryRecord:
     """What a manifest says about imagery."""
     known = {key: str(ortho.provenance.get(key) or "") for key in ("licence", "attribution")}
@@ -183,25 +160,47 @@ def _draft(
     )
 
 
-def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> list[ShardRecord]:
+def _shards(
+    place: Workplace, engine: Engine, job: CellJob, anchors: FloatArray, progress: bool
+) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
-    records: list[ShardRecord | None] = []
-    # one thread writes the last shard's graph while the encoder works on the next
-    with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
-        pending: Future[ShardRecord | None] | None = None
-        for cell, members in _cells(anchors):
+    records: list[ShardRecord] = []
+    lock = Lock()
+
+    def tick(count: int) -> None:
+        with lock:
+            bar.update(count)
+
+    def todo() -> Iterator[Cell]:
+        for cell, members in _in_order(job.ground, anchors):
             known = place.finished(cell)
-            if known is not None:
-                job.bar.update(len(members))
-                records.append(known if known.count else None)
+            if known is None:
+                yield Cell(cell, anchors[members])
                 continue
-            poses, descriptors = _describe(job, cutters, anchors[members])
-            if pending is not None:
-                records.append(pending.result())
-            pending = writer.submit(place.store, cell, poses, descriptors)
-        if pending is not None:
-            records.append(pending.result())
-    return sorted((r for r in records if r is not None), key=lambda record: record.cell)
+            tick(len(members))
+            if known.count:
+                records.append(known)
+
+    def finished(cell: Cell, record: ShardRecord | None) -> None:
+        if record is None:
+            place.keep_empty(cell.place)
+        else:
+            place.keep(record)
+            records.append(record)
+
+    with tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress) as bar:
+        engine.run(job, todo(), finished, tick)
+    return sorted(records, key=lambda record: record.cell)
+
+
+def _in_order(
+    ground: Imagery, anchors: FloatArray
+) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
+    """Cells as `_cells` gives them, in the order in which their imagery is read once."""
+    cells = list(_cells(anchors))
+    firsts = np.array([anchors[members[0]] for _, members in cells])
+    for number in reading_order(ground, firsts):
+        yield cells[number]
 
 
 def _cells(anchors: FloatArray) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
@@ -213,28 +212,3 @@ def _cells(anchors: FloatArray) -> Iterator[tuple[tuple[int, int], npt.NDArray[n
     edges = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
     for number, (column, row) in enumerate(unique):
         yield (int(column), int(row)), order[edges[number] : edges[number + 1]]
-
-
-def _describe(
-    job: _Job, cutters: ThreadPoolExecutor, anchors: FloatArray
-) -> tuple[FloatArray, Float32Array]:
-    """Descriptors of one cell's anchors, those without enough imagery left out."""
-    batches = [anchors[i : i + BATCH] for i in range(0, len(anchors), BATCH)]
-    ahead: deque[Future[tuple[Image, npt.NDArray[np.bool_]]]] = deque()
-    waiting = iter(batches)
-    poses, descriptors = [np.zeros((0, 3))], [np.zeros((0, job.dim), np.float32)]
-    for batch in batches:
-        while len(ahead) < 3 and (following := next(waiting, None)) is not None:
-            ahead.append(cutters.submit(job.images, following))
-        images, shown = ahead.popleft().result()
-        if shown.any():
-            found = job.encoder.encode_reference(images[shown])
-            if found.shape[1] != job.dim:
-                raise IndexBuildError(
-                    f"the encoder makes descriptors of length {found.shape[1]}, its model card "
-                    f"says {job.dim}; export the model again"
-                )
-            poses.append(batch[shown])
-            descriptors.append(found)
-        job.bar.update(len(batch))
-    return np.concatenate(poses), np.concatenate(descriptors)

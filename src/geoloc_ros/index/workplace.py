@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from geoloc_ros.datatypes import Float32Array, FloatArray
+from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS
@@ -27,12 +27,12 @@ from geoloc_ros.index.manifest import (
     check_file,
     shard_from_content,
 )
+from geoloc_ros.index.shelf import COMING, FINGERPRINT, OwnFolder, SharedFolder, Shelf
 
 _LOG = logging.getLogger(__name__)
 
 #: held while a build runs; a folder beside `out` that lacks it is somebody else's
 _LOCK = "geoloc-build.lock"
-_FINGERPRINT = "fingerprint.txt"
 _DONE = "done"
 _REPLACED = "replaced"
 
@@ -51,9 +51,7 @@ class Workplace:
         self.root = _partial(out)
         self._draft = draft
         self._lock: IO[bytes] | None = None
-        digest = hashlib.sha256(draft.render().encode())
-        digest.update(anchors.tobytes())
-        self._fingerprint = digest.hexdigest()
+        self._fingerprint = fingerprint_of(draft, anchors)
 
     def __enter__(self) -> Workplace:
         """Take the place, and what an earlier build of the same index left there.
@@ -67,7 +65,7 @@ class Workplace:
         if not self.out.exists() and (self.root / _REPLACED).is_dir():
             # a build was stopped between its two renames
             (self.root / _REPLACED).rename(self.out)
-        known = self.root / _FINGERPRINT
+        known = self.root / FINGERPRINT
         if not known.is_file() or known.read_text(encoding="utf-8") != self._fingerprint:
             self._empty()
             (self.root / "shards").mkdir()
@@ -105,10 +103,7 @@ class Workplace:
         """The record of a cell that an earlier build finished; count 0 if it has no entry."""
         path = self._record_path(cell)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content == 0:
-                return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
-            record = shard_from_content(content, self._draft.parts)
+            record = known_record(cell, path.read_text(encoding="utf-8"), self._draft)
             for part, file in record.files.items():
                 check_file(record.path(self.root, part), file)
         except FileNotFoundError:
@@ -118,21 +113,9 @@ class Workplace:
             return None
         return record
 
-    def store(
-        self, cell: tuple[int, int], poses: FloatArray, descriptors: Float32Array
-    ) -> ShardRecord | None:
-        """Write a cell's shard and its record; None if it has no entry.
-
-        Raises:
-            OSError: the disk refuses.
-            IndexBuildError: what was written is not what should have been.
-        """
-        if not len(poses):
-            shards.write_bytes(self._record_path(cell), b"0")
-            return None
-        record = shards.write_shard(self.root, cell, poses, descriptors)
-        self.keep(record)
-        return record
+    def shelf(self, remote: bool) -> Shelf:
+        """Where a cell's files go, from this process or from other machines."""
+        return SharedFolder(self.root, self._fingerprint) if remote else OwnFolder(self.root)
 
     def keep(self, record: ShardRecord) -> None:
         """Note that a cell's files are written.
@@ -143,23 +126,30 @@ class Workplace:
         content = json.dumps(dataclasses.asdict(record)).encode()
         shards.write_bytes(self._record_path(record.cell), content)
 
+    def keep_empty(self, cell: tuple[int, int]) -> None:
+        """Note that a cell has no entry.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        shards.write_bytes(self._record_path(cell), b"0")
+
     def finish(self, records: list[ShardRecord]) -> Manifest:
         """Write the manifest and put the new index in the place of the old one.
+
+        Args:
+            records: of all cells that have entries, sorted.
 
         Raises:
             IndexBuildError: there is no entry at all.
             OSError: the disk refuses.
         """
-        if not records:
-            raise IndexBuildError(
-                "nothing to index: no crop shows enough imagery (at least 60 % valid pixels); "
-                "check the imagery for holes and that it is larger than one crop"
-            )
-        manifest = dataclasses.replace(self._draft, shards=tuple(records))
+        manifest = completed(self._draft, records)
         shards.write_bytes(self.root / NAME, manifest.render().encode())
         shards.sync(self.root / "shards")
+        shutil.rmtree(self.root / COMING, ignore_errors=True)
         shutil.rmtree(self.root / _DONE)
-        (self.root / _FINGERPRINT).unlink()
+        (self.root / FINGERPRINT).unlink()
         shards.sync(self.root)
         if self.out.exists():
             self.out.rename(self.root / _REPLACED)
@@ -191,6 +181,39 @@ class Workplace:
 
     def _record_path(self, cell: tuple[int, int]) -> Path:
         return self.root / _DONE / f"{cell[0]}_{cell[1]}.json"
+
+
+def fingerprint_of(draft: Manifest, anchors: FloatArray) -> str:
+    """Identity of what is asked of a build."""
+    digest = hashlib.sha256(draft.render().encode())
+    digest.update(anchors.tobytes())
+    return digest.hexdigest()
+
+
+def known_record(cell: tuple[int, int], text: str, draft: Manifest) -> ShardRecord:
+    """What an earlier build noted of a cell; count 0 and no files if it has no entry.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no such note.
+    """
+    content = json.loads(text)
+    if content == 0:
+        return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
+    return shard_from_content(content, draft.parts)
+
+
+def completed(draft: Manifest, records: list[ShardRecord]) -> Manifest:
+    """The manifest with its shards.
+
+    Raises:
+        IndexBuildError: there is no entry at all.
+    """
+    if not records:
+        raise IndexBuildError(
+            "nothing to index: no crop shows enough imagery (at least 60 % valid pixels); "
+            "check the imagery for holes and that it is larger than one crop"
+        )
+    return dataclasses.replace(draft, shards=tuple(records))
 
 
 def check_out(out: Path) -> Path:
