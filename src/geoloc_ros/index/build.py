@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -30,20 +29,26 @@ from geoloc_ros.index import shard as shards
 from geoloc_ros.index.cell_line import Cell, CellJob
 from geoloc_ros.index.engines import Engine, LocalEngine
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
+from geoloc_ros.index.object_place import ObjectPlace
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.sampling import sample
-from geoloc_ros.index.workplace import Workplace, check_out
+from geoloc_ros.index.shelf import is_url
+from geoloc_ros.index.workplace import Pass, Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
 CELL_M = 1000.0
+#: see the finished shards in turn before the manifest is written
+_PASSES: tuple[Pass, ...] = ()
+
+_Place = Workplace | ObjectPlace
 
 
 def build_index(
     ortho: Imagery,
     package: ModelPackage,
     encoder: ReferenceEncoder,
-    out: Path,
+    out: Path | str,
     policy: SamplingPolicy,
     *,
     roads: Sequence[Road] | None = None,
@@ -57,12 +62,13 @@ def build_index(
         ortho: satellite imagery.
         package: the model; its hashes go into the manifest.
         encoder: encodes crops, for several threads at once.
-        out: the index directory; replaced only when the new one is complete.
+        out: the index directory, replaced only when the new one is complete; or a URL of object
+            storage, e.g. `s3://bucket/town.index`, where no index is.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
         progress: show a progress bar on stderr.
-        workers: threads that encode, where the engine does not say otherwise; as many cut crops
-            ahead of them.
+        workers: threads that encode, as many cut crops ahead of them; 0: all cores. On a cluster,
+            of each worker.
         engine: where cells are built; None: in this process. The index is the same.
 
     Returns:
@@ -72,10 +78,45 @@ def build_index(
         IndexBuildError: nothing to index, disk full, `out` is something else, or another build
             is writing there. The index at `out`, if any, is as it was.
     """
+    out = _checked(out)
+    anchors = _anchors(ortho, policy, roads)
+    draft = _draft(ortho, package, policy, roads)
+    place = _place(out, draft, anchors)
+    engine = engine or LocalEngine()
+    shelf = place.shelf(engine.remote)
+    job = CellJob(ground=ortho, package=package, encoder=encoder, shelf=shelf, threads=workers)
     try:
-        out = check_out(out)
+        with place:
+            place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
+            records = _shards(place, engine, job, anchors, progress)
+            for work in _PASSES:
+                records = place.passed(records, work)
+            return place.finish(records)
+    except OSError as error:
+        raise IndexBuildError(_stopped(error, place)) from error
+
+
+def _place(out: Path | str, draft: Manifest, anchors: FloatArray) -> _Place:
+    """Where an index is built, by where it shall be.
+
+    Raises:
+        IndexBuildError: see `check_out` and `open_storage`.
+    """
+    if is_url(str(out)):
+        return ObjectPlace(str(out), draft, anchors)
+    return Workplace(Path(out), draft, anchors)
+
+
+def _checked(out: Path | str) -> Path | str:
+    if is_url(str(out)):
+        return out
+    try:
+        return check_out(Path(out))
     except OSError as error:
         raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
+
+
+def _anchors(ortho: Imagery, policy: SamplingPolicy, roads: Sequence[Road] | None) -> FloatArray:
     bounds = west, south, east, north = ortho.bounds_m
     anchors = sample(policy, roads, bounds, ortho.shown)
     if not len(anchors):
@@ -85,16 +126,7 @@ def build_index(
             f"{ortho.frame.origin.lat_deg:.5f} N {ortho.frame.origin.lon_deg:.5f} E); "
             "check that imagery and road layer show the same place"
         )
-    place = Workplace(out, _draft(ortho, package, policy, roads), anchors)
-    engine = engine or LocalEngine()
-    shelf = place.shelf(engine.remote)
-    job = CellJob(ground=ortho, package=package, encoder=encoder, shelf=shelf, threads=workers)
-    try:
-        with place:
-            place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
-            return place.finish(_shards(place, engine, job, anchors, progress))
-    except OSError as error:
-        raise IndexBuildError(_stopped(error, place)) from error
+    return anchors
 
 
 def is_current(
@@ -117,11 +149,11 @@ def is_current(
     return bare == wanted
 
 
-def _stopped(error: OSError, place: Workplace) -> str:
+def _stopped(error: OSError, place: _Place) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     again = "choose another --out"
-    if os.access(place.root, os.W_OK):
-        again = f"run the same command again: finished shards are kept in {place.root}"
+    if place.kept_in:
+        again = f"run the same command again: finished shards are kept in {place.kept_in}"
     return (
         f"{'disk full' if full else 'cannot write'} while building {place.out}: {error}; "
         f"{'free some space and ' if full else ''}{again}. The old index, if any, is untouched"
@@ -161,7 +193,7 @@ def _draft(
 
 
 def _shards(
-    place: Workplace, engine: Engine, job: CellJob, anchors: FloatArray, progress: bool
+    place: _Place, engine: Engine, job: CellJob, anchors: FloatArray, progress: bool
 ) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
     records: list[ShardRecord] = []

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -30,6 +31,9 @@ from geoloc_ros.index.manifest import (
 from geoloc_ros.index.shelf import COMING, FINGERPRINT, OwnFolder, SharedFolder, Shelf
 
 _LOG = logging.getLogger(__name__)
+
+#: sees the finished shards below a folder, may write more files there, and gives their records
+Pass = Callable[[Path, list[ShardRecord]], list[ShardRecord]]
 
 #: held while a build runs; a folder beside `out` that lacks it is somebody else's
 _LOCK = "geoloc-build.lock"
@@ -84,6 +88,11 @@ class Workplace:
             self._lock.close()
             self._lock = None
 
+    @property
+    def kept_in(self) -> str:
+        """Where finished shards stay when a build stops; empty if nothing can be written."""
+        return str(self.root) if os.access(self.root, os.W_OK) else ""
+
     def need_space(self, size_bytes: int) -> None:
         """Refuse to begin what cannot fit.
 
@@ -133,6 +142,14 @@ class Workplace:
             OSError: the disk refuses.
         """
         shards.write_bytes(self._record_path(cell), b"0")
+
+    def passed(self, records: list[ShardRecord], work: Pass) -> list[ShardRecord]:
+        """Let a pass see the finished shards.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        return work(self.root, records)
 
     def finish(self, records: list[ShardRecord]) -> Manifest:
         """Write the manifest and put the new index in the place of the old one.
