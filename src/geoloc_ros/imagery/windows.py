@@ -264,4 +264,5 @@ def _windows(dataset: Any, local: LocalMap, grid: Grid, native_gsd_m: float) -> 
         )
     provenance = provenance_of(dataset, local.path, native_gsd_m)
     provenance["sha256"] = file_sha256(local.path)
+    provenance["bytes"] = local.path.stat().st_size
     return OrthoWindows(local.path, local.frame, grid, coverage, coverage_grid, provenance)

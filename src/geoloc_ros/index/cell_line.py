@@ -57,7 +57,7 @@ class CellJob:
         package: the model, which says how crops are cut.
         encoder: encodes crops, for several threads at once.
         shelf: where files go.
-        threads: that encode.
+        threads: that encode; 0: as many as the engine finds cores.
     """
 
     ground: Imagery

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
@@ -47,6 +49,7 @@ class LocalEngine:
 
     def run(self, job: CellJob, cells: Iterable[Cell], finished: Finished, tick: Tick) -> None:
         """Build cells; see `Engine.run`."""
+        job = dataclasses.replace(job, threads=job.threads or os.cpu_count() or 1)
         waiting, flying = iter(cells), dict[Future[ShardRecord | None], Cell]()
         crew = ThreadPoolExecutor(job.cells_at_once, "cell")
         with CellLine(job, tick) as line:
