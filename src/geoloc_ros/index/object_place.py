@@ -88,6 +88,8 @@ class ObjectPlace:
                     f"{self.out}/shards exists and no build that goes on made it; choose another "
                     "--out, or remove it"
                 )
+            if storage.exists(self._partial):
+                storage.rm(self._partial, recursive=True)
             storage.makedirs(f"{self._partial}/done", exist_ok=True)
             storage.pipe_file(known, self._fingerprint.encode())
             storage.makedirs(f"{self._root}/shards", exist_ok=True)
@@ -179,6 +181,7 @@ class ObjectPlace:
         """
         manifest = completed(self._draft, records)
         self._write(f"{self._root}/{NAME}", manifest.render().encode())
+        self._storage.rm_file(f"{self._partial}/{FINGERPRINT}")
         self._storage.rm(self._partial, recursive=True)
         return manifest
 

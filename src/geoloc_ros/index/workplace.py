@@ -72,9 +72,10 @@ class Workplace:
         known = self.root / FINGERPRINT
         if not known.is_file() or known.read_text(encoding="utf-8") != self._fingerprint:
             self._empty()
-            (self.root / "shards").mkdir()
-            (self.root / _DONE).mkdir()
             shards.write_bytes(known, self._fingerprint.encode())
+        # of these, a build may have been stopped before it made them or after it removed them
+        (self.root / "shards").mkdir(exist_ok=True)
+        (self.root / _DONE).mkdir(exist_ok=True)
         return self
 
     def __exit__(
