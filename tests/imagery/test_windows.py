@@ -42,7 +42,8 @@ def test_crops_are_those_of_imagery_in_memory(path, gsd_m, cells_of_100_m):
     )
     expected, share = cutter_of(whole, SPEC, FILL).cut(anchors)
     found, found_share = cutter_of(parts, SPEC, FILL).cut(anchors)
-    np.testing.assert_allclose(found_share, share, atol=0.01)
+    # imagery much finer than crops is read as coarsely as they are, and so are its edges
+    np.testing.assert_allclose(found_share, share, atol=0.03 if gsd_m == 0.5 else 0.01)
     inner = share == 1.0
     assert 10 < inner.sum() < 60
     # the same ground, resampled from another first pixel

@@ -23,7 +23,7 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.imagery.crops import CropCutter
-from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_grid
+from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_coverage, read_grid
 from geoloc_ros.imagery.grid import MAX_PIXELS, Bounds, Grid
 from geoloc_ros.imagery.ortho import OrthoImage, check_gsd, file_sha256, provenance_of
 
@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 IN_MEMORY_PIXELS = MAX_PIXELS
 #: Side of what is read at a time, m; the cells of an index are as large.
 _CELL_M = 1000.0
+#: From here on reading averages, as cutting does.
+_MUCH_COARSER = 1.3
 #: Pixels of the map of where there is imagery.
 _COVERAGE_PIXELS = 4_000_000
 
@@ -91,13 +93,17 @@ class OrthoWindows:
         row = np.floor((grid.north_m - xy_m[:, 1]) / grid.gsd_m).astype(np.int64)
         return self.coverage[np.clip(row, 0, grid.height - 1), np.clip(column, 0, grid.width - 1)]
 
-    def window(self, bounds_m: Bounds) -> OrthoImage:
-        """What lies in west, south, east, north, m; on the pixels of `grid`.
+    def window(self, bounds_m: Bounds, gsd_m: float | None = None) -> OrthoImage:
+        """What lies in an area.
+
+        Args:
+            bounds_m: west, south, east, north.
+            gsd_m: pixel size; None: on the pixels of `grid`.
 
         Raises:
             ImageryError: it cannot be read.
         """
-        grid = Grid.covering(bounds_m, self.gsd_m)
+        grid = Grid.covering(bounds_m, gsd_m or self.gsd_m)
         with open_raster(self.path) as dataset:
             local = LocalMap(dataset, self.path, self.frame)
             rgb, valid, _ = read_grid(dataset, local, grid)
@@ -132,6 +138,9 @@ class WindowCutter:
         self._ground, self._spec, self._fill, self._most = ground, spec, fill_rgb, kept
         # farthest a crop reaches from its anchor, and a few pixels for resampling
         self._reach_m = abs(spec.offset_forward_m) + spec.extent_m + 16.0 * ground.gsd_m
+        # what is much finer than the crops is read no finer than they are
+        crop_m = spec.extent_m / spec.size_px
+        self._gsd_m = crop_m if crop_m > _MUCH_COARSER * ground.gsd_m else ground.gsd_m
         self._kept: OrderedDict[tuple[int, int], Future[CropCutter]] = OrderedDict()
         self._lock = Lock()
 
@@ -187,7 +196,7 @@ class WindowCutter:
             max(column * _CELL_M - m, west), max(row * _CELL_M - m, south),
             min((column + 1) * _CELL_M + m, east), min((row + 1) * _CELL_M + m, north),
         )  # fmt: skip
-        return CropCutter(self._ground.window(box), self._spec, self._fill)
+        return CropCutter(self._ground.window(box, self._gsd_m), self._spec, self._fill)
 
 
 def _squares(anchors: FloatArray) -> npt.NDArray[np.int64]:
@@ -257,7 +266,7 @@ def cutter_of(
 def _windows(dataset: Any, local: LocalMap, grid: Grid, native_gsd_m: float) -> OrthoWindows:  # noqa: ANN401
     coarse_m = grid.gsd_m * max(1.0, (grid.width * grid.height / _COVERAGE_PIXELS) ** 0.5)
     coverage_grid = Grid.covering(grid.bounds_m, coarse_m)
-    _, coverage, _ = read_grid(dataset, local, coverage_grid)
+    coverage = read_coverage(dataset, local, coverage_grid)
     if not coverage.any():
         raise ImageryError(
             f"{local.path} has no valid pixel: all are nodata or masked; check its nodata value"
