@@ -3,9 +3,10 @@
 """From a cell to its files: one way for every engine, here and on other machines.
 
 Several cells are on the line at once, each in a thread of its own: one is being described, another
-reads its imagery, a third builds its graph. Batches enter one cell after the other; threads cut
-them ahead of threads that encode, so that the encoder never waits. What a cell's files hold
-depends on nothing but the cell: not on threads, neighbours or machines.
+reads its imagery, a third builds its graph. Crops enter one cell after the other; a thread cuts
+some and encodes them. There is one thread more than may encode at once, so that the encoder never
+waits for crops. What a cell's files hold depends on nothing but the cell: not on threads,
+neighbours or machines.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from geoloc_ros.imagery.windows import Imagery, cutter_of
 from geoloc_ros.index.manifest import ShardRecord
 from geoloc_ros.index.shelf import Shelf, shelve
 
-#: Crops encoded at once: about as fast per crop as any number (8..64) for all our models, and the
-#: fastest for the smallest of them.
+#: Crops encoded at once. Any number from 8 to 64 is about as fast for our larger models; the
+#: smallest is fastest with this, and a tenth slower with 64, whose activations leave the cache.
 BATCH = 16
+#: Crops a thread cuts before it encodes them: in turn, each would push the other out of the cache.
+CUT = 64
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
 _Indices = npt.NDArray[np.int64]
-_Cut = tuple[Image, npt.NDArray[np.bool_]]
+_Described = tuple[_Indices, Float32Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def fill_rgb(package: ModelPackage) -> tuple[float, float, float]:
 class CellLine:
     """Builds cells; `build` is called by `cells_at_once` threads.
 
-    Memory holds, whatever the size of the index: `2 threads + 2` batches of crops, and of each
+    Memory holds, whatever the size of the index: `threads + 1` times `CUT` crops, and of each
     cell on the line its descriptors, its graph and a square of imagery if that is read by windows.
     """
 
@@ -99,8 +102,8 @@ class CellLine:
         self._job, self._tick = job, tick
         spec, fill = job.package.reference, fill_rgb(job.package)
         self._cutter = cutter_of(job.ground, spec, fill, kept=job.cells_at_once + 1)
-        self._cutters = ThreadPoolExecutor(threads, "cut")
-        self._encoders = ThreadPoolExecutor(threads, "encode")
+        self._describers = ThreadPoolExecutor(threads + 1, "describe")
+        self._encoding = BoundedSemaphore(threads)
         self._room = BoundedSemaphore(2 * threads + 2)
         self._door = Lock()
 
@@ -114,8 +117,7 @@ class CellLine:
 
     def stop(self) -> None:
         """Give up cells that are not fully described; `build` raises CancelledError for them."""
-        self._cutters.shutdown(wait=False, cancel_futures=True)
-        self._encoders.shutdown(wait=True, cancel_futures=True)
+        self._describers.shutdown(wait=True, cancel_futures=True)
 
     def build(self, cell: Cell) -> ShardRecord | None:
         """Describe a cell and put its files on the shelf.
@@ -131,8 +133,8 @@ class CellLine:
         order = self._cutter.prepare(cell.anchors)
         with self._door:
             parts = [
-                self._submit(cell.anchors, order[start : start + BATCH])
-                for start in range(0, len(order), BATCH)
+                self._submit(cell.anchors, order[start : start + CUT])
+                for start in range(0, len(order), CUT)
             ]
         found = [part.result() for part in parts]
         members = np.concatenate([member for member, _ in found])
@@ -142,30 +144,25 @@ class CellLine:
         descriptors = np.concatenate([described for _, described in found])[back]
         return shelve(self._job.shelf, cell.place, cell.anchors[members[back]], descriptors)
 
-    def _submit(
-        self, anchors: FloatArray, chosen: _Indices
-    ) -> Future[tuple[_Indices, Float32Array]]:
+    def _submit(self, anchors: FloatArray, chosen: _Indices) -> Future[_Described]:
         self._room.acquire()
         try:
-            cut = self._cutters.submit(self._cut, anchors[chosen])
-            encoded = self._encoders.submit(self._encode, chosen, cut)
+            described = self._describers.submit(self._describe, anchors, chosen)
         except RuntimeError:  # the line was stopped
             self._room.release()
             raise
-        encoded.add_done_callback(lambda _: self._room.release())
-        return encoded
+        described.add_done_callback(lambda _: self._room.release())
+        return described
 
-    def _cut(self, anchors: FloatArray) -> _Cut:
-        images, share = self._cutter.cut(anchors)
-        return images, np.asarray(share) >= MIN_VALID_SHARE
-
-    def _encode(self, chosen: _Indices, cut: Future[_Cut]) -> tuple[_Indices, Float32Array]:
+    def _describe(self, anchors: FloatArray, chosen: _Indices) -> _Described:
         """Which of the chosen anchors become entries, and their descriptors."""
-        images, shown = cut.result()
+        images, share = self._cutter.cut(anchors[chosen])
+        shown = np.asarray(share) >= MIN_VALID_SHARE
         dim = self._job.package.descriptor_dim
         found = np.zeros((0, dim), np.float32)
         if shown.any():
-            found = self._job.encoder.encode_reference(images if shown.all() else images[shown])
+            with self._encoding:
+                found = self._encoded(images if shown.all() else images[shown])
         if found.shape[1] != dim:
             raise IndexBuildError(
                 f"the encoder makes descriptors of length {found.shape[1]}, its model card says "
@@ -173,3 +170,10 @@ class CellLine:
             )
         self._tick(len(chosen))
         return chosen[shown], found
+
+    def _encoded(self, images: Image) -> Float32Array:
+        """Descriptors (N, D) of crops (N, S, S, 3), a batch at a time."""
+        encode = self._job.encoder.encode_reference
+        return np.concatenate(
+            [encode(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        )
