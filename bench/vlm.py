@@ -4,9 +4,10 @@
 """All that a vision-language model on board must show, in one table.
 
 Runs the benches of its parts one after the other, each in a process of its own, and joins their
-figures: vlm_prior.py on all towns of --seeds; vlm_rerank.py and vlm_harmless.py on the first
---drives of them; vlm_load.py on the first of these drives, which `harmless` makes; and times the
-model on one picture. What a part has written is kept in WORK; --again NAME runs that part anew.
+figures: vlm_prior.py on all towns of --seeds; vlm_rerank.py on the first --drives of those in a
+style that the reranker never saw; vlm_harmless.py on the first --drives of all; vlm_load.py on the
+first of these drives, which `harmless` makes; and times the model on one picture. What a part has
+written is kept in WORK; --again NAME runs that part anew.
 
 Example:
   python bench/vlm.py --seeds $(seq 900400 900447) --json vlm.json
@@ -18,13 +19,15 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scoring import may_be_scored, write_json
 
+from geoloc_ros.rerank.package import find_reranker
+from geoloc_ros.synthetic.styles import STYLES
 from geoloc_ros.vlm import trial
 from geoloc_ros.vlm.llama import LlamaVlm
 from geoloc_ros.vlm.package import find_vlm
@@ -64,17 +67,33 @@ def commands(options: argparse.Namespace) -> dict[str, list[object]]:
     drives = options.seeds[: options.drives]
     worlds = options.work / "worlds"
     heard = ["--vlm", options.vlm]
+    strange = strangers(options.seeds, options.reranker) if "rerank" in options.parts else []
+    variants = ["--variants", options.variants] if options.variants else []
     covered = worlds / str(drives[0])
     return {
         "prior": [HERE / "vlm_prior.py", "--seeds", *options.seeds, *heard,
                   "--work", options.work / "towns"],
-        "rerank": [HERE / "vlm_rerank.py", "--seeds", *drives, *heard,
-                   "--reranker", options.reranker, "--work", options.work / "rerank"],
+        "rerank": [HERE / "vlm_rerank.py", "--seeds", *strange[: options.drives], *heard,
+                   "--reranker", options.reranker, "--work", options.work / "rerank", *variants],
         "harmless": [HERE / "vlm_harmless.py", "--seeds", *drives, *heard, "--reranker",
                      options.reranker, "--worlds", worlds, "--work", options.work / "harmless"],
         "load": [HERE / "vlm_load.py", covered / "covered_world" / "drive_00", *heard,
                  "--index", covered / "covered.index"],
     }  # fmt: skip
+
+
+def strangers(seeds: Sequence[int], reranker: str) -> list[int]:
+    """Those towns whose style no town had that the reranker learnt from.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    left_out = find_reranker(reranker).training["left_out_styles"]
+    styles = list(STYLES)
+    found = [seed for seed in seeds if styles[seed % len(styles)] in left_out]
+    if not found:
+        raise SystemExit(f"none of --seeds is a town of the styles {', '.join(left_out)}")
+    return found
 
 
 def run(name: str, command: list[object], options: argparse.Namespace) -> dict[str, Any]:
@@ -130,6 +149,7 @@ def main() -> int:
     add("--seeds", type=int, nargs="+", required=True, help="towns, 900000 and up")
     add("--vlm", default="vlm-tiny", help="model package (%(default)s)")
     add("--reranker", default="reranker", help="package (%(default)s)")
+    add("--variants", type=Path, help="folder of all variants of it, for the ablation table")
     add("--drives", type=int, default=6, help="towns of reranker and drives (%(default)s)")
     add("--parts", nargs="+", choices=parts, default=parts, help="default: all")
     add("--again", nargs="+", choices=parts, default=[], help="run these anew")

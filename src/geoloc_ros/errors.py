@@ -12,7 +12,8 @@
     ├── IndexError_            base of everything about an index directory
     │   ├── IndexCorruptError      a file's bytes do not match the manifest
     │   ├── IndexMismatchError     built with another encoder, dimension or schema
-    │   └── IndexBuildError        a build that cannot go on (disk full, nothing to index)
+    │   ├── IndexBuildError        a build that cannot go on (disk full, nothing to index)
+    │   └── IndexPullError         an index that does not come (server, disk, no such region)
     ├── BagError               bag missing, truncated, empty, without the needed topics
     ├── OdometryError          odometry that cannot be used
     ├── PriorError             knowledge of place that is no mixture, or a gazetteer missing
@@ -89,6 +90,10 @@ class IndexMismatchError(IndexError_):
 
 class IndexBuildError(IndexError_):
     """The index cannot be built."""
+
+
+class IndexPullError(IndexError_):
+    """An index, or the part of it that was asked for, does not come."""
 
 
 class BagError(GeolocError):

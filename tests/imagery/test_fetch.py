@@ -235,13 +235,13 @@ def test_a_tile_that_never_comes_is_reported_and_to_come(tmp_path, name, says):
 
 
 def test_a_server_that_drips_is_not_waited_for(tmp_path):
-    manners = Manners(rate_hz=100.0, retries=1, backoff_s=0.01, timeout_s=0.1)
+    manners = Manners(rate_hz=100.0, retries=1, backoff_s=0.01, timeout_s=0.5)
     drip = lambda tile, attempt: Reply(drip_s=0.05) if tile == nth(0) else None  # noqa: E731
     start = time.monotonic()
     with serving(drip) as server:
         found = bring(server, tmp_path / "a.mbtiles", manners=manners)
-    assert "bytes within 0.4 s" in found.failed[nth(0)]
-    assert time.monotonic() - start < 10.0
+    assert "bytes within 2 s" in found.failed[nth(0)]
+    assert time.monotonic() - start < 20.0
 
 
 @pytest.mark.parametrize("status", [429, 503])

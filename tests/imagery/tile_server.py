@@ -46,7 +46,7 @@ class TileServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, script=None, delay_s=0.0, side=256):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.delay_s, self.side = (
             script or (lambda tile, attempt: None),
             delay_s,
@@ -69,7 +69,7 @@ class TileServer(ThreadingHTTPServer):
         """A client that has gone is no error of the server."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -97,7 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"ETag": etag, "Content-Type": "image/png"}
             same = self.headers.get("If-None-Match") == etag
             reply = Reply(304, b"", headers) if same else Reply(200, body, headers)
-        body = body if reply.body is None else reply.body
+        self.send(body if reply.body is None else reply.body, reply)
+
+    def send(self, body, reply):
+        """Answer with a body as a reply says."""
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from made_place import build
 
+from geoloc_ros.imagery.manners import Manners
+from geoloc_ros.index import source
 from geoloc_ros.index.place_index import ShardedIndex
 
 
@@ -14,6 +16,14 @@ def no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
         yield
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Servers on loopback are asked again at once, past no proxy."""
+    monkeypatch.setattr(source, "MANNERS", Manners(rate_hz=100.0, retries=3, backoff_s=0.01))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -235,7 +235,7 @@ def test_the_place_is_held_until_the_new_index_is_there(built, tmp_path, monkeyp
     rename, seen = Path.rename, []
 
     def watched(self, target):
-        with pytest.raises(IndexBuildError, match="another build is writing"):
+        with pytest.raises(IndexBuildError, match="another command is writing"):
             build(out)
         seen.append(target)
         return rename(self, target)
@@ -420,7 +420,7 @@ def test_two_builds_at_once(tmp_path):
 
     class Nested(FakeEncoder):
         def encode_reference(self, crops):
-            with pytest.raises(IndexBuildError, match="another build is writing"):
+            with pytest.raises(IndexBuildError, match="another command is writing"):
                 build(out)
             return super().encode_reference(crops)
 

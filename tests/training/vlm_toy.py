@@ -10,7 +10,8 @@ from training_toy import toy_shard
 
 from geoloc_ros.training.data import Shard
 from geoloc_ros.training.vlm_data import SATELLITE, Truth, VlmData, crop_poses
-from geoloc_ros.training.vlm_train import Prompts, VlmTrainConfig
+from geoloc_ros.training.vlm_prompts import Prompts
+from geoloc_ros.training.vlm_train import VlmTrainConfig
 from geoloc_ros.vlm.questions import VIEWS, load_questions
 
 QUESTIONS = load_questions()

@@ -86,6 +86,20 @@ def test_sharing_the_picture_changes_no_answer(vlm: LlamaVlm) -> None:
     assert difference(shared, vlm.answer(made_picture(1))) > 1e-3
 
 
+def test_a_model_that_knows_names_is_asked_by_name(package: VlmPackage, vlm: LlamaVlm) -> None:
+    rgb = made_picture(0)
+    in_words = vlm.answer(rgb)
+    named = LlamaVlm(dataclasses.replace(package, asked_by="name"), n_threads=1)
+    question = named.questions.questions[0]
+    assert named._tokens(question, False) == named._session.tokenize(f"\n{question.id}:")
+    assert named._tokens(question, True) == vlm._tokens(question, True)
+    answered = named.answer(rgb)
+    assert difference(answered, named.ask_separately(rgb)) < 1e-5
+    assert difference(answered, in_words) > 1e-3
+    assert named.size.question_tokens < vlm.size.question_tokens / 2
+    named.close()
+
+
 def test_every_option_has_a_probability(vlm: LlamaVlm) -> None:
     reply = vlm.answer(made_picture(0))
     assert [answer.question for answer in reply.answers] == [q.id for q in vlm.questions.questions]

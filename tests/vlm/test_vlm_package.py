@@ -87,6 +87,7 @@ def test_an_altered_or_missing_file_is_refused(root: Path) -> None:
         (lambda c: c["files"]["text"].update(bytes="1"), "make no sense"),
         (lambda c: c.update(image_size=5), "image_size is 5; it must lie in 16..8192"),
         (lambda c: c.update(template="poem"), "template is 'poem'; choose from plain, chat"),
+        (lambda c: c.update(asked_by="mail"), "asked_by is 'mail'; choose from words, name"),
         (lambda c: c.update(image_fit="crop"), "image_fit is 'crop'; choose from square, at_most"),
         (lambda c: c.update(temperature={"ground": {"slope": 0.0}}), "temperature must map"),
         (lambda c: c.update(reliability={"below": {}}), "reliability must map"),

@@ -63,7 +63,7 @@ def text_weights(spec: TextSpec, seed: int = 1, eager: bool = True) -> dict[str,
         embeddings, ids = weights["token_embd.weight"], spec.vocabulary.ids
         embeddings[:, 0] = 0.5
         embeddings[[ids["▁" + letter] for letter in LETTERS[:12]], 0] = -1.5
-        embeddings[ids["\nAnswer:"], 0] = 30.0
+        embeddings[[ids["\nAnswer:"], ids[":"]], 0] = 30.0  # a name ends with a colon
         weights["output_norm.weight"][0] = -1.0
     return weights
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoloc_ros.cli.asking import confirm
 from geoloc_ros.cli.imagery_options import add_area, add_credit, area_of
 from geoloc_ros.errors import ConfigError, ImageryError
 from geoloc_ros.imagery.manners import Manners
@@ -100,7 +100,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
             print("nothing is to come; --refresh asks whether tiles have changed")
             return 0
         if plan.to_come and not arguments.yes:
-            _confirm(plan)
+            confirm(f"fetch {plan.to_come} tiles")
         found = fetch(cache, plan, credit, manners, progress=not arguments.quiet)
         _report(found, cache)
     finally:
@@ -126,18 +126,6 @@ def _show(plan: Plan, cache: TileCache, credit: Credit, area: str) -> None:
     }
     for key, value in rows.items():
         print(f"{key:12}{value}")
-
-
-def _confirm(plan: Plan) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            f"{plan.to_come} tiles are to be fetched and nobody can be asked; add --yes if that "
-            "is right"
-        )
-    sys.stdout.flush()
-    print(f"fetch {plan.to_come} tiles? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise ConfigError("nothing was fetched")
 
 
 def _report(found: Fetched, cache: TileCache) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`geoloc index`: build, describe, check and query an index of satellite imagery."""
+"""`geoloc index`: build, describe, check, query, pull and merge indexes of satellite imagery."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geoloc_ros.cli import index_describe
+from geoloc_ros.cli import index_describe, index_fleet
+from geoloc_ros.cli.index_text import plain, summary
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.index.manifest import Manifest, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.region import area_text
 
 if TYPE_CHECKING:
     from geoloc_ros.index.engines import Engine
@@ -42,7 +44,7 @@ examples:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
-        "index", help="build, describe, check or query an index of satellite imagery"
+        "index", help="build, describe, check, query or pull an index of satellite imagery"
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _add_build(verbs)
@@ -56,6 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verify.set_defaults(run=_verify)
     index_describe.add_parser(verbs)
     _add_query(verbs)
+    index_fleet.add_parsers(verbs)
 
 
 def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -204,7 +207,7 @@ def _build(arguments: argparse.Namespace) -> int:
         workers=arguments.threads,
         engine=engine,
     )
-    print(f"{arguments.out}: {_summary(manifest)}")
+    print(f"{arguments.out}: {summary(manifest)}")
     return 0
 
 
@@ -237,23 +240,11 @@ def _engine(arguments: argparse.Namespace) -> Engine:
     return LocalEngine()
 
 
-def _summary(manifest: Manifest) -> str:
-    west, south, east, north = manifest.bounds_m
-    area = (east - west) * (north - south) / 1e6
-    size = sum(file.bytes for shard in manifest.shards for file in shard.files.values())
-    return (
-        f"{manifest.count} poses in {len(manifest.shards)} shards, {area:.2f} km2, "
-        f"{size / 1e6:.1f} MB"
-    )
-
-
 def _info(arguments: argparse.Namespace) -> int:
     manifest = load_manifest(arguments.index)
     if arguments.json:
         print(manifest.render(), end="")
         return 0
-    west, south, east, north = manifest.bounds_m
-    lat, lon = manifest.frame.to_latlon(np.array([[west, south], [east, north]]))
     policy = manifest.policy
     density = (
         f"along roads, every {policy.spacing_m:g} m, within {policy.lateral_m:g} m and "
@@ -263,8 +254,8 @@ def _info(arguments: argparse.Namespace) -> int:
     )
     tile, picture = manifest.reference, manifest.imagery
     rows = {
-        "entries": _summary(manifest),
-        "area": f"lat {lat[0]:.5f}..{lat[1]:.5f}, lon {lon[0]:.5f}..{lon[1]:.5f}",
+        "entries": summary(manifest),
+        "area": area_text(manifest),
         "datum": manifest.datum,
         "sampling": density,
         "roads": _roads(manifest),
@@ -279,7 +270,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "identity": manifest.sha256[:12],
     }
     for key, value in rows.items():
-        print(f"{key:12}{value}")
+        print(plain(f"{key:12}{value}"))
     return 0
 
 
@@ -310,7 +301,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     for problem in found.problems:
         print(problem)
     if found.manifest is not None and not math.isnan(found.recall):
-        print(f"{_summary(found.manifest)}; graph search recall@10 {found.recall:.3f}")
+        print(f"{summary(found.manifest)}; graph search recall@10 {found.recall:.3f}")
     print(f"{arguments.index} is {'sound' if found.sound else 'NOT sound'}")
     return 0 if found.sound else 1
 

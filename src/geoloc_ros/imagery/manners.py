@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from threading import Event, Lock
+from typing import Any
 
 from geoloc_ros.errors import ImageryError
 
@@ -89,3 +93,34 @@ class Pace:
         """The server is content: a little faster, up to the limit."""
         with self._lock:
             self._rate_hz = min(1.05 * self._rate_hz, self._limit_hz)
+
+
+def load_httpx() -> Any:  # noqa: ANN401 - an optional package
+    """The package that speaks HTTP, told not to log addresses, in which there may be keys.
+
+    Raises:
+        ImageryError: it is missing.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise ImageryError(
+            "fetching needs the package 'httpx'; install the extra: pip install "
+            "'geoloc_ros[imagery]'"
+        ) from error
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    return httpx
+
+
+def retry_after_s(text: str) -> float:
+    """Seconds to wait by a Retry-After header: a number or a date; 0 if it says nothing."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=timezone.utc)
+    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())

@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any, Literal
 
 import geoloc_ros
 from geoloc_ros.errors import ImageDecodeError, ImageryError, first_line
-from geoloc_ros.imagery.manners import MAX_PAUSE_S, Manners, Pace
+from geoloc_ros.imagery.manners import (
+    MAX_PAUSE_S,
+    Manners,
+    Pace,
+    load_httpx,
+    retry_after_s,
+)
 from geoloc_ros.imagery.tile_picture import MAX_TILE_BYTES, decode, describe, look
 from geoloc_ros.imagery.tile_url import TileUrl
 from geoloc_ros.imagery.tiles import Tile
@@ -95,16 +98,9 @@ class TileClient:
         Raises:
             ImageryError: the package httpx is missing.
         """
-        try:
-            import httpx
-        except ImportError as error:
-            raise ImageryError(
-                "fetching needs the package 'httpx'; install the extra: pip install "
-                "'geoloc_ros[imagery]'"
-            ) from error
+        httpx = load_httpx()
         self._httpx, self._url, self._manners, self._stop = httpx, url, manners, stop
         self._pace = Pace(manners.rate_hz, stop)
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log keys in addresses
         self._client = httpx.Client(
             headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=manners.timeout_s,
@@ -242,17 +238,3 @@ class TileClient:
             f"{self._url.shown} answers tile {tile} with HTTP status {status}{said}; {hint} What "
             "has come is kept"
         )
-
-
-def retry_after_s(text: str) -> float:
-    """Seconds to wait by a Retry-After header: a number or a date; 0 if it says nothing."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=timezone.utc)
-    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())

@@ -90,18 +90,23 @@ class TileUrl:
     @property
     def shown(self) -> str:
         """The template without what may be a key: user, password and parameters' values."""
-        parts = urlsplit(self.template)
-        host = parts.netloc.rpartition("@")[2]
-        fields = [field.partition("=") for field in parts.query.split("&") if field]
-        kept = "&".join(
-            f"{name}={text if name.lower() in _PUBLIC else '***'}" for name, _, text in fields
-        )
-        return f"{parts.scheme}://{host}{parts.path}{'?' if kept else ''}{kept}"
+        return without_keys(self.template)
 
     @property
     def sha256(self) -> str:
         """Identity of the template, keys included, which cannot be read from it."""
         return hashlib.sha256(self.template.encode()).hexdigest()
+
+
+def without_keys(url: str) -> str:
+    """An address without what may be a key: user, password and parameters' values."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    fields = [field.partition("=") for field in parts.query.split("&") if field]
+    kept = "&".join(
+        f"{name}={text if name.lower() in _PUBLIC else '***'}" for name, _, text in fields
+    )
+    return f"{parts.scheme}://{host}{parts.path}{'?' if kept else ''}{kept}"
 
 
 def _meaning(name: str) -> str:

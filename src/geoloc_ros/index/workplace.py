@@ -61,7 +61,7 @@ class Workplace:
         """Take the place, and what an earlier build of the same index left there.
 
         Raises:
-            IndexBuildError: another build holds it.
+            IndexBuildError: another command holds it.
             OSError: the disk refuses.
         """
         self.root.mkdir(parents=True, exist_ok=True)
@@ -152,6 +152,11 @@ class Workplace:
         """
         return work(self.root, records)
 
+    @property
+    def has_records(self) -> bool:
+        """Whether cells are finished."""
+        return any((self.root / _DONE).glob("*"))
+
     def finish(self, records: list[ShardRecord]) -> Manifest:
         """Write the manifest and put the new index in the place of the old one.
 
@@ -186,7 +191,7 @@ class Workplace:
         except BlockingIOError as error:
             lock.close()
             raise IndexBuildError(
-                f"another build is writing {self.root}; wait for it or choose another --out"
+                f"another command is writing {self.root}; wait for it or choose another folder"
             ) from error
         self._lock = lock
 
@@ -234,11 +239,12 @@ def completed(draft: Manifest, records: list[ShardRecord]) -> Manifest:
     return dataclasses.replace(draft, shards=tuple(records))
 
 
-def check_out(out: Path) -> Path:
+def check_out(out: Path, name: str = "--out") -> Path:
     """See that an index may be written to a folder; nothing is changed.
 
     Args:
         out: the folder, which need not exist; an index there will be replaced.
+        name: what the command calls it, for messages.
 
     Returns:
         The folder that links lead to.
@@ -250,26 +256,32 @@ def check_out(out: Path) -> Path:
     """
     if out.name in ("", ".."):
         raise IndexBuildError(
-            f"--out is {str(out)!r}, which is no folder of its own; choose one, e.g. town.index"
+            f"{name} is {str(out)!r}, which is no folder of its own; choose one, e.g. town.index"
         )
     if out.is_symlink() and not out.exists():
-        raise IndexBuildError(f"--out {out} is a link that leads nowhere; remove the link")
+        raise IndexBuildError(f"{name} {out} is a link that leads nowhere; remove the link")
     out = out.resolve()
     if not shards.is_nameable(out):
-        raise IndexBuildError(f"--out {str(out)!r} is not valid UTF-8; choose another name")
+        raise IndexBuildError(f"{name} {str(out)!r} is not valid UTF-8; choose another name")
     foreign = _foreign(out)
     if foreign:
         raise IndexBuildError(
-            f"{out} exists and is no index: {foreign}; choose another --out or remove it"
+            f"{out} exists and is no index: {foreign}; choose another {name} or remove it"
         )
     partial = _partial(out)
     empty = not partial.exists() or (partial.is_dir() and not any(partial.iterdir()))
     if not empty and not (partial / _LOCK).is_file():
         raise IndexBuildError(
             f"{partial}, where {out} would be built, exists and no build made it; choose another "
-            "--out or rename it"
+            f"{name} or rename it"
         )
     return out
+
+
+def current(out: Path) -> Path:
+    """Where the index of a place lies: there, or set aside by a command that was stopped."""
+    aside = _partial(out) / _REPLACED
+    return aside if aside.is_dir() and not out.exists() else out
 
 
 def _partial(out: Path) -> Path:

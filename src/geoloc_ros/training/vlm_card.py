@@ -55,6 +55,7 @@ crop. It knows nothing else.
 two-layer projector (`{package.projector}`) |
 | language model | `{package.architecture}`, {settings.get("text_layers")} layers of \
 {settings.get("text_width")} |
+| asked | by name (`road_bend:`), a token each, or in words |
 | seconds per picture | {scores.get("seconds_per_picture")}, all questions, \
 {training.get("threads")} CPU threads of the machine that made it |
 | licence | {package.licence} |
@@ -64,8 +65,10 @@ two-layer projector (`{package.projector}`) |
 - {training.get("train_images", 0)} rendered camera views and {training.get("train_crops", 0)} \
 satellite crops of {len(towns)} made towns (seeds {min(towns, default=0)}-\
 {max(towns, default=0)}); the answers come from the towns themselves.
-- Cross entropy of the right letter; while it learns, the vision tower is also asked every \
-question without words, and what stands where. {training.get("epochs_done", 0)} of \
+- Cross entropy of the right letter, every question asked by name, some in words as well; while \
+it learns, the vision tower is also asked every question without words, and what stands where. {
+        training.get("epochs_done", 0)
+    } of \
 {settings.get("epochs", 0)} epochs, seed {settings.get("seed", 0)}.
 - Again: `{training.get("command", "")}`; the figures below again, from the files alone: \
 `geoloc train vlm --out MODEL --measure`.
@@ -81,6 +84,8 @@ question and view; for the error it is fitted on the other half of the towns.
 |---|---|---|
 | accuracy | {_percent(scores, "accuracy_ground")} | {_percent(scores, "accuracy_satellite")} |
 | majority | {_percent(scores, "majority_ground")} | {_percent(scores, "majority_satellite")} |
+| accuracy asked in words | {_percent(scores, "words_accuracy_ground")} \
+| {_percent(scores, "words_accuracy_satellite")} |
 
 | question | camera: right, % | majority, % | calibration error | temperature \
 | satellite: right, % | majority, % | calibration error | temperature |

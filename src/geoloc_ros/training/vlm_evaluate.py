@@ -19,8 +19,8 @@ from geoloc_ros.training.train import to_tensor
 from geoloc_ros.training.vlm_data import GROUND, SATELLITE, VlmData
 from geoloc_ros.training.vlm_export import write_files
 from geoloc_ros.training.vlm_nets import TinyVlm
+from geoloc_ros.training.vlm_prompts import Prompts
 from geoloc_ros.training.vlm_scores import Said
-from geoloc_ros.training.vlm_train import Prompts
 from geoloc_ros.vlm.llama_session import LlamaSession
 
 Float32Array = npt.NDArray[np.float32]
@@ -59,11 +59,11 @@ def some_rows(data: VlmData, each: int) -> IntArray:
 
 @torch.inference_mode()
 def torch_answers(
-    model: TinyVlm, prompts: Prompts, images: Image, batch: int = 16
+    model: TinyVlm, prompts: Prompts, images: Image, wording: str = "name", batch: int = 16
 ) -> Float32Array:
     """Probabilities (N, Q, most options) of pictures (N, S, S, 3), in 32-bit floats."""
     model.eval()
-    branches = prompts.every()
+    branches = prompts.every(wording)
     out = []
     for start in range(0, len(images), batch):
         said = model(to_tensor(images[start : start + batch]), branches)
@@ -72,7 +72,7 @@ def torch_answers(
 
 
 def llama_answers(session: LlamaSession, prompts: Prompts, images: Image) -> Float32Array:
-    """The same from the files of a model; questions as they come without paraphrase."""
+    """The same from the files of a model, asked by name."""
     texts = prompts.tokens()
     letters = prompts.letters.numpy()
     out = []
@@ -100,10 +100,12 @@ def _said(probabilities: Float32Array, data: VlmData, rows: IntArray) -> Said:
     return Said(probabilities, data.answers[rows].astype(np.int64), views, data.towns[rows])
 
 
-def ask_torch(model: TinyVlm, prompts: Prompts, data: VlmData, rows: IntArray) -> Said:
+def ask_torch(
+    model: TinyVlm, prompts: Prompts, data: VlmData, rows: IntArray, wording: str = "name"
+) -> Said:
     """What a model in training says of some pictures, with the truth beside it."""
     parts = [
-        torch_answers(model, prompts, data.pictures(rows[i : i + 256]))
+        torch_answers(model, prompts, data.pictures(rows[i : i + 256]), wording)
         for i in range(0, len(rows), 256)
     ]
     return _said(np.concatenate(parts), data, rows)

@@ -78,6 +78,7 @@ def describe_package(
         image_size=model.vision.spec.image_px,
         image_fit="square",
         template="plain",
+        asked_by="name",
         question_set={"version": questions.version, "sha256": questions.sha256},
         training=training,
         licence="Apache-2.0",

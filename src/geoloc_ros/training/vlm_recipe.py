@@ -26,8 +26,9 @@ from geoloc_ros.training.vlm_evaluate import (
 )
 from geoloc_ros.training.vlm_export import describe_package, with_figures, write_files
 from geoloc_ros.training.vlm_nets import TinyVlm
+from geoloc_ros.training.vlm_prompts import Prompts
 from geoloc_ros.training.vlm_scores import mean_scores, score_questions, write_reliability
-from geoloc_ros.training.vlm_train import Prompts, VlmTrainConfig, VlmTrainer
+from geoloc_ros.training.vlm_train import VlmTrainConfig, VlmTrainer
 from geoloc_ros.training.worlds import TRAIN_SEED, WorldConfig, render_split, split_seeds
 from geoloc_ros.vlm.package import VlmPackage, load_vlm
 from geoloc_ros.vlm.questions import QuestionSet, load_questions
@@ -35,6 +36,7 @@ from geoloc_ros.vlm.questions import QuestionSet, load_questions
 LOG = logging.getLogger(__name__)
 #: pictures of each view: between epochs, in the last measurement, and to compare precisions
 QUICK, FULL, PRECISION = 200, 1000, 150
+WORDS_KEYS = ("accuracy_ground", "accuracy_satellite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +203,18 @@ class _Writer:
 
     def evaluate(self, model: TinyVlm, final: bool) -> dict[str, float]:
         """Accuracy and calibration of a model in training, on a few hundred pictures."""
-        said = ask_torch(model, self._prompts, self._unseen, some_rows(self._unseen, QUICK))
-        return mean_scores(score_questions(said, self._prompts.questions))
+        rows = some_rows(self._unseen, QUICK)
+        by_name, in_words = (
+            mean_scores(
+                score_questions(
+                    ask_torch(model, self._prompts, self._unseen, rows, wording),
+                    self._prompts.questions,
+                )
+            )
+            for wording in ("name", "words")
+        )
+        words = {f"words_{key}": in_words[key] for key in WORDS_KEYS}
+        return {**by_name, **words}
 
     def export(self, model: TinyVlm, scores: dict[str, float], epoch: int) -> None:
         """Write the package, measured through llama.cpp."""
@@ -218,6 +230,7 @@ class _Writer:
             "answers_changed": loss.changed,
             "probability_shift": loss.shifted,
             "quantization_pictures": loss.pictures,
+            **{key: value for key, value in scores.items() if key.startswith("words_")},
         }
         files = write_files(model, recipe.out, "Q8_0")
         training = {**self._provenance, "epochs_done": epoch}

@@ -35,13 +35,14 @@ from geoloc_ros.training.nets import MEAN, STD
 from geoloc_ros.training.train import PLATEAU, schedule, to_tensor
 from geoloc_ros.training.vlm_data import VlmBatch, VlmData
 from geoloc_ros.training.vlm_lessons import Lesson, Lessons, Teacher
-from geoloc_ros.training.vlm_nets import Branches, TinyVlm, pack
-from geoloc_ros.training.vocabulary import MARK, Vocabulary, learn_vocabulary
-from geoloc_ros.vlm.questions import LETTERS, QuestionSet, prompt
+from geoloc_ros.training.vlm_nets import Branches, TinyVlm
+from geoloc_ros.training.vlm_prompts import Prompts
+from geoloc_ros.training.vocabulary import Vocabulary
 
 IntArray = npt.NDArray[np.int64]
 Evaluate = Callable[[TinyVlm, bool], dict[str, float]]
 Export = Callable[[TinyVlm, dict[str, float], int], None]
+LOSSES = ("name", "words", "direct", "layout", "teacher")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class VlmTrainConfig:
         epochs: passes over the camera views, with as many crops.
         batch: pictures per step.
         questions: asked in words at a step, of all pictures of the batch.
-        words_every: steps from one that asks in words to the next; the others cost half.
+        words_every: steps from one that asks in words to the next; all ask by name.
         paraphrased: share of them in other words.
         learning_rate: peak of the schedule.
         warm_up: steps until it is reached.
@@ -79,7 +80,7 @@ class VlmTrainConfig:
     epochs: int = 3
     batch: int = 64
     questions: int = 6
-    words_every: int = 2
+    words_every: int = 4
     paraphrased: float = 0.3
     learning_rate: float = 2e-3
     warm_up: int = 100
@@ -116,49 +117,14 @@ class VlmTrainConfig:
         return vision, text
 
 
-class Prompts:
-    """The questions as tokens.
-
-    Attributes:
-        questions: what is asked.
-        vocabulary: learned from them.
-        letters: (most options,) token of each option's letter.
-    """
-
-    def __init__(self, questions: QuestionSet) -> None:
-        self.questions = questions
-        texts = [["\n" + prompt(q, p) for q in questions.questions] for p in (False, True)]
-        self.vocabulary = learn_vocabulary([*texts[0], *texts[1]])
-        self._tokens = [[self.vocabulary.encode(text) for text in row] for row in texts]
-        most = max(self.options)
-        self.letters = torch.tensor([self.vocabulary.ids[MARK + c] for c in LETTERS[:most]])
-
-    @property
-    def options(self) -> list[int]:
-        """How many options each question has."""
-        return [len(question.options) for question in self.questions.questions]
-
-    def branches(self, asked: IntArray, paraphrased: npt.NDArray[np.bool_]) -> Branches:
-        """Some questions, each in its first or its other words."""
-        return pack([self._tokens[int(p)][q] for q, p in zip(asked, paraphrased, strict=True)])
-
-    def tokens(self, paraphrased: bool = False) -> list[list[int]]:
-        """Tokens of every question."""
-        return self._tokens[int(paraphrased)]
-
-    def every(self, paraphrased: bool = False) -> Branches:
-        """All questions, packed."""
-        return pack(self.tokens(paraphrased))
-
-
 @dataclass(frozen=True)
 class Step:
     """What one step of training needs.
 
     Attributes:
         batch: the pictures.
-        asked: (K,) numbers of the questions asked in words; none at some steps.
-        branches: these as tokens.
+        asked: (K,) numbers of the questions asked in words too; none at some steps.
+        branches: all questions by name and these in words, as tokens.
     """
 
     batch: VlmBatch
@@ -297,7 +263,7 @@ class VlmTrainer:
         return self.data.epoch(self.config.batch, rng)
 
     def _make(self, rows: IntArray, number: int) -> Step:
-        """The step of a number: pictures, and which questions are asked of them in words."""
+        """The step of a number: pictures, and which questions are asked of them in words too."""
         rng = np.random.default_rng([self.config.seed, 72, number])
         config, count = self.config, len(self.prompts.options)
         some = 0 if number % config.words_every else min(config.questions, count)
@@ -330,10 +296,10 @@ class VlmTrainer:
             self.step += 1
             bar.update()
             recent = _means(losses[-50:])
-            bar.set_postfix(words=f"{recent[0]:.3f}", direct=f"{recent[1]:.3f}", refresh=False)
+            bar.set_postfix(name=f"{recent[0]:.3f}", words=f"{recent[1]:.3f}", refresh=False)
             if self.step % self.config.save_every == 0 or self.step % self.per_epoch == 0:
                 self.save()
-        return dict(zip(("words", "direct", "layout", "teacher"), _means(losses), strict=True))
+        return dict(zip(LOSSES, _means(losses), strict=True))
 
     def _learn(self, step: Step) -> tuple[float, ...]:
         batch, config = step.batch, self.config
@@ -341,23 +307,26 @@ class VlmTrainer:
             torch.from_numpy(x) for x in (batch.answers, batch.ahead, batch.below)
         )
         tokens = self.model.vision(to_tensor(batch.images))
+        said = self.model.language(self.model.projector(tokens), step.branches)
+        every, letters = answers.shape[1], self.prompts.letters
+        name = word_loss(said[:, :every], answers, letters)
         words = torch.zeros(())
         if len(step.asked):
-            said = self.model.language(self.model.projector(tokens), step.branches)
-            words = word_loss(said, answers[:, torch.from_numpy(step.asked)], self.prompts.letters)
+            words = word_loss(said[:, every:], answers[:, torch.from_numpy(step.asked)], letters)
         direct, layout, teacher = self.lessons(
             tokens, Lesson(answers, ahead, below), self._taught(batch)
         )
-        loss = words + config.direct_weight * direct + config.layout_weight * layout
-        loss = loss + config.teacher_weight * teacher
+        loss = name + words + config.direct_weight * direct
+        loss = loss + config.layout_weight * layout + config.teacher_weight * teacher
         self._both.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._both.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update(self.model)
-        said_loss = float(words.detach()) if len(step.asked) else float("nan")
-        return (said_loss, *(float(x.detach()) for x in (direct, layout, teacher)))
+        in_words = float(words.detach()) if len(step.asked) else float("nan")
+        named, *others = (float(x.detach()) for x in (name, direct, layout, teacher))
+        return (named, in_words, *others)
 
     def _taught(self, batch: VlmBatch) -> tuple[Tensor, Tensor] | None:
         if self._teacher is None:

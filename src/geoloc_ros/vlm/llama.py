@@ -25,7 +25,15 @@ from geoloc_ros.vlm.llama_session import LlamaSession
 from geoloc_ros.vlm.package import VlmPackage
 from geoloc_ros.vlm.pictures import at_most, square
 from geoloc_ros.vlm.prior import region_guesses
-from geoloc_ros.vlm.questions import LETTERS, VIEWS, Question, QuestionSet, load_questions, prompt
+from geoloc_ros.vlm.questions import (
+    LETTERS,
+    VIEWS,
+    Question,
+    QuestionSet,
+    by_name,
+    load_questions,
+    prompt,
+)
 
 #: share of the model's probability that the letters of a question must hold together
 LEAST_MASS = 0.05
@@ -173,6 +181,8 @@ class LlamaVlm:
         return fit(rgb, self.package.image_size)
 
     def _tokens(self, question: Question, paraphrased: bool) -> list[int]:
+        if self.package.asked_by == "name" and not paraphrased:
+            return self._framed(by_name(question))
         hint = templates.CHAT_HINT if self.package.template == "chat" else ""
         return self._framed(prompt(question, paraphrased) + hint)
 

@@ -31,7 +31,8 @@ Logits = NDArray[np.float32]
 #: cells of the cache: the picture, and the texts of one batch behind it
 CONTEXT = 4096
 BATCH_TOKENS = 512
-BATCH_TEXTS = 6  # more in a batch and each attends over more that is not its own
+BATCH_TEXTS = 6  # more in a batch and each attends over more that is not its own ...
+SHORT_TOKENS, SHORT_TEXTS = 64, 64  # ... unless all of them together are so short
 MOST_THREADS = 4
 _ALL_LAYERS = 999
 _ATTRIBUTE_NORMAL = 4
@@ -107,7 +108,7 @@ class LlamaSession:
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocabulary))
         settings = llama.llama_context_default_params()
         settings.n_ctx, settings.n_batch, settings.n_ubatch = CONTEXT, BATCH_TOKENS, BATCH_TOKENS
-        settings.n_seq_max, settings.kv_unified = BATCH_TEXTS + 1, True
+        settings.n_seq_max, settings.kv_unified = SHORT_TEXTS + 1, True
         settings.n_threads = settings.n_threads_batch = self.n_threads
         settings.no_perf = True
         if exact:
@@ -272,10 +273,10 @@ class LlamaSession:
 
     def _next_part(self, texts: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
         """As many of the first texts as fit into a batch."""
-        room, count = min(BATCH_TOKENS, self._free_cells), 0
-        for text in texts[:BATCH_TEXTS]:
-            room -= len(text)
-            if room < 0:
+        room, count, used = min(BATCH_TOKENS, self._free_cells), 0, 0
+        for text in texts[:SHORT_TEXTS]:
+            used += len(text)
+            if used > room or (count >= BATCH_TEXTS and used > SHORT_TOKENS):
                 break
             count += 1
         if not count:

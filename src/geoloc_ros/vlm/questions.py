@@ -130,6 +130,11 @@ def prompt(question: Question, paraphrased: bool = False) -> str:
     return "\n".join([text, *lines, "Answer:"])
 
 
+def by_name(question: Question) -> str:
+    """A question asked by its name, of a model that learned what the name stands for."""
+    return f"{question.id}:"
+
+
 def load_questions(path: Path | None = None) -> QuestionSet:
     """Read a list of questions.
 
