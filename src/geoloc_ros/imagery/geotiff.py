@@ -252,7 +252,7 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
     shape = _reduced(window, reduction)
     check_size(shape[1], shape[0], f"the needed part of {local.path}")
     rgba, source_transform, rule = read_rgba(dataset, local.path, window, shape)
-    # Of a picture without holes the same bytes come faster if validity need not be carried along.
+    # A picture without holes comes faster, up to rounding the same, without its opacity.
     whole = bool((rgba[3] == 255).all()) and local.holds(grid)
     out = _warped(
         rgba[:3] if whole else rgba,
