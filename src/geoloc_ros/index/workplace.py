@@ -170,7 +170,8 @@ class Workplace:
         manifest = completed(self._draft, records)
         shards.write_bytes(self.root / NAME, manifest.render().encode())
         shards.sync(self.root / "shards")
-        shutil.rmtree(self.root / COMING, ignore_errors=True)
+        if (self.root / COMING).exists():
+            shutil.rmtree(self.root / COMING, ignore_errors=True)
         shutil.rmtree(self.root / _DONE)
         (self.root / FINGERPRINT).unlink()
         shards.sync(self.root)
