@@ -36,10 +36,17 @@ class ObjectPlace:
         url: where the index shall be, e.g. `s3://bucket/town.index`.
         draft: its manifest without shards.
         anchors: (N, 3) poses asked for.
+
+    Raises:
+        IndexBuildError: the name is that of a bucket, or see `open_storage`.
     """
 
     def __init__(self, url: str, draft: Manifest, anchors: FloatArray) -> None:
         self.out = url.rstrip("/")
+        if "/" not in url.partition("://")[2].rstrip("/"):
+            raise IndexBuildError(
+                f"--out {url} names no place in a bucket; give one, e.g. s3://bucket/town.index"
+            )
         self._storage, self._root = open_storage(self.out)
         self._partial = self._root + ".partial"
         self._draft = draft
