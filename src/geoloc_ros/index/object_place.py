@@ -25,6 +25,9 @@ from geoloc_ros.index.workplace import Pass, completed, fingerprint_of, known_re
 
 _LOG = logging.getLogger(__name__)
 
+#: storages without folders; asked to make one, they would make a bucket of that name
+_FLAT = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"}
+
 
 class ObjectPlace:
     """`<out>.partial` and `<out>` on object storage; see `workplace.Workplace`.
@@ -97,12 +100,17 @@ class ObjectPlace:
                 )
             if storage.exists(self._partial):
                 storage.rm(self._partial, recursive=True)
-            storage.makedirs(f"{self._partial}/done", exist_ok=True)
+            self._make_folders()
             storage.pipe_file(known, self._fingerprint.encode())
-            storage.makedirs(f"{self._root}/shards", exist_ok=True)
         done = f"{self._partial}/done"
         if storage.exists(done):
             self._noted = {name.rpartition("/")[2] for name in storage.ls(done, detail=False)}
+
+    def _make_folders(self) -> None:
+        named = self._storage.protocol
+        if _FLAT.isdisjoint([named] if isinstance(named, str) else named):
+            for folder in (f"{self._partial}/done", f"{self._root}/shards"):
+                self._storage.makedirs(folder, exist_ok=True)
 
     @property
     def kept_in(self) -> str:
