@@ -4,11 +4,12 @@
 """How fast an index is built, against the encoder alone, and what a square kilometre costs.
 
 `build_over_bare` is the rate of whole builds (imagery in memory to index on disk: crops, encoder,
-graphs, files, hashes), divided by the rate at which the same encoder describes crops of the same
+shards, files, hashes), divided by the rate at which the same encoder describes crops of the same
 builds that lie in memory. The encoder alone is measured before and after each build, in two
 arrangements (a thread for each session, as builds do it; one session with all threads), and the
-faster one counts. Rates are entries per second of wall time; `cpu_build_over_bare` is the same of
-CPU time, which other work on the machine disturbs less, and is the ratio where every core is busy.
+better one counts. Rates are entries per second of wall time, and other work on the machine moves
+them; `cpu_build_over_bare` is the same of CPU time, which it moves less: the ratio where every
+core is kept busy. Both are medians over many short builds; the ranges are printed beside them.
 
 Then the middle square kilometre of the world is indexed along its roads and on each grid: seconds,
 CPU seconds, megabytes. `scripts/scale_cost.py` reads the figures.
@@ -151,31 +152,33 @@ class Bench:
             windows.IN_MEMORY_PIXELS = limit
 
 
-def ratios(bench: Bench, images: int, repeats: int) -> dict[str, Any]:
+def ratios(bench: Bench, policy: SamplingPolicy, images: int, repeats: int) -> dict[str, Any]:
     """Builds between runs of the encoder alone."""
     crops = bench.crops(images)
     bench.bare(crops[: 4 * BATCH])  # opens the sessions
     bares, builds = [bench.bare(crops)], []
     for number in range(repeats):
         print(f"repeat {number + 1} of {repeats}", file=sys.stderr)
-        builds.append(bench.build(SamplingPolicy())[0])
+        builds.append(bench.build(policy)[0])
         bares.append(bench.bare(crops))
-    best = max(bares[0], key=lambda name: np.median([bare[name].rate for bare in bares]))
+    rates = {name: median([bare[name].rate for bare in bares]) for name in bares[0]}
+    costs = {name: median([bare[name].cpu_ms for bare in bares]) for name in bares[0]}
+    fastest, cheapest = max(rates, key=rates.__getitem__), min(costs, key=costs.__getitem__)
     wall, cpu = [], []
-    for number, build in enumerate(builds):
-        around = [bares[number][best], bares[number + 1][best]]
-        wall.append(build.rate / np.mean([bare.rate for bare in around]))
-        cpu.append(np.mean([bare.cpu_ms for bare in around]) / build.cpu_ms)
+    for build, before, after in zip(builds, bares, bares[1:], strict=False):
+        wall.append(2.0 * build.rate / (before[fastest].rate + after[fastest].rate))
+        cpu.append(0.5 * (before[cheapest].cpu_ms + after[cheapest].cpu_ms) / build.cpu_ms)
     return {
         "images": len(crops),
-        "bare_per_s": {name: median([b[name].rate for b in bares]) for name in bares[0]},
-        "bare_cpu_ms": {name: median([b[name].cpu_ms for b in bares]) for name in bares[0]},
-        "bare_arrangement": best,
+        "entries": builds[0].entries,
+        "bare_per_s": rates,
+        "bare_cpu_ms": costs,
         "build_per_s": median([build.rate for build in builds]),
         "build_cpu_ms": median([build.cpu_ms for build in builds]),
         "build_over_bare": median(wall),
         "build_over_bare_each": [round(float(value), 4) for value in wall],
         "cpu_build_over_bare": median(cpu),
+        "cpu_build_over_bare_each": [round(float(value), 4) for value in cpu],
     }
 
 
@@ -234,8 +237,9 @@ def show(found: dict[str, Any]) -> None:
     for name, rate in ratio["bare_per_s"].items():
         print(f"encoder alone, {name:21}{rate:9.1f} /s{ratio['bare_cpu_ms'][name]:8.3f} CPU ms")
     print(f"{'whole build':36}{ratio['build_per_s']:9.1f} /s{ratio['build_cpu_ms']:8.3f} CPU ms")
-    print(f"build_over_bare {ratio['build_over_bare']:.3f} {ratio['build_over_bare_each']}")
-    print(f"cpu_build_over_bare {ratio['cpu_build_over_bare']:.3f}")
+    for key in ("build_over_bare", "cpu_build_over_bare"):
+        each = ratio[f"{key}_each"]
+        print(f"{key:20} {ratio[key]:.3f} ({min(each):.3f}..{max(each):.3f}, {len(each)} builds)")
     print(f"reading 1 km2 by windows: {found['reading']['cpu_seconds']:.2f} CPU s")
     for name, row in found["km2"].items():
         print(
@@ -244,8 +248,8 @@ def show(found: dict[str, Any]) -> None:
         )
 
 
-def main() -> int:
-    """Run the bench."""
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -253,9 +257,12 @@ def main() -> int:
     parser.add_argument("--model", default="perspective", help="name or package (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="that encode; 0: all cores (0)")
     parser.add_argument(
-        "--images", type=int, default=2048, help="that the encoder alone describes (%(default)s)"
+        "--images", type=int, default=1024, help="that the encoder alone describes (%(default)s)"
     )
-    parser.add_argument("--repeats", type=int, default=3, help="builds (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="builds (%(default)s)")
+    parser.add_argument(
+        "--spacing", type=float, default=6.0, help="m between poses of those builds (%(default)s)"
+    )
     parser.add_argument(
         "--grid",
         nargs=2,
@@ -264,27 +271,38 @@ def main() -> int:
         help="m and number; also index on this grid (15 12); repeatable",
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All figures.
+
+    Raises:
+        GeolocError: the world or the model cannot be used.
+    """
     threads = arguments.threads or os.cpu_count() or 1
+    package, where = find_model(arguments.model), machine(threads)
+    bench = Bench(arguments.world, package, threads)
+    policies = {"roads": SamplingPolicy()}
+    for pitch, headings in arguments.grid or [("15", "12")]:
+        grid = SamplingPolicy(kind="grid", pitch_m=float(pitch), headings=int(headings))
+        policies[f"grid {grid.pitch_m:g} m x {grid.headings}"] = grid
+    short = SamplingPolicy(spacing_m=arguments.spacing)
+    reading = bench.reading()
+    return {
+        "model": f"{package.name} {package.version}",
+        "machine": where,
+        "ratio": ratios(bench, short, arguments.images, arguments.repeats),
+        "reading": {"km2": 1.0, "cpu_seconds": round(reading.cpu_s, 3)},
+        "km2": {name: square_kilometre(bench, policy) for name, policy in policies.items()},
+    }
+
+
+def main() -> int:
+    """Run the bench."""
+    arguments = parse()
     try:
-        package = find_model(arguments.model)
-        where = machine(threads)
-        bench = Bench(arguments.world, package, threads)
-        grids = [
-            SamplingPolicy(kind="grid", pitch_m=float(pitch), headings=int(headings))
-            for pitch, headings in arguments.grid or [("15", "12")]
-        ]
-        reading = bench.reading()
-        found = {
-            "model": f"{package.name} {package.version}",
-            "machine": where,
-            "ratio": ratios(bench, arguments.images, arguments.repeats),
-            "reading": {"km2": 1.0, "cpu_seconds": round(reading.cpu_s, 3)},
-            "km2": {"roads": square_kilometre(bench, SamplingPolicy())},
-        }
-        for grid in grids:
-            name = f"grid {grid.pitch_m:g} m x {grid.headings}"
-            found["km2"][name] = square_kilometre(bench, grid)
+        found = measure(arguments)
     except GeolocError as error:
         print(error, file=sys.stderr)
         return 2

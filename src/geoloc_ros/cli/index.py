@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _DEFAULTS = SamplingPolicy()
 _BUILD = """\
-Cut satellite imagery into crops as a vehicle would see them, describe them, and write an index.
-An interrupted build continues when the same command is run again; an existing index is replaced
-only when the new one is complete.
+Cut satellite imagery into crops as a vehicle would see them, describe them, and
+write an index. An interrupted build continues when the same command is run again;
+an existing index is replaced only when the new one is complete.
 """
 _EXAMPLES = """\
 examples:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import numpy as np
+
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
@@ -210,7 +212,7 @@ class Workplace:
 def fingerprint_of(draft: Manifest, anchors: FloatArray) -> str:
     """Identity of what is asked of a build."""
     digest = hashlib.sha256(draft.render().encode())
-    digest.update(anchors.tobytes())
+    digest.update(np.ascontiguousarray(anchors).reshape(-1).view(np.uint8).data)  # no copy
     return digest.hexdigest()
 
 
