@@ -33,13 +33,11 @@ from geoloc_ros.index.object_place import ObjectPlace
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.shelf import is_url
-from geoloc_ros.index.workplace import Pass, Workplace, check_out
+from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
 CELL_M = 1000.0
-#: see the finished shards in turn before the manifest is written
-_PASSES: tuple[Pass, ...] = ()
 
 _Place = Workplace | ObjectPlace
 
@@ -67,8 +65,7 @@ def build_index(
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
         progress: show a progress bar on stderr.
-        workers: threads that encode, as many cut crops ahead of them; 0: all cores. On a cluster,
-            of each worker.
+        workers: threads that encode; 0: all cores. On a cluster, of each worker.
         engine: where cells are built; None: in this process. The index is the same.
 
     Returns:
@@ -88,10 +85,7 @@ def build_index(
     try:
         with place:
             place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
-            records = _shards(place, engine, job, anchors, progress)
-            for work in _PASSES:
-                records = place.passed(records, work)
-            return place.finish(records)
+            return place.finish(_shards(place, engine, job, anchors, progress))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
 

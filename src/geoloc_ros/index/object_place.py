@@ -14,14 +14,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import tempfile
 from pathlib import Path
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, first_line
 from geoloc_ros.index.manifest import NAME, Manifest, ShardRecord
 from geoloc_ros.index.shelf import FINGERPRINT, ObjectFolder, Shelf, open_storage
-from geoloc_ros.index.workplace import Pass, completed, fingerprint_of, known_record
+from geoloc_ros.index.workplace import completed, fingerprint_of, known_record
 
 _LOG = logging.getLogger(__name__)
 
@@ -165,27 +164,6 @@ class ObjectPlace:
             OSError: the storage refuses.
         """
         self._write(self._record_path(cell), b"0")
-
-    def passed(self, records: list[ShardRecord], work: Pass) -> list[ShardRecord]:
-        """Let a pass see the finished shards, on this machine's disk, and upload what it adds.
-
-        Raises:
-            OSError: the storage or the disk refuses.
-        """
-        with tempfile.TemporaryDirectory(prefix="geoloc-index-") as folder:
-            desk = Path(folder)
-            (desk / "shards").mkdir()
-            for record in records:
-                for part in record.files:
-                    there = record.path(Path(self._root), part).as_posix()
-                    self._storage.get_file(there, str(record.path(desk, part)))
-            improved = work(desk, records)
-            shelf = ObjectFolder(self.out)
-            for old, new in zip(records, improved, strict=True):
-                files = new.files.items()
-                added = {part: file for part, file in files if old.files.get(part) != file}
-                shelf.take(desk, dataclasses.replace(new, files=added))
-        return improved
 
     def finish(self, records: list[ShardRecord]) -> Manifest:
         """Write the manifest; from then on the index is one.

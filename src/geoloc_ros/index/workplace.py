@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -33,9 +32,6 @@ from geoloc_ros.index.manifest import (
 from geoloc_ros.index.shelf import COMING, FINGERPRINT, OwnFolder, SharedFolder, Shelf
 
 _LOG = logging.getLogger(__name__)
-
-#: sees the finished shards below a folder, may write more files there, and gives their records
-Pass = Callable[[Path, list[ShardRecord]], list[ShardRecord]]
 
 #: held while a build runs; a folder beside `out` that lacks it is somebody else's
 _LOCK = "geoloc-build.lock"
@@ -145,14 +141,6 @@ class Workplace:
             OSError: the disk refuses.
         """
         shards.write_bytes(self._record_path(cell), b"0")
-
-    def passed(self, records: list[ShardRecord], work: Pass) -> list[ShardRecord]:
-        """Let a pass see the finished shards.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-        return work(self.root, records)
 
     @property
     def has_records(self) -> bool:
