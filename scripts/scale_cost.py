@@ -241,7 +241,7 @@ def main() -> int:
         "--poses-gb", type=float, default=8.0, help="memory for poses of an index (%(default)g)"
     )
     arguments = parser.parse_args()
-    if not min(arguments.cores, arguments.hours, arguments.poses_gb) > 0:
+    if not all(value > 0 for value in (arguments.cores, arguments.hours, arguments.poses_gb)):
         parser.error("--cores, --hours and --poses-gb must be positive")
     try:
         measured = json.loads(arguments.rates.read_text())

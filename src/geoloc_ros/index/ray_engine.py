@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from geoloc_ros import __version__
+import geoloc_ros
 from geoloc_ros.errors import ConfigError, GeolocError, IndexBuildError, first_line
 from geoloc_ros.imagery.windows import OrthoWindows
 from geoloc_ros.index.cell_line import Cell, CellJob, CellLine
@@ -54,9 +54,9 @@ class Worker:
             IndexBuildError: this machine cannot do the job; the message says which and why.
         """
         machine = socket.gethostname()
-        if version != __version__:
+        if version != geoloc_ros.__version__:
             raise IndexBuildError(
-                f"the machine {machine} has geoloc_ros {__version__}, the one that asks "
+                f"the machine {machine} has geoloc_ros {geoloc_ros.__version__}, the one that asks "
                 f"{version}; install the same on all machines"
             )
         job.shelf.check()
@@ -177,7 +177,7 @@ class _Crew:
     def _hire(self) -> None:
         hand = _Hand(self._make.remote())
         self._hands.append(hand)
-        self._opening[hand.actor.open.remote(self._job, __version__)] = hand
+        self._opening[hand.actor.open.remote(self._job, geoloc_ros.__version__)] = hand
 
     def _hand_out(self, waiting: Iterator[Cell]) -> None:
         """Give cells to whoever has fewest, until all have enough or none is left."""
