@@ -56,8 +56,8 @@ class Worker:
         machine = socket.gethostname()
         if version != geoloc_ros.__version__:
             raise IndexBuildError(
-                f"the machine {machine} has geoloc_ros {geoloc_ros.__version__}, the one that asks "
-                f"{version}; install the same on all machines"
+                f"the machine {machine} has geoloc_ros {geoloc_ros.__version__}, the one that "
+                f"asks {version}; install the same on all machines"
             )
         job.shelf.check()
         if isinstance(job.ground, OrthoWindows):
