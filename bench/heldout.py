@@ -54,9 +54,9 @@ from geoloc_ros.evaluation.trajectory import (
     truth_jumps,
 )
 from geoloc_ros.imagery.ortho import OrthoImage
-from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.roads import read_roads
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.synthetic.make import WorldSpec, make_world
 from geoloc_ros.synthetic.sensor_rig import CameraSpec
 

@@ -41,7 +41,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model_by_sha
 from geoloc_ros.errors import GeolocError
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.tracker import Tracker
 from geoloc_ros.vlm.answerer import Answer, Answerer, Outcome, Reply, make_answerer
 from geoloc_ros.vlm.process import AnswererProcess

@@ -23,7 +23,17 @@ def compiled(function: Function) -> Function:
 
     Callers call it once in a constructor, so that no frame waits for the compiler.
     """
+    return _compiled(function)
+
+
+def released(function: Function) -> Function:
+    """Like `compiled`; other threads run meanwhile: for kernels that change no shared array."""
+    return _compiled(function, nogil=True)
+
+
+def _compiled(function: Function, nogil: bool = False) -> Function:
     try:
-        return cast(Function, numba.njit(cache=True, error_model="numpy")(function))
+        found = numba.njit(cache=True, error_model="numpy", nogil=nogil)(function)
     except RuntimeError:  # no folder can be written: compile anew in every process
-        return cast(Function, numba.njit(error_model="numpy")(function))
+        found = numba.njit(error_model="numpy", nogil=nogil)(function)
+    return cast(Function, found)

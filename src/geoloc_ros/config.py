@@ -77,6 +77,12 @@ class SearchConfig(Checked):
         "package, by name or directory, that compares what a vision-language model says of a "
         "frame with the index's descriptions; empty: none",
     )
+    memory_budget_mb: int = param(
+        2048,
+        "memory the index may take; of a larger one, what lies around the vehicle is read, MB",
+        ge=16,
+        le=1_000_000,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

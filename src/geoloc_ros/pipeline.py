@@ -35,6 +35,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import CameraError
 from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.frozen_view import FrozenView
+from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.geo import se2
 from geoloc_ros.geo.planes import PlaneChange
@@ -49,6 +50,8 @@ MIN_HEIGHT_M = 2.0
 
 #: a camera that was silent for so long loses its turn
 TURN_NS = 1_000_000_000
+#: driving for which the map is read ahead
+LOOK_AHEAD_S = 10.0
 
 #: wraps each stage, so that a caller that owns a clock can time it
 StageTimer = Callable[[str], AbstractContextManager[object]]
@@ -128,6 +131,10 @@ class GeoLocalizer:
         # Say where the vehicle is, how sure we are, and why
         with self._stage("filter"):
             estimate = self.belief.estimate(frame.stamp_ns)
+
+        # Let the map be read where the vehicle will be
+        if estimate.status in TRACKING:
+            self._index.expect(_ahead(estimate.pose, motion))
         return self._placed(estimate, fault)
 
     def restart(self) -> None:
@@ -253,6 +260,14 @@ class GeoLocalizer:
         if math.isfinite(x_m + y_m + yaw_rad):
             position = self._plane.position(x_m, y_m)
         return replace(estimate, reasons=reasons, position=position)
+
+
+def _ahead(pose: FloatArray, motion: Motion) -> FloatArray:
+    """Positions (N, 2) of the next seconds if the vehicle goes on as it did, from now on."""
+    seconds = max((motion.to_ns - motion.from_ns) / 1e9, 0.01)
+    away = np.arange(LOOK_AHEAD_S + 1.0) * (np.hypot(*motion.increment[:2]) / seconds)
+    ahead = np.array([math.cos(pose[2]), math.sin(pose[2])])
+    return np.asarray(pose[:2] + away[:, None] * ahead)
 
 
 def _to_vehicle(candidates: Candidates, view: View) -> Candidates:

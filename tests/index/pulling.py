@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of pulling share: regions of the made place, and how to pull."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -11,6 +12,7 @@ from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.pull import pull
 from geoloc_ros.index.pull_plan import make_plan
+from geoloc_ros.index.records import FileRecord, part_path
 from geoloc_ros.index.region import Box, Disc, Everywhere
 from geoloc_ros.index.source import files_of, open_source
 
@@ -18,7 +20,7 @@ from geoloc_ros.index.source import files_of, open_source
 NORTH_EAST = Disc(LatLon(46.5035, 6.605), 100.0)
 SOUTH_WEST = Disc(LatLon(46.4965, 6.595), 100.0)
 WEST = Box(6.59, 46.49, 6.5995, 46.51)
-EAST = Box(6.6005, 46.49, 6.61, 46.51)
+EAST = Box(6.60001, 46.49, 6.61, 46.51)
 SOUTH = Box(6.59, 46.49, 6.61, 46.4995)
 ALL = Everywhere()
 
@@ -67,6 +69,30 @@ def biggest(root):
     """Name of the largest file."""
     files = files_of(load_manifest(root))
     return max(files, key=lambda name: files[name].bytes)
+
+
+def record_file(path):
+    """The record of a file as it lies on disk."""
+    data = path.read_bytes()
+    return FileRecord(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def touch(root, number=0, **header):
+    """Alter a byte of a shard, for which the manifest vouches; the shard's cell and the part."""
+    manifest = load_manifest(root)
+    record = manifest.shards[number]
+    part = next(iter(record.files))
+    path = record.path(root, part)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # the same size
+    path.unlink()
+    file = FileRecord(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    part_path(root, record.stem, part, file).write_bytes(data)
+    shards = list(manifest.shards)
+    shards[number] = dataclasses.replace(record, files={**record.files, part: file})
+    new = dataclasses.replace(manifest, shards=tuple(shards), **header)
+    (root / NAME).write_text(new.render())
+    return record.cell, part
 
 
 def forged(root, out, change):

@@ -30,7 +30,7 @@ from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.imagery.tile_span import Area, TileSpan
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 
 DIM = 64
 
@@ -106,7 +106,16 @@ def place(tmp_path_factory):
 def test_info_tells_what_it_is(place, capsys):
     assert run("info", place / "index") == 0
     text = capsys.readouterr().out
-    for part in ("2391 poses", "4 shards", "Blob Survey", "along roads", "fake 1", "imagery.tif"):
+    for part in (
+        "64 x int10",
+        "clusters of 32",
+        "2391 poses",
+        "4 shards",
+        "Blob Survey",
+        "along roads",
+        "fake 1",
+        "imagery.tif",
+    ):
         assert part in text
     assert f"roads       layer {load_manifest(place / 'index').roads_sha256[:12]}" in text
     assert run("info", place / "index", "--json") == 0
@@ -142,12 +151,13 @@ def test_an_index_is_built_from_tiles_too(place, tmp_path, monkeypatch, capsys, 
     assert run("verify", tmp_path / "index", "--model", place / "model") == 0
     # entries of both indexes at one place look alike, though the pixels went another way
     one, other = ShardedIndex.open(place / "index"), ShardedIndex.open(tmp_path / "index")
-    near = KDTree(one.manifest.frame.to_xy(*other.manifest.frame.to_latlon(other.poses[:, :2])))
-    away, entry = near.query(one.poses[:, :2], distance_upper_bound=0.5)
-    turned = wrap_angle(one.poses[:, 2] - other.poses[np.minimum(entry, len(other) - 1), 2])
+    (ids, poses), (other_ids, others) = one.entries(), other.entries()
+    near = KDTree(one.manifest.frame.to_xy(*other.manifest.frame.to_latlon(others[:, :2])))
+    away, entry = near.query(poses[:, :2], distance_upper_bound=0.5)
+    turned = wrap_angle(poses[:, 2] - others[np.minimum(entry, len(other) - 1), 2])
     same = np.isfinite(away) & (np.abs(turned) < 0.02)
     assert same.sum() > 100
-    found = (one.descriptors[same] * other.descriptors[entry[same]]).sum(axis=1)
+    found = (one.vectors(ids[same]) * other.vectors(other_ids[entry[same]])).sum(axis=1)
     assert np.median(found) > 0.99
 
 
@@ -209,6 +219,21 @@ def test_query_by_position(place, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert float(lines[1].split()[1]) == pytest.approx(46.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("storage", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("search", ["clusters", "hnsw"])
+def test_storage_and_search_can_be_chosen(place, tmp_path, capsys, storage, search):
+    status = run(
+        "build", place / "imagery.tif", "--model", place / "model", "--out", tmp_path / "index",
+        "--roads", place / "roads.geojson", "--spacing", 20, "--storage", storage,
+        "--search", search, "--quiet",
+    )  # fmt: skip
+    assert status == 0
+    assert run("info", tmp_path / "index") == 0
+    assert f"64 x {storage}" in capsys.readouterr().out
+    assert run("verify", tmp_path / "index", "--model", place / "model") == 0
+    assert "search recall@10 1.000" in capsys.readouterr().out
 
 
 def test_grid(place, tmp_path, capsys):

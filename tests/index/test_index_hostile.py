@@ -4,9 +4,10 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
-import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +15,15 @@ from made_place import DIM, build, make_package
 
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import IndexCorruptError, IndexMismatchError
-from geoloc_ros.index.hnsw_file import check_graph
-from geoloc_ros.index.manifest import NAME, load_manifest, record_file
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.arrays import to_bytes
+from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
-from geoloc_ros.index.shard import M, build_graph
+from geoloc_ros.index.records import FileRecord, part_path
+from geoloc_ros.index.shard import open_shard
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.verify import verify_index
 
-FILES = 1 + 4 * 3
+FILES = 1 + 4 * 6
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_missing_and_longer_files_are_refused(copy, number):
 
 
 def test_swapped_shards_are_refused(copy):
-    first, second = sorted(copy.glob("shards/*.hnsw"))[:2]
+    first, second = sorted(copy.glob("shards/*.codes.npy"))[:2]
     a, b = first.read_bytes(), second.read_bytes()
     first.write_bytes(b)
     second.write_bytes(a)
@@ -102,7 +104,7 @@ def test_no_index_at_all(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "[]", "{}", '{"schema": 1, "manifest_sha256": ""}', "[" * 100_000]
+    "text", ["", "null", "[]", "{}", '{"schema": 4, "manifest_sha256": ""}', "[" * 100_000]
 )
 def test_nonsense_manifests(tmp_path, text):
     (tmp_path / NAME).write_text(text)
@@ -145,11 +147,13 @@ def forge(root, part, change):
     """Alter a file and make the manifest vouch for it, as an attacker would."""
     manifest = load_manifest(root)
     record = manifest.shards[0]
-    path = record.path(root, part)
-    content = bytearray(path.read_bytes())
-    path.write_bytes(change(content) or content)
-    files = {**record.files, part: record_file(path)}
-    shards = (dataclasses.replace(record, files=files), *manifest.shards[1:])
+    content = bytearray(record.path(root, part).read_bytes())
+    changed = change(content)
+    content = content if changed is None else changed
+    file = FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    part_path(root, record.stem, part, file).write_bytes(content)
+    record = dataclasses.replace(record, files={**record.files, part: file})
+    shards = (record, *manifest.shards[1:])
     (root / NAME).write_text(dataclasses.replace(manifest, shards=shards).render())
     return record
 
@@ -163,29 +167,43 @@ def forge(root, part, change):
         (("dim",), 10**400),
         (("metric",), "l2"),
         (("storage",), "float7"),
-        (("cell_m",), -1),
+        (("storage",), []),
+        (("updates",), -1),
         (("query", "view"), []),
         (("query", "width_px"), -4),
         (("reference", "extent_m"), "wide"),
         (("policy", "headings"), 4.5),
         (("roads_sha256",), ""),
         (("roads_sha256",), "a street"),
-        (("schema",), 1),
         (("policy", "spacing_m"), "1"),
         (("origin", "lat_deg"), 91.0),
-        (("hnsw", "M"), -1),
-        (("hnsw",), []),
+        (("search", "kind"), "guessing"),
+        (("search", "kind"), []),
+        (("search", "rounds"), -1),
+        (("search",), []),
+        (("search",), {"kind": "hnsw"}),
         (("imagery", "gsd_m"), "0.5"),
         (("imagery", "source"), []),
         (("shards", 0, "bounds_m", 0), float("nan")),
+        (("shards", 0, "bounds_m", 0), -4000.001),
+        (("shards", 0, "bounds_m", 3), 0.0),
         (("shards", 0, "bounds_m", 0), 1e300),
         (("shards", 0, "bounds_m", 0), 10**400),
+        (("shards", 0, "cell"), [0, -1, 0]),
+        (("shards", 0, "cell"), [1, -2, -2]),
+        (("shards", 0, "cell"), [1, 0, 0]),
         (("shards", 0, "cell"), [-1, 0]),
-        (("shards", 0, "cell", 0), float("inf")),
+        (("shards", 0, "cell", 0), 7),
+        (("shards", 0, "cell", 0), -1),
         (("shards", 0, "cell", 0), 10**30),
+        (("shards", 0, "cell", 1), float("inf")),
+        (("shards", 0, "cell", 1), 10**30),
         (("shards", 0, "count"), -5),
-        (("shards", 0, "files", "hnsw", "sha256"), 3),
-        (("shards", 0, "files", "hnsw", "bytes"), "many"),
+        (("shards", 0, "count"), 65_536),
+        (("shards", 0, "files", "codes.npy", "sha256"), 3),
+        (("shards", 0, "files", "codes.npy", "sha256"), "../../../etc/passwd"),
+        (("shards", 0, "files", "codes.npy", "bytes"), "many"),
+        (("shards", 0, "files"), {}),
     ],
 )
 def test_nonsense_that_the_hash_vouches_for_is_refused(copy, keys, value):
@@ -203,105 +221,138 @@ def test_nonsense_that_the_hash_vouches_for_is_refused(copy, keys, value):
     assert not verify_index(copy).sound
 
 
-def poke(place, kind, value):
-    def change(content):
-        struct.pack_into(kind, content, place, value)
-
-    return change
-
-
-ELEMENT = 4 + 2 * M * 4 + DIM * 4 + 8
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (poke(8, "<Q", 10**9), "header"),
-        (poke(16, "<Q", 3), "header"),
-        (poke(24, "<Q", 8), "header"),
-        (poke(32, "<Q", 0), "header"),
-        (poke(52, "<I", 10**6), "entry point"),
-        (poke(48, "<i", 1000), "entry point"),
-        (poke(48, "<i", 3), "entry point|top level"),
-        (poke(96, "<H", 5000), "link list is too long"),
-        (poke(100, "<I", 10**6), "out of bounds"),
-        (poke(96 + ELEMENT - 8, "<Q", 10**9), "labels"),
-        (poke(96 + ELEMENT - 8, "<Q", 1), "labels"),
-        (lambda content: content[:-4], "bytes|link lists"),
-        (lambda content: content + b"\0\0\0\0", "left over"),
-        (lambda content: content + b"\0", "left over"),
-        (lambda content: content[:100], "bytes"),
-        (lambda content: content[:0] or b"\0", "bytes"),
-    ],
-)
-def test_crafted_graphs_never_reach_hnswlib(copy, change, says, monkeypatch):
-    forge(copy, "hnsw", change)
-    monkeypatch.setattr("hnswlib.Index", None)
-    with pytest.raises(IndexCorruptError, match=says):
-        ShardedIndex.open(copy)
-
-
-def test_crafted_upper_links(tmp_path):
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(500, 8)).astype(np.float32)
-    path = tmp_path / "graph"
-    build_graph(vectors).save_index(str(path))
-    check_graph(path, 500, 8, M)
-    sound = path.read_bytes()
-    start = 96 + 500 * (4 + 2 * M * 4 + 8 * 4 + 8)
-    words = np.frombuffer(sound[start:], dtype="<u4")
-    first = int(np.flatnonzero(words)[0])  # the first element on an upper level
-    for offset, value, says in (
-        (0, 7, "odd size"),
-        (0, 40 * (4 + 4 * M), "odd size"),
-        (0, 2 * int(words[first]), "link|bytes|level"),
-        (1, 1000, "out of bounds"),
-        (2, 500, "out of bounds"),
-        (2, int(np.flatnonzero(words[:first] == 0)[0]), "not on that level"),
-    ):
-        crafted = bytearray(sound)
-        struct.pack_into("<I", crafted, start + 4 * (first + offset), value)
-        path.write_bytes(crafted)
-        with pytest.raises(IndexCorruptError, match=says):
-            check_graph(path, 500, 8, M)
-
-
-def test_wrong_dimension_is_refused_even_with_matching_hashes(copy):
-    def other(content):
-        return np_bytes(np.ones((3, DIM // 2), np.float32))
-
-    forge(copy, "descriptors.npy", other)
-    with pytest.raises(IndexCorruptError, match=rf"expected float32 \(\d+, {DIM}\)"):
-        ShardedIndex.open(copy)
-
-
-def np_bytes(array, **options):
-    import io
-
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
-
-
 def test_pickles_are_never_loaded(copy):
     class Bomb:
         def __reduce__(self):
             return (pytest.fail, ("a pickle was executed",))
 
-    forge(copy, "poses.npy", lambda _: np_bytes(np.array([Bomb()], object), allow_pickle=True))
-    with pytest.raises(IndexCorruptError, match="no array"):
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([Bomb()], object), allow_pickle=True)
+    for part in PARTS:
+        forge(copy, part, lambda _: pickled.getvalue())
+        with pytest.raises(IndexCorruptError, match="holds no array of"):
+            ShardedIndex.open(copy)
+
+
+PARTS = ("poses.npy", "codes.npy", "scale.npy", "fine.npy", "centres.npy", "edges.npy")
+
+
+def change_array(change):
+    """A change of a file by a change of the array in it."""
+    return lambda content: to_bytes(change(np.load(io.BytesIO(content))))
+
+
+def put(value, *place):
+    def change(array):
+        array[place] = value
+        return array
+
+    return change_array(change)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_array(lambda array: array[:-1]),
+        change_array(lambda array: array[..., None]),
+        change_array(lambda array: array.astype(np.float64)),
+        change_array(lambda array: array.astype(array.dtype.newbyteorder(">"))
+                     if array.itemsize > 1 else array.astype("?")),
+        change_array(lambda array: np.concatenate([array, array])),
+        change_array(lambda array: np.array(3.0, dtype=array.dtype)),
+        lambda content: content + b"\0",
+        lambda content: content[:-1],
+        lambda content: content[:50],
+        lambda content: b"\x93NUMPY\x02\x00" + content[8:],
+        lambda content: b"\x93NUMPY\x01\x00\xff\xff" + content[10:],
+        lambda content: content.replace(b"False", b"True "),
+        lambda content: content.replace(b"(", b"(-"),
+        lambda content: content.replace(b"(", b"(9"),
+        lambda content: content.replace(b"{'descr'", b"{'dascr'"),
+        lambda content: content.replace(b"'shape'", b"'shape' "),
+        lambda content: b"",
+        lambda content: b"hello",
+    ],
+)  # fmt: skip
+def test_crafted_arrays_are_refused(copy, part, change):
+    before = load_manifest(copy).shards[0].path(copy, part).read_bytes()
+    record = forge(copy, part, change)
+    assert record.path(copy, part).read_bytes() != before
+    with pytest.raises(IndexCorruptError, match=r"holds .*; build the index again"):
+        open_shard(copy, record, load_manifest(copy))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "says"),
+    [
+        ("poses.npy", put(np.nan, 3, 0), "not in its cell of 4000 m"),
+        ("poses.npy", put(np.inf, 3, 2), "not finite"),
+        ("poses.npy", put(1e9, 3, 2), "not finite"),
+        ("poses.npy", put(-0.001, 0, 1), "not in its cell"),
+        ("poses.npy", put(4000.0, 0, 1), "not in its cell"),
+        ("scale.npy", put(np.nan, 5), "steps out of bounds"),
+        ("scale.npy", put(0.0, 5), "steps out of bounds"),
+        ("scale.npy", put(-0.001, 5), "steps out of bounds"),
+        ("scale.npy", put(np.inf, 5), "steps out of bounds"),
+        ("scale.npy", put(0.9, 5), "not of unit length"),
+        ("codes.npy", put(0, 7), "not of unit length"),
+        ("codes.npy", put(-128, 7), "not of unit length"),
+        ("edges.npy", put(1, 0), "do not divide"),
+        ("edges.npy", put(2**32 - 1, -1), "do not divide"),
+        ("edges.npy", put(2**31, 1), "do not divide"),
+        ("edges.npy", put(0, 1), "do not divide"),
+        ("centres.npy", put(np.nan, 1, 1), "centres"),
+        ("centres.npy", put(2.0, 1, 1), "centres"),
+    ],
+)
+def test_values_that_no_build_writes_are_refused(copy, part, change, says):
+    record = forge(copy, part, change)
+    with pytest.raises(IndexCorruptError, match=says):
+        open_shard(copy, record, load_manifest(copy))
+
+
+def test_entries_of_another_number_than_the_manifest_says(copy):
+    manifest = load_manifest(copy)
+    first = dataclasses.replace(manifest.shards[0], count=manifest.shards[0].count - 1)
+    shards = (first, *manifest.shards[1:])
+    (copy / NAME).write_text(dataclasses.replace(manifest, shards=shards).render())
+    with pytest.raises(IndexCorruptError, match=r"no array of float32 \(681, 3\)"):
         ShardedIndex.open(copy)
 
 
-def test_values_that_are_no_descriptors_or_poses(copy):
-    forge(copy, "descriptors.npy", lambda content: content[:-4] + struct.pack("<f", np.nan))
-    with pytest.raises(IndexCorruptError, match="unit length"):
-        ShardedIndex.open(copy)
+def test_the_bytes_that_are_verified_are_the_ones_that_are_used(copy, monkeypatch):
+    """A file that changes once it was looked at changes nothing; none is opened twice."""
+    manifest = load_manifest(copy)
+    record, opened = manifest.shards[0], []
+    once = Path.open
+
+    def watched(self, *arguments, **options):
+        opened.append(self)
+        return once(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", watched)
+    shard = open_shard(copy, record, manifest)
+    assert sorted(opened) == sorted(record.path(copy, part) for part in PARTS)
+    before = shard.decode()
+    for path in list(opened):
+        path.write_bytes(b"\0" * path.stat().st_size)
+    assert np.array_equal(shard.decode(), before)
 
 
-def test_ef_is_set_after_loading(opened):
-    for _, shard in opened._graphs:
-        assert shard.graph.ef >= 100
+def test_hnsw_links_are_checked(tmp_path):
+    root = tmp_path / "index"
+    build(root, search="hnsw", policy=SamplingPolicy(spacing_m=20.0))
+    assert verify_index(root).sound
+    for part, change in (
+        ("links.npy", put(60_000, 3)),
+        ("degrees.npy", put(255, 0)),
+        ("links.npy", change_array(lambda array: array[1:])),
+    ):
+        there = shutil.copytree(root, tmp_path / "copy", dirs_exist_ok=True)
+        forge(there, part, change)
+        with pytest.raises(IndexCorruptError, match="links that are not between"):
+            ShardedIndex.open(there)
 
 
 def test_verify_reports_everything_that_is_wrong(copy, tmp_path):
@@ -325,6 +376,7 @@ def test_grid_index_opens_and_interpolates(tmp_path):
     manifest = build(tmp_path / "index", policy=policy)
     index = ShardedIndex.open(tmp_path / "index")
     assert manifest.count == len(index) > 1000
-    similarity, supported = index.similarity_at(index.descriptors[5], index.poses[5:6])
+    entry = np.array([5])
+    similarity, supported = index.similarity_at(index.vectors(entry)[0], index.anchors(entry))
     assert supported.all()
     assert similarity[0] > 0.8

@@ -129,7 +129,7 @@ def test_heading_wraps(field):
 @pytest.mark.parametrize("capacity", [1, 60, 1 << 15])
 def test_what_was_prepared_before_changes_no_value(anchors, monkeypatch, capacity):
     """Not even when there is room for one block of ground only, or not for one."""
-    monkeypatch.setattr("geoloc_ros.index.local_field._MOST_PREPARED", capacity)
+    monkeypatch.setattr("geoloc_ros.index.local_field.MOST_PREPARED", capacity)
     rng = np.random.default_rng(9)
     descriptors = describe(anchors)
     used = LocalField(anchors, descriptors)

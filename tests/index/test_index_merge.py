@@ -5,27 +5,33 @@
 import dataclasses
 import itertools
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from made_place import build
-from pulling import EAST, NORTH_EAST, SOUTH, WEST, bring, cells, content, files_in, shards_in
+from pulling import (
+    EAST,
+    NORTH_EAST,
+    SOUTH,
+    WEST,
+    bring,
+    cells,
+    content,
+    files_in,
+    shards_in,
+    touch,
+)
 
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError, IndexMismatchError
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index.descriptions import DescriptionRecord
 from geoloc_ros.index.diff import difference, report
-from geoloc_ros.index.manifest import (
-    NAME,
-    ImageryRecord,
-    load_manifest,
-    parse,
-    record_file,
-)
-from geoloc_ros.index.merge import joined_imagery, merge_indexes
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.manifest import NAME, ImageryRecord, load_manifest, parse, search_record
+from geoloc_ros.index.merge import check_same_build, joined_imagery, merge_indexes
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.verify import verify_index
 
 
@@ -47,23 +53,6 @@ def part_of(built, tmp_path):
 
 def picture(root, **values):
     return dataclasses.replace(load_manifest(root).imagery, **values)
-
-
-def touched(root, number=0):
-    """The same index, but for a byte of a shard, for which the manifest vouches."""
-    manifest = load_manifest(root)
-    record = manifest.shards[number]
-    part = next(iter(record.files))
-    path = record.path(root, part)
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.unlink()
-    path.write_bytes(data)
-    files = {**record.files, part: record_file(path)}
-    shards = list(manifest.shards)
-    shards[number] = dataclasses.replace(record, files=files)
-    (root / NAME).write_text(dataclasses.replace(manifest, shards=tuple(shards)).render())
-    return record.cell, part
 
 
 # -- merge ----------------------------------------------------------------------------------
@@ -110,7 +99,7 @@ def test_an_index_can_grow_in_its_place(built, part_of):
 
 def test_different_shards_of_a_cell_are_refused_unless_one_is_preferred(part_of, tmp_path):
     one, two = part_of(EAST, "one"), part_of(NORTH_EAST, "two")
-    cell, _ = touched(two)
+    cell, _ = touch(two)
     out = tmp_path / "city.index"
     with pytest.raises(IndexBuildError) as caught:
         merge_indexes([one, two], out, progress=False)
@@ -144,8 +133,7 @@ DESCRIBED = DescriptionRecord(
         ({"preprocessing_sha256": "c" * 64}, "preprocessing_sha256"),
         ({"dim": 65}, r"dim \(64, 65\)"),
         ({"origin": LatLon(46.6, 6.6)}, r"origin\.lat_deg \(46\.5, 46\.6\)"),
-        ({"cell_m": 500.0}, "cell_m"),
-        ({"hnsw": {"M": 8, "ef_construction": 100}}, r"hnsw\.M \(16, 8\)"),
+        ({"storage": "float32"}, r"storage \('int10', 'float32'\)"),
         ({"policy": SamplingPolicy(spacing_m=2.0)}, r"policy\.spacing_m"),
     ],
 )
@@ -155,13 +143,35 @@ def test_indexes_that_were_built_otherwise_are_refused(part_of, tmp_path, change
         merge_indexes([one, two], tmp_path / "out", progress=False)
 
 
-def test_described_and_undescribed_are_not_alike(built):
-    from geoloc_ros.index.merge import check_same_build
-
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"descriptions": DESCRIBED}, r"descriptions\.vlm \(nothing, 'x'\)"),
+        ({"search": search_record("hnsw")}, r"search\.kind \('clusters', 'hnsw'\)"),
+    ],
+)
+def test_indexes_of_other_files_are_not_alike(built, change, says):
     manifest = load_manifest(built)
-    described = dataclasses.replace(manifest, descriptions=DESCRIBED, schema=3)
-    with pytest.raises(IndexMismatchError, match=r"descriptions \(nothing, .*\)|schema \(2, 3\)"):
-        check_same_build(manifest, described, "A", "B")
+    other = dataclasses.replace(manifest, **change)
+    with pytest.raises(IndexMismatchError, match=says):
+        check_same_build(manifest, other, "A", "B")
+
+
+def test_cells_that_are_divided_otherwise_are_disputed(built, divided, part_of, tmp_path):
+    out, whole = tmp_path / "city.index", load_manifest(built).shards[-1].cell
+    with pytest.raises(IndexBuildError, match=rf"1 cells .*: {re.escape(str(whole))} of .* and "):
+        merge_indexes([built, divided], out, progress=False)
+    for prefer, root in (("first", built), ("last", divided), (str(divided), divided)):
+        done = merge_indexes([built, divided], out, prefer, progress=False)
+        assert (done.preferred, done.twice) == (1, len(cells(built)) - 1)
+        assert done.manifest.shards == load_manifest(root).shards
+        assert done.manifest.updates == 1
+        assert verify_index(out).sound
+    # those that lie beside each other are not disputed
+    east, west = tmp_path / "east", part_of(WEST)
+    bring(divided, east, EAST)
+    assert merge_indexes([east, west], out, progress=False).preferred == 0
+    assert cells(out) == cells(divided)
 
 
 def test_whose_imagery_it_is_travels_along(part_of, tmp_path):
@@ -272,7 +282,7 @@ def test_differences_are_found_one_by_one(built, part_of):
     assert {record.cell for record in found.only_new} == cells(two)
     assert (found.header, found.changed, found.same) == ((), (), ())
 
-    cell, part = touched(one)
+    cell, part = touch(one)
     found = difference(load_manifest(built), load_manifest(one))
     assert [(change.new.cell, change.parts) for change in found.changed] == [(cell, (part,))]
     assert {record.cell for record in found.only_old} == cells(two)
@@ -289,11 +299,11 @@ def test_headers_differ_by_their_fields(built):
     one = load_manifest(built)
     two = dataclasses.replace(
         one, imagery=dataclasses.replace(one.imagery, licence="CC0"), descriptions=DESCRIBED,
-        hnsw={"M": 16, "ef_construction": 7, "\x1b[2J": 1},
+        search={**one.search, "rounds": 7, "\x1b[2J": 1},
     )  # fmt: skip
     fields = {field.name: (field.old, field.new) for field in difference(one, two).header}
     assert fields["imagery.licence"] == ("", "CC0")
-    assert fields["hnsw.ef_construction"] == (100, 7)
+    assert fields["search.rounds"] == (5, 7)
     assert fields["descriptions.vlm"] == (None, "x")
     assert all(name.isprintable() for name in fields)
     assert "imagery.source" not in fields
@@ -301,10 +311,9 @@ def test_headers_differ_by_their_fields(built):
 
 def test_cells_of_another_plane_are_other_places(built):
     one = load_manifest(built)
-    for change in ({"origin": LatLon(46.5001, 6.6)}, {"cell_m": 500.0}):
-        found = difference(one, dataclasses.replace(one, **change))
-        assert (found.only_old, found.only_new) == (one.shards, one.shards)
-        assert (found.same, found.changed) == ((), ())
+    found = difference(one, dataclasses.replace(one, origin=LatLon(46.5001, 6.6)))
+    assert (found.only_old, found.only_new) == (one.shards, one.shards)
+    assert (found.same, found.changed) == ((), ())
 
 
 def test_indexes_of_other_sampling_differ_everywhere(built, tmp_path):

@@ -28,17 +28,20 @@ from pulling import (
     cells,
     content,
     files_in,
+    record_file,
     shards_in,
+    touch,
 )
 
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError, IndexPullError
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.index import pull_plan, workplace
 from geoloc_ros.index.assembly import Assembly, fetched
-from geoloc_ros.index.manifest import NAME, load_manifest, record_file
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.pull_plan import make_plan
+from geoloc_ros.index.region import Disc
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.source import open_source
 from geoloc_ros.index.verify import verify_index
 
@@ -66,21 +69,18 @@ def sparse(tmp_path_factory):
     return out
 
 
-def altered(built, out, cell_number=0, **header):
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The same place in large files."""
+    out = tmp_path_factory.mktemp("large") / "index"
+    build(out, storage="float32")
+    return out
+
+
+def altered(built, out, number=0, **header):
     """Another version of an index: one shard's poses are another file."""
     shutil.copytree(built, out)
-    manifest = load_manifest(out)
-    record = manifest.shards[cell_number]
-    part = next(iter(record.files))
-    path = record.path(out, part)
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1  # the same size
-    path.write_bytes(data)
-    files = {**record.files, part: record_file(path)}
-    shards = list(manifest.shards)
-    shards[cell_number] = dataclasses.replace(record, files=files)
-    new = dataclasses.replace(manifest, shards=tuple(shards), **header)
-    (out / NAME).write_text(new.render())
+    touch(out, number, **header)
     return out
 
 
@@ -129,7 +129,7 @@ def test_an_update_brings_only_what_has_changed(built, tmp_path):
         assert bring(server.url, out).files == 1
         assert len(server.asked) == 2
     assert content(out) == content(new)
-    assert sum(inodes[path] != path.stat().st_ino for path in inodes) == 2  # it and the manifest
+    assert sum(inodes.get(path) != path.stat().st_ino for path in out.rglob("*.*")) == 2
 
 
 def test_an_update_follows_the_ground_that_is_there(built, sparse, tmp_path):
@@ -179,6 +179,31 @@ def test_what_a_source_lacks_is_kept_if_it_is_of_the_same_build(built, sparse, t
         bring(other, out, ALL, add=True)
 
 
+def test_an_update_may_divide_cells_or_join_them(built, divided, tmp_path):
+    out = tmp_path / "my.index"
+    bring(built, out, EAST)
+    plan = make_plan(open_source(str(divided)), out, None)
+    assert not plan.dropped
+    for add in (False, True):
+        for source in (divided, built):
+            bring(source, out, add=add)
+            assert_part(out, source, len(shards_in(source, EAST)))
+    # a part of what was one cell: the rest of its ground is gone, which is said
+    one = load_manifest(divided).shards[-1]
+    west, south, east, north = one.bounds_m
+    there = load_manifest(divided).frame.position(0.5 * (west + east), 0.5 * (south + north))
+    plan = make_plan(open_source(str(divided)), out, Disc(there, 1.0 + (east - west) / 4))
+    assert load_manifest(built).shards[-1].cell in {record.cell for record in plan.dropped}
+
+
+def test_an_index_with_superseded_files_is_pulled_without_them(divided, tmp_path):
+    assert len(list((divided / "shards").iterdir())) > files_in(divided)
+    out = tmp_path / "my.index"
+    bring(divided, out, ALL)
+    assert len(list((out / "shards").iterdir())) == files_in(divided)
+    assert bring(out, shutil.copytree(divided, tmp_path / "other"), ALL).files == 0
+
+
 def test_an_update_from_another_plane_is_refused(built, tmp_path):
     moved = altered(built, tmp_path / "moved", origin=LatLon(46.6, 6.6))
     out = tmp_path / "my.index"
@@ -211,9 +236,9 @@ def size_of(built):
     ("how", "ranges"),
     [(signal.SIGKILL, True), (signal.SIGKILL, False), (signal.SIGINT, True)],
 )
-def test_a_pull_that_is_killed_goes_on(built, tmp_path, how, ranges):
-    out, total = tmp_path / "my.index", size_of(built)
-    with serving(built, slow_s=0.02, ranges=ranges) as server:
+def test_a_pull_that_is_killed_goes_on(large, tmp_path, how, ranges):
+    out, total = tmp_path / "my.index", size_of(large)
+    with serving(large, slow_s=0.02, ranges=ranges) as server:
         process = start(server, out)
         deadline = time.monotonic() + 120.0
         while server.sent < 0.5 * total:
@@ -225,7 +250,7 @@ def test_a_pull_that_is_killed_goes_on(built, tmp_path, how, ranges):
         assert not out.exists()
         server.slow_s = 0.0
         bring(server.url, out, ALL)
-        assert content(out) == content(built)
+        assert content(out) == content(large)
         assert any("Range" in headers for _, headers in server.asked)
         if ranges:  # twice came at most what was on its way, and the manifest
             assert server.sent < 1.1 * total + 4 * 2 * 65536
@@ -487,15 +512,13 @@ def test_a_file_that_is_there_under_another_name_does_not_come(built, tmp_path):
     bring(built, out, ALL)
     manifest = load_manifest(out)
     first, second, *others = manifest.shards
-    parts = list(first.files)
-    for part in parts:  # each has the other's name
-        first.path(out, part).rename(tmp_path / part)
-        second.path(out, part).rename(first.path(out, part))
-        (tmp_path / part).rename(second.path(out, part))
     turned = (
         dataclasses.replace(first, files=second.files),
         dataclasses.replace(second, files=first.files),
     )
+    for part in first.files:  # each has the other's name
+        first.path(out, part).rename(turned[1].path(out, part))
+        second.path(out, part).rename(turned[0].path(out, part))
     (out / NAME).write_text(dataclasses.replace(manifest, shards=(*turned, *others)).render())
     with serving(built) as server:
         bring(server.url, out, ALL)

@@ -20,9 +20,10 @@ from pulling import ALL, NORTH_EAST, biggest, bring, content, files_in, forged
 from geoloc_ros.errors import ImageryError, IndexCorruptError, IndexMismatchError, IndexPullError
 from geoloc_ros.imagery.manners import Manners
 from geoloc_ros.index import http_source, source
-from geoloc_ros.index.manifest import NAME, FileRecord, ShardRecord, load_manifest
+from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.pull import pull
 from geoloc_ros.index.pull_plan import make_plan
+from geoloc_ros.index.records import FileRecord, ShardRecord
 from geoloc_ros.index.source import files_of, open_source, read_manifest
 
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
@@ -338,10 +339,10 @@ def one_hash_of_two_sizes(content):
 @pytest.mark.parametrize(
     "change",
     [
-        set_shard(cell=["../../evil", 0]),
-        set_shard(cell=[10**9, 0]),
+        set_shard(cell=[0, "../../evil", 0]),
+        set_shard(cell=[0, 10**9, 0]),
         set_shard(files={"../../../evil": {"bytes": 1, "sha256": "0" * 64}}),
-        set_shard(cell=[0, 0]),
+        set_shard(cell=[0, 0, 0]),
         set_file(sha256="../../evil"),
         set_file(sha256="0" * 64 + "\n"),
         set_file(bytes=-1),
@@ -380,10 +381,10 @@ def test_no_part_leads_elsewhere(built, tmp_path):
             return root / part
 
     for part in ("../evil", "/etc/passwd", "shards/../../evil", "shards", NAME, "shards/a\nb"):
-        record = Wandering(cell=(5, 5), count=1, bounds_m=(0, 0, 1, 1), files={part: file})
+        record = Wandering(cell=(0, 5, 5), count=1, bounds_m=(0, 0, 1, 1), files={part: file})
         with pytest.raises(IndexCorruptError, match="names a file"):
             files_of(dataclasses.replace(manifest, shards=(record,)))
-    record = Wandering(cell=(5, 5), count=1, bounds_m=(0, 0, 1, 1), files={"shards/a": file})
+    record = Wandering(cell=(0, 5, 5), count=1, bounds_m=(0, 0, 1, 1), files={"shards/a": file})
     assert files_of(dataclasses.replace(manifest, shards=(record,))) == {"shards/a": file}
     with pytest.raises(IndexCorruptError, match="contradicts itself"):
         files_of(dataclasses.replace(manifest, shards=(record, record)))

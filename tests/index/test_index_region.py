@@ -31,7 +31,7 @@ def manifest_at(built):
                 corner = np.array([column, row]) * side_m
                 bounds = (*(corner + low), *(corner + high))
                 record = dataclasses.replace(
-                    manifest.shards[0], cell=(column, row), bounds_m=bounds
+                    manifest.shards[0], cell=(2, column, row), bounds_m=bounds
                 )
                 shards.append(record)
         return dataclasses.replace(manifest, origin=LatLon(lat, lon), shards=tuple(shards))
@@ -141,7 +141,7 @@ def test_overlap(manifest_at):
     assert alone[7]
     west, south, east, north = shards[7].bounds_m
     other = dataclasses.replace(
-        shards[7], cell=(90, 90), bounds_m=(west - 9, south - 9, west, north)
+        shards[7], cell=(2, 90, 90), bounds_m=(west - 9, south - 9, west, north)
     )
     assert (overlap(shards, [other]) == alone).all()
     apart = dataclasses.replace(other, bounds_m=(9e3, 9e3, 9e3, 9e3))

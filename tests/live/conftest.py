@@ -4,6 +4,7 @@ import pytest
 from live_vehicle import Drive
 from made_flight import Made, make, record
 
+from geoloc_ros.config import SearchConfig
 from geoloc_ros.ros.loading import Loaded, load
 
 
@@ -15,7 +16,7 @@ def made(tmp_path_factory) -> Made:
 @pytest.fixture(scope="session")
 def loaded(made) -> Loaded:
     said = []
-    found = load(str(made.index), str(made.model), 1, said.append)
+    found = load(str(made.index), str(made.model), 1, said.append, SearchConfig())
     assert said[-1] == "ready"
     assert any("shard 1 of" in line for line in said)
     return found

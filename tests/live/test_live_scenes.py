@@ -11,6 +11,7 @@ from made_flight import record
 from made_scenes import AUTHOR, QUESTIONS, Describer, describe, reply_to
 from made_scenes import replay as replayed
 
+from geoloc_ros.config import SearchConfig
 from geoloc_ros.errors import ModelError, SceneError
 from geoloc_ros.evaluation import tables
 from geoloc_ros.ros.loading import Loaded, load
@@ -28,7 +29,13 @@ def described(made, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def listening(made, described) -> Loaded:
-    found = load(str(described.index), str(made.model), 1, lambda _: None, str(described.reranker))
+    found = load(
+        str(described.index),
+        str(made.model),
+        1,
+        lambda _: None,
+        SearchConfig(reranker=str(described.reranker)),
+    )
     assert found.reranker is not None
     return found
 
@@ -193,7 +200,13 @@ def test_an_index_that_was_not_described_is_refused_at_start_and_told_on_the_way
     made, described, drive, loaded, listening, caplog
 ) -> None:
     with pytest.raises(ModelError, match="geoloc index describe"):
-        load(str(made.index), str(made.model), 1, lambda _: None, str(described.reranker))
+        load(
+            str(made.index),
+            str(made.model),
+            1,
+            lambda _: None,
+            SearchConfig(reranker=str(described.reranker)),
+        )
     drive.go(range(30))
     swapped = drive.live.load_index(replace(listening, index=loaded.index))
     drive.work()

@@ -27,7 +27,7 @@ from geoloc_ros.filtering.outlook import Outlook
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.describe import describe_index
 from geoloc_ros.index.descriptions import DescriptionRecord
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.report.page import write_report
 from geoloc_ros.vlm.answerer import Outcome, PlaceGuess, Reply
 from geoloc_ros.vlm.vectors import vector
@@ -137,7 +137,7 @@ def test_every_answer_has_the_tile_the_frame_was_taken_for(made, seen, described
     for row in heard:
         number = int(np.flatnonzero(frames.stamp_ns == row.stamp_ns)[0])
         assert row.tile.entry_id >= 0
-        assert row.tile.pose == pytest.approx(index.poses[row.tile.entry_id])
+        assert row.tile.pose == pytest.approx(index.anchors(np.array([row.tile.entry_id]))[0])
         expected = index.descriptions(np.array([row.tile.entry_id]))[0]
         assert vector(row.tile.said, seeing.QUESTIONS) == pytest.approx(expected, abs=0.01)
         if frames.localised[number]:

@@ -216,7 +216,7 @@ def test_index_deleted_and_corrupted_while_running(driving, made) -> None:
 
     copy = driving.folder / "copy"
     shutil.copytree(made.index, copy)
-    victim = next((copy / "shards").glob("*.descriptors.npy"))
+    victim = next((copy / "shards").glob("*.codes.npy"))
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)

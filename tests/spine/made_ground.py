@@ -18,8 +18,8 @@ from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.imagery.crops import crops
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.build import build_index
-from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
 
 SPEC = ReferenceSpec(size_px=32, extent_m=40.0, offset_forward_m=0.0)

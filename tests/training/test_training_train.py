@@ -112,7 +112,7 @@ def test_a_descending_run_keeps_its_length(tmp_path: Path) -> None:
 def test_a_broken_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
     trainer = perspective_trainer(tmp_path)
     trainer.checkpoint.write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match="cannot resume"):
+    with pytest.raises(TrainingError, match="cannot go on"):
         trainer.resume()
 
 

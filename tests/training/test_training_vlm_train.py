@@ -9,12 +9,13 @@ torch = pytest.importorskip("torch")
 
 from vlm_toy import toy_config, toy_data, toy_prompts  # noqa: E402
 
+from geoloc_ros.encoders.package import file_sha256  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.training.vlm_nets import TinyVlm  # noqa: E402
 from geoloc_ros.training.vlm_train import VlmTrainer, word_loss  # noqa: E402
 
 
-def trainer(folder: Path, **changes: float) -> VlmTrainer:
+def trainer(folder: Path, **changes: float | str) -> VlmTrainer:
     return VlmTrainer(toy_config(**changes), toy_data(), toy_prompts(), folder)
 
 
@@ -100,3 +101,31 @@ def test_the_right_letter_among_all_tokens_and_nothing_where_not_asked() -> None
     assert float(word_loss(said, answers, letters)) == pytest.approx(0.0, abs=1e-6)
     answers[1, 1] = 2
     assert float(word_loss(said, answers, letters)) == pytest.approx(np.log(10) / 2, abs=1e-5)
+
+
+def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    first = trainer(tmp_path / "first", epochs=1)
+    first.run(no_evaluation, no_export)
+    second = trainer(tmp_path / "second", epochs=1, seed=2, start=file_sha256(first.checkpoint))
+    second.start(first.checkpoint)
+    assert second.step == 0
+    for found, wanted in (
+        (second.model, first.model), (second.average.model, first.average.model),
+        (second.lessons, first.lessons),
+    ):  # fmt: skip
+        kept = wanted.state_dict()
+        assert all(torch.equal(value, kept[name]) for name, value in found.state_dict().items())
+    second.run(no_evaluation, no_export)
+    again = trainer(tmp_path / "second", epochs=1, seed=2, start=second.config.start)
+    again.resume()
+    assert again.step == second.step
+
+
+def test_a_start_of_other_sizes_or_another_file_is_refused(tmp_path: Path) -> None:
+    first = trainer(tmp_path / "first", epochs=1)
+    first.save()
+    start = file_sha256(first.checkpoint)
+    with pytest.raises(TrainingError, match="text_layers"):
+        trainer(tmp_path / "b", text_layers=3, start=start).start(first.checkpoint)
+    with pytest.raises(TrainingError, match="not the start"):
+        trainer(tmp_path / "c").start(first.checkpoint)

@@ -22,7 +22,7 @@ TOY = {
 }  # fmt: skip
 
 
-def toy_config(**changes: float) -> VlmTrainConfig:
+def toy_config(**changes: float | str) -> VlmTrainConfig:
     return VlmTrainConfig(**{"epochs": 1, **TOY, **changes})
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate
+from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate, Region
 from geoloc_ros.evaluation.columns import Heard, Tile
 from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo import se2
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.vlm.answerer import Reply
 from geoloc_ros.vlm.questions import QuestionSet, load_questions
 from geoloc_ros.vlm.vectors import reply_of
@@ -75,14 +75,16 @@ def _entry(
 
 
 def _nearest(anchor: FloatArray, index: ShardedIndex) -> int | None:
-    away = np.hypot(*(index.poses[:, :2] - anchor[:2]).T) / WITHIN_M
-    turn = np.abs(se2.wrap_angle(index.poses[:, 2] - anchor[2])) / WITHIN_RAD
-    best = int(np.argmin(away + turn))
-    return best if max(away[best], turn[best]) <= 1.0 else None
+    ids, poses = index.entries(Region(float(anchor[0]), float(anchor[1]), WITHIN_M))
+    away = np.hypot(*(poses[:, :2] - anchor[:2]).T) / WITHIN_M
+    turn = np.abs(se2.wrap_angle(poses[:, 2] - anchor[2])) / WITHIN_RAD
+    away[turn > 1.0] = np.inf
+    best = int(np.argmin(away + turn)) if len(ids) else 0
+    return int(ids[best]) if len(ids) and math.isfinite(away[best]) else None
 
 
 def _tile(entry: int, run: Run, index: ShardedIndex, questions: QuestionSet) -> Tile:
-    pose = se2.compose(index.poses[entry], se2.inverse(run.anchor))
+    pose = se2.compose(index.anchors(np.array([entry]))[0], se2.inverse(run.anchor))
     said = index.descriptions(np.array([entry]))
     record = index.manifest.descriptions
     known = record is not None and record.questions_sha256 == questions.sha256

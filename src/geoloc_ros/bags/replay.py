@@ -43,7 +43,7 @@ from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
 from geoloc_ros.rerank.language import reranker_for
 from geoloc_ros.stage_clock import StageClock
@@ -119,7 +119,8 @@ class Replay:
         """
         replay_folder.check_free(self._inputs.out, self._inputs.force)
         package = self._model()
-        index = ShardedIndex.open(self._inputs.index, package)
+        budget_mb = self._config.search.memory_budget_mb
+        index = ShardedIndex.open(self._inputs.index, package, budget_mb=budget_mb)
         plane = index.manifest.frame
         with BagReader(self._inputs.bag) as reader, self._asking or nullcontext():
             start = time.perf_counter()

@@ -18,9 +18,11 @@ from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
+from geoloc_ros.index.codes import DEFAULT_STORAGE, STORAGES
 from geoloc_ros.index.manifest import Manifest, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.region import area_text
+from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES
 
 if TYPE_CHECKING:
     from geoloc_ros.index.engines import Engine
@@ -85,6 +87,19 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     kind.add_argument("--roads", type=Path, help=roads_help)
     kind.add_argument("--grid", action="store_true", help="index the whole imagery on a grid")
     _add_sampling(build)
+    build.add_argument(
+        "--storage",
+        choices=STORAGES,
+        default=DEFAULT_STORAGE,
+        help="bits of a descriptor's numbers: int8 and int10 are small, the ranking of int10 is "
+        "nearly that of float32 (%(default)s)",
+    )
+    build.add_argument(
+        "--search",
+        choices=sorted(SEARCHES),
+        default=DEFAULT_SEARCH,
+        help="how entries are found: by clusters, or along an HNSW graph (%(default)s)",
+    )
     build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
     build.add_argument(
         "--threads",
@@ -203,6 +218,8 @@ def _build(arguments: argparse.Namespace) -> int:
         arguments.out,
         policy,
         roads=roads,
+        storage=arguments.storage,
+        search=arguments.search,
         progress=not arguments.quiet,
         workers=arguments.threads,
         engine=engine,
@@ -261,12 +278,14 @@ def _info(arguments: argparse.Namespace) -> int:
         "roads": _roads(manifest),
         "model": f"{manifest.model}, encoder {manifest.encoder_sha256[:12]}",
         "descriptor": f"{manifest.dim} x {manifest.storage}, {manifest.metric}",
+        "search": _search(manifest),
         "view": f"{manifest.query.view}, {manifest.query.width_px}x{manifest.query.height_px} px",
         "tile": f"{tile.extent_m:g} m, {tile.size_px} px, {tile.offset_forward_m:g} m ahead",
         "imagery": f"{picture.source}, {picture.gsd_m:.2f} m/px",
         "described": _described(manifest),
         "licence": picture.licence or "not stated",
         "attribution": picture.attribution or "not stated",
+        "updates": str(manifest.updates),
         "identity": manifest.sha256[:12],
     }
     for key, value in rows.items():
@@ -275,11 +294,14 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _roads(manifest: Manifest) -> str:
-    if manifest.policy.kind == "grid":
-        return "none"
-    if not manifest.roads_sha256:
-        return f"not recorded (manifest of schema {manifest.schema})"
-    return f"layer {manifest.roads_sha256[:12]}"
+    return f"layer {manifest.roads_sha256[:12]}" if manifest.roads_sha256 else "none"
+
+
+def _search(manifest: Manifest) -> str:
+    search = manifest.search
+    if search["kind"] == "clusters":
+        return f"clusters of {search['per_cluster']}, on average"
+    return f"hnsw, M {search['M']}, ef_construction {search['ef_construction']}"
 
 
 def _described(manifest: Manifest) -> str:
@@ -301,13 +323,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     for problem in found.problems:
         print(problem)
     if found.manifest is not None and not math.isnan(found.recall):
-        print(f"{summary(found.manifest)}; graph search recall@10 {found.recall:.3f}")
+        print(f"{summary(found.manifest)}; search recall@10 {found.recall:.3f}")
     print(f"{arguments.index} is {'sound' if found.sound else 'NOT sound'}")
     return 0 if found.sound else 1
 
 
 def _query(arguments: argparse.Namespace) -> int:
-    from geoloc_ros.index.place_index import ShardedIndex
+    from geoloc_ros.index.sharded_index import ShardedIndex
 
     if arguments.k < 1:
         raise ConfigError(f"-k is {arguments.k}; it must be at least 1")
@@ -324,9 +346,10 @@ def _query(arguments: argparse.Namespace) -> int:
     elif arguments.lat is not None and arguments.lon is not None:
         index = ShardedIndex.open(arguments.index)
         xy_m = index.manifest.frame.to_xy(arguments.lat, arguments.lon)
-        away = np.hypot(*(index.poses[:, :2] - xy_m).T)
+        _, anchors = index.entries()
+        away = np.hypot(*(anchors[:, :2] - xy_m).T)
         order = np.argsort(away, kind="stable")[: arguments.k]
-        poses, values, title = index.poses[order], away[order], "distance_m"
+        poses, values, title = anchors[order], away[order], "distance_m"
     else:
         raise ConfigError("query needs IMAGE, or --lat and --lon")
     lat, lon = index.manifest.frame.to_latlon(poses[:, :2])

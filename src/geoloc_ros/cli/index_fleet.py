@@ -18,8 +18,9 @@ from geoloc_ros.geo.wgs84 import LatLon
 
 if TYPE_CHECKING:
     from geoloc_ros.index.diff import Difference
-    from geoloc_ros.index.manifest import Manifest, ShardRecord
+    from geoloc_ros.index.manifest import Manifest
     from geoloc_ros.index.pull_plan import Plan
+    from geoloc_ros.index.records import ShardRecord
     from geoloc_ros.index.region import Region
 
 #: More than this is not fetched without asking.

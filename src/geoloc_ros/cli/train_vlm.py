@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from geoloc_ros.cli.training import changed, check_bounds, extra
+from geoloc_ros.encoders.package import file_sha256
 from geoloc_ros.encoders.registry import find_model
+from geoloc_ros.errors import TrainingError
 
 _DESCRIPTION = """\
 Train the small vision-language model from seeds.
@@ -26,6 +28,7 @@ _EPILOG = """\
 examples:
   geoloc train vlm --out models/vlm-tiny
   geoloc train vlm --out models/vlm-tiny --resume       # after an interruption
+  geoloc train vlm --out models/vlm-tiny --start FIRST/checkpoint.pt --seed 2 --work SECOND
   geoloc train vlm --out models/vlm-tiny --measure      # the figures of the card again
   geoloc train vlm --out /tmp/try --towns 2 --epochs 1 --work /tmp/run   # a quick try
 """
@@ -64,6 +67,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--teacher", default="perspective", metavar="MODEL",
         help="perspective encoders whose feature maps the vision tower learns to say besides; "
              "'' for none (default: perspective)")  # fmt: skip
+    add("--start", type=Path, metavar="FILE",
+        help="checkpoint.pt of another run, of the same questions and sizes: begin with its "
+             "weights")  # fmt: skip
     add("--data", type=Path, default=Path("out/train/towns"), metavar="DIR",
         help="rendered towns, made where missing (default: out/train/towns)")  # fmt: skip
     add("--work", type=Path, default=Path("out/train/vlm"), metavar="DIR",
@@ -85,9 +91,15 @@ def _vlm(arguments: argparse.Namespace) -> int:
         from geoloc_ros.training.vlm_recipe import VlmRecipe, measure_vlm, render_vlm, train_vlm
         from geoloc_ros.training.vlm_train import VlmTrainConfig
     teacher = find_model(arguments.teacher) if arguments.teacher else None
+    start = arguments.start
+    if start is not None and not start.is_file():
+        raise TrainingError(
+            f"--start {start} is no file; give the checkpoint.pt of a run's --work"
+        )
     recipe = VlmRecipe(
         train=VlmTrainConfig(
             teacher=teacher.encoder_sha256 if teacher else "",
+            start=file_sha256(start) if start else "",
             epochs=arguments.epochs,
             batch=arguments.batch,
             seed=arguments.seed,
@@ -101,6 +113,7 @@ def _vlm(arguments: argparse.Namespace) -> int:
         workers=arguments.threads,
         stop_after=arguments.stop_after,
         teacher=teacher,
+        start=start,
     )
     if arguments.render_only:
         train, validation = render_vlm(recipe)
@@ -125,4 +138,5 @@ def _command(arguments: argparse.Namespace) -> str:
     parts = ["geoloc train vlm --out models/vlm-tiny"]
     defaults = {"towns": TOWNS, "epochs": EPOCHS, "batch": BATCH, "seed": 1, "first_seed": 1000,
                 "stop_after": None, "teacher": "perspective"}  # fmt: skip
-    return " ".join([*parts, *changed(arguments, defaults)])
+    start = ["--start FIRST/checkpoint.pt"] if arguments.start else []
+    return " ".join([*parts, *changed(arguments, defaults), *start])

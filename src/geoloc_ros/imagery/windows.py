@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 #: Imagery of more pixels is not read as a whole.
 IN_MEMORY_PIXELS = MAX_PIXELS
-#: Side of what is read at a time, m; the cells of an index are as large.
+#: Side of what is read at a time, m.
 _CELL_M = 1000.0
 #: From here on reading averages, as cutting does.
 _MUCH_COARSER = 1.3

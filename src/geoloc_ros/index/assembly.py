@@ -15,7 +15,8 @@ import numpy as np
 
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import NAME, FileRecord, Manifest, check_file, parse
+from geoloc_ros.index.manifest import NAME, Manifest, parse
+from geoloc_ros.index.records import FileRecord, check_file
 from geoloc_ros.index.source import files_of
 from geoloc_ros.index.workplace import Workplace
 

@@ -22,9 +22,9 @@ from geoloc_ros.errors import ConfigError, IndexMismatchError
 from geoloc_ros.geo.place_mixture import PlaceMixture
 from geoloc_ros.geo.place_support import Support
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
-from geoloc_ros.index.place_index import EXACT_LIMIT, ShardedIndex
 from geoloc_ros.index.places import SAME_PLACE_M, one_per_place
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.sharded_index import EXACT_LIMIT, ShardedIndex
 
 #: share of its entries that even the unlikeliest town is compared with
 LEAST_EFFORT = 0.1

@@ -25,19 +25,21 @@ from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.windows import Imagery, reading_order
-from geoloc_ros.index import shard as shards
-from geoloc_ros.index.cell_line import Cell, CellJob
+from geoloc_ros.index.cell_line import CellJob, CellWork
+from geoloc_ros.index.codes import DEFAULT_STORAGE
 from geoloc_ros.index.engines import Engine, LocalEngine
-from geoloc_ros.index.manifest import ImageryRecord, Manifest, ShardRecord, load_manifest
+from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest, search_record
 from geoloc_ros.index.object_place import ObjectPlace
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
+from geoloc_ros.index.quadtree import Cell, cells
+from geoloc_ros.index.records import ShardRecord, entry_bytes
 from geoloc_ros.index.sampling import sample
+from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.shelf import is_url
 from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
-CELL_M = 1000.0
 
 _Place = Workplace | ObjectPlace
 
@@ -50,6 +52,8 @@ def build_index(
     policy: SamplingPolicy,
     *,
     roads: Sequence[Road] | None = None,
+    storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
     progress: bool = True,
     workers: int = 1,
     engine: Engine | None = None,
@@ -64,6 +68,8 @@ def build_index(
             storage, e.g. `s3://bucket/town.index`, where no index is.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
+        storage: how descriptors are stored, one of `codes.STORAGES`.
+        search: how they are found, one of `search.SEARCHES`.
         progress: show a progress bar on stderr.
         workers: threads that encode; 0: all cores. On a cluster, of each worker.
         engine: where cells are built; None: in this process. The index is the same.
@@ -77,14 +83,15 @@ def build_index(
     """
     out = _checked(out)
     anchors = _anchors(ortho, policy, roads)
-    draft = _draft(ortho, package, policy, roads)
-    place = _place(out, draft, anchors)
+    place = _place(out, _draft(ortho, package, policy, roads, storage, search), anchors)
     engine = engine or LocalEngine()
-    shelf = place.shelf(engine.remote)
-    job = CellJob(ground=ortho, package=package, encoder=encoder, shelf=shelf, threads=workers)
+    job = CellJob(
+        ground=ortho, package=package, encoder=encoder, shelf=place.shelf(engine.remote),
+        storage=storage, search=search, threads=workers,
+    )  # fmt: skip
     try:
         with place:
-            place.need_space(len(anchors) * (8 * package.descriptor_dim + 320))
+            place.need_space(len(anchors) * entry_bytes(storage, package.descriptor_dim))
             return place.finish(_shards(place, engine, job, anchors, progress))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
@@ -129,18 +136,16 @@ def is_current(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None = None,
+    storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
 ) -> bool:
-    """Whether there is an index of this imagery, for this model, sampled like this.
-
-    An index of schema 1 does not know its roads: it is current only if it has none (a grid).
-    """
+    """Whether there is an index of this imagery, for this model, sampled and stored like this."""
     try:
         found = load_manifest(root)
     except IndexError_:
         return False
-    wanted = _draft(ortho, package, policy, roads)
-    bare = dataclasses.replace(found, shards=(), schema=wanted.schema, descriptions=None)
-    return bare == wanted
+    wanted = _draft(ortho, package, policy, roads, storage, search)
+    return dataclasses.replace(found, shards=(), descriptions=None) == wanted
 
 
 def _stopped(error: OSError, place: _Place) -> str:
@@ -166,6 +171,8 @@ def _draft(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None,
+    storage: str,
+    search: str,
 ) -> Manifest:
     return Manifest(
         encoder_sha256=package.encoder_sha256,
@@ -173,14 +180,13 @@ def _draft(
         model=f"{package.name} {package.version}",
         dim=package.descriptor_dim,
         metric=package.metric,
-        storage="float32",
+        storage=storage,
         query=package.query,
         reference=package.reference,
         policy=policy,
         roads_sha256=roads_sha256(roads or ()) if policy.kind == "roads" else "",
         origin=ortho.frame.origin,
-        cell_m=CELL_M,
-        hnsw={"M": shards.M, "ef_construction": shards.EF_CONSTRUCTION},
+        search=search_record(search),
         imagery=imagery_record(ortho),
         shards=(),
     )
@@ -197,17 +203,17 @@ def _shards(
         with lock:
             bar.update(count)
 
-    def todo() -> Iterator[Cell]:
+    def todo() -> Iterator[CellWork]:
         for cell, members in _in_order(job.ground, anchors):
             known = place.finished(cell)
             if known is None:
-                yield Cell(cell, anchors[members])
+                yield CellWork(cell, anchors[members])
                 continue
             tick(len(members))
             if known.count:
                 records.append(known)
 
-    def finished(cell: Cell, record: ShardRecord | None) -> None:
+    def finished(cell: CellWork, record: ShardRecord | None) -> None:
         if record is None:
             place.keep_empty(cell.place)
         else:
@@ -221,20 +227,9 @@ def _shards(
 
 def _in_order(
     ground: Imagery, anchors: FloatArray
-) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
-    """Cells as `_cells` gives them, in the order in which their imagery is read once."""
-    cells = list(_cells(anchors))
-    firsts = np.array([anchors[members[0]] for _, members in cells])
+) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
+    """Cells as the quadtree gives them, in the order in which their imagery is read once."""
+    found = list(cells(anchors))
+    firsts = np.array([anchors[members[0]] for _, members in found])
     for number in reading_order(ground, firsts):
-        yield cells[number]
-
-
-def _cells(anchors: FloatArray) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
-    """(cell, members) sorted by cell, members in the order of the anchors."""
-    cells = np.floor(anchors[:, :2] / CELL_M).astype(np.int64)
-    unique, inverse = np.unique(cells, axis=0, return_inverse=True)
-    inverse = inverse.ravel()
-    order = np.argsort(inverse, kind="stable")
-    edges = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
-    for number, (column, row) in enumerate(unique):
-        yield (int(column), int(row)), order[edges[number] : edges[number + 1]]
+        yield found[number]

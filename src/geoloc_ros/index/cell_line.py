@@ -3,7 +3,7 @@
 """From a cell to its files: one way for every engine, here and on other machines.
 
 Several cells are on the line at once, each in a thread of its own: one is being described, another
-reads its imagery, a third builds its graph. Crops enter one cell after the other; a thread cuts
+reads its imagery, a third sorts its entries. Crops enter one cell after the other; a thread cuts
 some and encodes them. There is one thread more than may encode at once, so that the encoder never
 waits for crops. What a cell's files hold depends on nothing but the cell: not on threads,
 neighbours or machines.
@@ -24,7 +24,8 @@ from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError
 from geoloc_ros.imagery.windows import Imagery, cutter_of
-from geoloc_ros.index.manifest import ShardRecord
+from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.shelf import Shelf, shelve
 
 #: Crops encoded at once. Any number from 8 to 64 is about as fast for our larger models; the
@@ -39,15 +40,15 @@ _Described = tuple[_Indices, Float32Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellWork:
     """A cell to be built.
 
     Attributes:
-        place: which one; the manifest's `cell`.
+        place: which one.
         anchors: (N, 3) poses x_m, y_m, yaw_rad asked for, in the order of its entries.
     """
 
-    place: tuple[int, int]
+    place: Cell
     anchors: FloatArray
 
 
@@ -60,6 +61,8 @@ class CellJob:
         package: the model, which says how crops are cut.
         encoder: encodes crops, for several threads at once.
         shelf: where files go.
+        storage: how descriptors are stored, one of `codes.STORAGES`.
+        search: how they are found, one of `search.SEARCHES`.
         threads: that encode; 0: as many as the engine finds cores.
     """
 
@@ -67,6 +70,8 @@ class CellJob:
     package: ModelPackage
     encoder: ReferenceEncoder
     shelf: Shelf
+    storage: str
+    search: str
     threads: int = 1
 
     @property
@@ -85,7 +90,7 @@ class CellLine:
     """Builds cells; `build` is called by `cells_at_once` threads.
 
     Memory holds, whatever the size of the index: `threads + 1` times `CUT` crops, and of each
-    cell on the line its descriptors, its graph and a square of imagery if that is read by windows.
+    cell on the line its descriptors, its files and a square of imagery if that is read by windows.
     """
 
     def __init__(self, job: CellJob, tick: Callable[[int], None] = lambda count: None) -> None:
@@ -119,7 +124,7 @@ class CellLine:
         """Give up cells that are not fully described; `build` raises CancelledError for them."""
         self._describers.shutdown(wait=True, cancel_futures=True)
 
-    def build(self, cell: Cell) -> ShardRecord | None:
+    def build(self, cell: CellWork) -> ShardRecord | None:
         """Describe a cell and put its files on the shelf.
 
         Returns:
@@ -142,7 +147,8 @@ class CellLine:
             return None
         back = np.argsort(members)
         descriptors = np.concatenate([described for _, described in found])[back]
-        return shelve(self._job.shelf, cell.place, cell.anchors[members[back]], descriptors)
+        job, poses = self._job, cell.anchors[members[back]]
+        return shelve(job.shelf, cell.place, poses, descriptors, job.storage, job.search)
 
     def _submit(self, anchors: FloatArray, chosen: _Indices) -> Future[_Described]:
         self._room.acquire()

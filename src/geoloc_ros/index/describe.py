@@ -27,7 +27,6 @@ from geoloc_ros.index.build import imagery_record
 from geoloc_ros.index.cell_line import fill_rgb
 from geoloc_ros.index.descriptions import (
     ANSWERS,
-    DESCRIBED_PARTS,
     ROWS,
     ByteArray,
     DescriptionRecord,
@@ -35,15 +34,8 @@ from geoloc_ros.index.descriptions import (
     quantise,
     representatives,
 )
-from geoloc_ros.index.manifest import (
-    DESCRIBED_SCHEMA,
-    PARTS,
-    Manifest,
-    ShardRecord,
-    check_model,
-    load_manifest,
-    record_file,
-)
+from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
+from geoloc_ros.index.records import ShardRecord, parts_of
 from geoloc_ros.index.workplace import Workplace, check_out
 
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy
@@ -62,6 +54,8 @@ class _Job:
     cutter: Cutter
     describe: Describe
     record: DescriptionRecord
+    storage: str
+    search: str
 
 
 def describe_index(
@@ -93,9 +87,7 @@ def describe_index(
     root = check_out(root)
     old = load_manifest(root)
     _check(old, ortho, package, root)
-    bare = dataclasses.replace(
-        old, shards=(), descriptions=record, schema=max(old.schema, DESCRIBED_SCHEMA)
-    )
+    bare = dataclasses.replace(old, shards=(), descriptions=record)
     poses = _poses(root, old)
     try:
         with Workplace(root, bare, np.concatenate(poses)) as place:
@@ -107,6 +99,8 @@ def describe_index(
                 cutter_of(ortho, package.reference, fill_rgb(package)),
                 describe,
                 record,
+                old.storage,
+                str(old.search["kind"]),
             )
             return place.finish(_shards(job, old, poses, progress))
     except OSError as error:
@@ -118,8 +112,6 @@ def describe_index(
 
 def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> None:
     check_model(old, package, root)
-    if old.schema == 1 and old.policy.kind == "roads":
-        raise IndexMismatchError(f"{root} does not know its roads (schema 1); build it again")
     found = imagery_record(ortho)
     if found.sha256 != old.imagery.sha256:
         raise IndexMismatchError(
@@ -131,7 +123,7 @@ def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> 
 
 def _poses(root: Path, manifest: Manifest) -> list[FloatArray]:
     """Poses of each cell's entries, every byte of the cell verified."""
-    return [shards.open_shard(root, record, manifest.dim).poses for record in manifest.shards]
+    return [shards.open_shard(root, record, manifest).poses for record in manifest.shards]
 
 
 def _shards(
@@ -167,12 +159,11 @@ def _one(
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
     silent = answers.max(axis=1) == 0
     rows = np.where(silent[rows], -1, rows).astype(np.int32)
-    for part in PARTS:
+    files = {part: known.files[part] for part in parts_of(job.storage, job.search)}
+    for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
-    shards.write_array(known.path(job.place.root, ANSWERS), answers)
-    shards.write_array(known.path(job.place.root, ROWS), rows.reshape(-1))
-    files = {part: known.files[part] for part in PARTS}
-    files |= {part: record_file(known.path(job.place.root, part)) for part in DESCRIBED_PARTS}
+    for part, array in ((ANSWERS, answers), (ROWS, rows.reshape(-1))):
+        files[part] = shards.write_part(job.place.root, known.cell, part, array)
     record = dataclasses.replace(known, files=files)
     job.place.keep(record)
     return record

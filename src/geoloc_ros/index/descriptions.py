@@ -97,35 +97,25 @@ def dequantise(answers: ByteArray) -> Float32Array:
 
 
 class Descriptions:
-    """The descriptions of all entries of an index, looked up by entry.
+    """The descriptions of a shard's entries, looked up by row.
 
-    Args:
-        record: who described, and what was asked.
-        answers: for each shard, (V, T) bytes.
-        rows: for each shard, (N,) row of each entry; -1 for none.
+    Attributes:
+        answers: (V, T) bytes.
+        rows: (N,) which of them speaks for each entry; -1 for none.
     """
 
-    def __init__(
-        self, record: DescriptionRecord, answers: list[ByteArray], rows: list[RowArray]
-    ) -> None:
-        self.record = record
-        self._answers: ByteArray = np.concatenate(answers)
-        starts = np.cumsum([0, *(len(part) for part in answers)])
-        moved = [
-            np.where(part < 0, -1, part + start)
-            for part, start in zip(rows, starts[:-1], strict=True)
-        ]
-        self._rows = np.concatenate(moved).astype(np.int64)
+    def __init__(self, answers: ByteArray, rows: RowArray) -> None:
+        self.answers, self.rows = answers, rows
 
     def __len__(self) -> int:
         """How many tiles were described."""
-        return len(self._answers)
+        return len(self.answers)
 
-    def of(self, entry_ids: npt.NDArray[np.int64]) -> Float32Array:
+    def of(self, rows: npt.NDArray[np.int64]) -> Float32Array:
         """Descriptions (n, T) of entries; zeros where the model said nothing of a tile."""
-        rows = self._rows[entry_ids]
-        said = (rows >= 0)[..., None]
-        return np.asarray(np.where(said, dequantise(self._answers[rows]), np.float32(0.0)))
+        spoken = self.rows[rows]
+        said = (spoken >= 0)[..., None]
+        return np.asarray(np.where(said, dequantise(self.answers[spoken]), np.float32(0.0)))
 
 
 def sound(answers: npt.NDArray[Any], rows: npt.NDArray[Any], count: int, options: int) -> bool:

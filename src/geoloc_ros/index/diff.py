@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from geoloc_ros.index.manifest import Manifest, ShardRecord
+from geoloc_ros.index.manifest import Manifest
+from geoloc_ros.index.records import ShardRecord
 
 #: Cells of two indexes are the same places only if these agree.
-PLANE = ("origin", "cell_m", "datum")
+PLANE = ("origin", "datum")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Protocol
 
-from geoloc_ros.index.cell_line import Cell, CellJob, CellLine
-from geoloc_ros.index.manifest import ShardRecord
+from geoloc_ros.index.cell_line import CellJob, CellLine, CellWork
+from geoloc_ros.index.records import ShardRecord
 
 #: told of each finished cell, by one thread at a time; no record: the cell has no entry
-Finished = Callable[[Cell, ShardRecord | None], None]
+Finished = Callable[[CellWork, ShardRecord | None], None]
 #: told how many anchors more are done, by several threads
 Tick = Callable[[int], None]
 
@@ -27,7 +27,7 @@ class Engine(Protocol):
     def remote(self) -> bool:
         """Whether files are written by other machines."""
 
-    def run(self, job: CellJob, cells: Iterable[Cell], finished: Finished, tick: Tick) -> None:
+    def run(self, job: CellJob, cells: Iterable[CellWork], finished: Finished, tick: Tick) -> None:
         """Build cells in any order.
 
         Args:
@@ -47,10 +47,10 @@ class LocalEngine:
 
     remote = False
 
-    def run(self, job: CellJob, cells: Iterable[Cell], finished: Finished, tick: Tick) -> None:
+    def run(self, job: CellJob, cells: Iterable[CellWork], finished: Finished, tick: Tick) -> None:
         """Build cells; see `Engine.run`."""
         job = dataclasses.replace(job, threads=job.threads or os.cpu_count() or 1)
-        waiting, flying = iter(cells), dict[Future[ShardRecord | None], Cell]()
+        waiting, flying = iter(cells), dict[Future[ShardRecord | None], CellWork]()
         crew = ThreadPoolExecutor(job.cells_at_once, "cell")
         with CellLine(job, tick) as line:
             try:

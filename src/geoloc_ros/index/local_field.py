@@ -30,7 +30,7 @@ from geoloc_ros.index.policy import SamplingPolicy
 
 IntArray = npt.NDArray[np.int64]
 
-_MOST_PREPARED = 1 << 15  # neighbourhoods kept, 1.4 kB each
+MOST_PREPARED = 1 << 15  # neighbourhoods kept, 1.4 kB each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ class Neighbourhoods:
         cells: the entries.
         descriptors: (E, D) unit vectors.
         kernel: neighbours and noise.
+        prepared: most neighbourhoods that are kept.
 
     Attributes:
         slot: (E,) where each entry's neighbourhood stands, -1 if it is not prepared.
@@ -84,13 +85,15 @@ class Neighbourhoods:
         length: (S, K, K) P D D^T P, the quadratic form of a prediction's squared length.
     """
 
-    def __init__(self, cells: Cells, descriptors: Float32Array, kernel: Kernel) -> None:
+    def __init__(
+        self, cells: Cells, descriptors: Float32Array, kernel: Kernel, prepared: int
+    ) -> None:
         self._cells, self._descriptors, self._noise = cells, descriptors, kernel.noise
         self._k = min(kernel.neighbours, len(descriptors))
         self._call = 0
         self._value = np.zeros(len(descriptors), dtype=np.float32)
         self._valued = np.zeros(len(descriptors), dtype=np.int64)
-        self._make_room(min(_MOST_PREPARED, len(descriptors)))
+        self._make_room(min(prepared, len(descriptors)))
 
     def predict(
         self,
@@ -188,17 +191,22 @@ class LocalField:
         poses: (E, 3) anchors x_m, y_m, yaw_rad.
         descriptors: (E, D) unit vectors.
         kernel: scale and reach.
+        prepared: most neighbourhoods that are kept.
     """
 
     def __init__(
-        self, poses: FloatArray, descriptors: Float32Array, kernel: Kernel | None = None
+        self,
+        poses: FloatArray,
+        descriptors: Float32Array,
+        kernel: Kernel | None = None,
+        prepared: int = MOST_PREPARED,
     ) -> None:
         self.kernel = kernel or Kernel()
         self._scale = self.kernel.sigma_m, self.kernel.sigma_rad
         rows = np.ascontiguousarray(poses, dtype=np.float64).reshape(-1, 3)
         cells = Cells(embed(rows, self._scale))
         self._near = Neighbourhoods(
-            cells, np.ascontiguousarray(descriptors, dtype=np.float32), self.kernel
+            cells, np.ascontiguousarray(descriptors, dtype=np.float32), self.kernel, prepared
         )
         # Squared, and the turn as a chord, as `embed` measures them.
         chord = 2.0 * math.sin(0.5 * self.kernel.reach_rad) / self.kernel.sigma_rad

@@ -17,23 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec, file_sha256
-from geoloc_ros.errors import (
-    GeolocError,
-    IndexBuildError,
-    IndexCorruptError,
-    IndexMismatchError,
-)
+from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec
+from geoloc_ros.errors import GeolocError, IndexCorruptError, IndexMismatchError, shown
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
+from geoloc_ros.index import quadtree
+from geoloc_ros.index.codes import STORAGES
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS, DescriptionRecord
 from geoloc_ros.index.policy import SamplingPolicy
+from geoloc_ros.index.records import ShardRecord, check_size, parts_of, shard_from_content
+from geoloc_ros.index.search import SEARCHES
 
-#: 2 added `roads_sha256`, 3 `descriptions`; an index is of the first schema that can hold it
-SCHEMA = 2
-DESCRIBED_SCHEMA = 3
-SCHEMAS = (1, SCHEMA, DESCRIBED_SCHEMA)
+SCHEMA = 4
 NAME = "manifest.json"
-PARTS = ("poses.npy", "descriptors.npy", "hnsw")
+NEW = "manifest.json.new"  # until it takes the place of the old one
+_MOST = 65_535  # entries of a shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,40 +53,6 @@ class ImageryRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
-    """One file: its size in bytes and its sha256."""
-
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardRecord:
-    """One geographic cell.
-
-    Attributes:
-        cell: column and row of the cell; its south-west corner is `cell * cell_m`.
-        count: entries.
-        bounds_m: west, south, east, north of the entries.
-        files: for each of `PARTS`, and of `DESCRIBED_PARTS` if the tiles are described.
-    """
-
-    cell: tuple[int, int]
-    count: int
-    bounds_m: tuple[float, float, float, float]
-    files: dict[str, FileRecord]
-
-    @property
-    def stem(self) -> str:
-        """File name without its part, e.g. `x+001y-002`."""
-        return f"x{self.cell[0]:+04d}y{self.cell[1]:+04d}"
-
-    def path(self, root: Path, part: str) -> Path:
-        """Where a part lies."""
-        return root / "shards" / f"{self.stem}.{part}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything about an index but its entries.
 
@@ -99,20 +62,19 @@ class Manifest:
         model: name and version, for people.
         dim: length of a descriptor.
         metric: `cosine`: inner product of unit vectors.
-        storage: element type of stored descriptors.
+        storage: how descriptors are stored, one of `codes.STORAGES`.
         query: the view the matching query encoder needs.
         reference: how crops were cut.
         policy: how poses were sampled.
-        roads_sha256: of the road layer they were sampled along; empty for a grid, and for an
-            index of schema 1, which does not know its roads.
+        roads_sha256: of the road layer they were sampled along; empty for a grid.
         origin: of the local plane, WGS84.
-        cell_m: side of a shard's cell.
-        hnsw: construction parameters of the graphs.
+        search: how entries are found: the kind, one of `search.SEARCHES`, and its parameters.
         imagery: provenance.
         shards: sorted by cell.
         datum: geodetic datum of the origin.
         schema: of the manifest.
         descriptions: who described the tiles; None if nobody did.
+        updates: how often entries were changed since it was built.
     """
 
     encoder_sha256: str
@@ -125,19 +87,20 @@ class Manifest:
     reference: ReferenceSpec
     policy: SamplingPolicy
     origin: LatLon
-    cell_m: float
-    hnsw: dict[str, int]
+    search: dict[str, str | int]
     imagery: ImageryRecord
     shards: tuple[ShardRecord, ...]
     roads_sha256: str = ""
     datum: str = "WGS84"
     schema: int = SCHEMA
     descriptions: DescriptionRecord | None = None
+    updates: int = 0
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Which files each shard has."""
-        return PARTS if self.descriptions is None else (*PARTS, *DESCRIBED_PARTS)
+        described = DESCRIBED_PARTS if self.descriptions is not None else ()
+        return (*parts_of(self.storage, str(self.search["kind"])), *described)
 
     @property
     def count(self) -> int:
@@ -161,17 +124,17 @@ class Manifest:
         return _digest(self._content())
 
     def _content(self) -> dict[str, Any]:
-        content = {"schema": self.schema, **dataclasses.asdict(self)}
-        if self.schema == 1:
-            del content["roads_sha256"]
-        if self.schema < DESCRIBED_SCHEMA:
-            del content["descriptions"]
-        return content
+        return {"schema": self.schema, **dataclasses.asdict(self)}
 
     def render(self) -> str:
         """The canonical text of `manifest.json`."""
         content = self._content()
         return json.dumps({**content, "manifest_sha256": _digest(content)}, indent=1) + "\n"
+
+
+def search_record(kind: str) -> dict[str, str | int]:
+    """What a manifest says about a kind of search."""
+    return {"kind": kind, **SEARCHES[kind].PARAMETERS}
 
 
 def _digest(content: dict[str, Any]) -> str:
@@ -191,10 +154,10 @@ def parse(text: str, path: Path) -> Manifest:
         del content["manifest_sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
-    if schema not in SCHEMAS:
+    if schema != SCHEMA:
         raise IndexMismatchError(
-            f"{path} is of schema {schema!r}, this version reads {', '.join(map(str, SCHEMAS))}; "
-            "build the index again"
+            f"{path} is of schema {shown(schema)}, this version reads {SCHEMA}; build the index "
+            "again"
         )
     try:
         manifest = _from_content(content)
@@ -216,10 +179,10 @@ def _from_content(content: dict[str, Any]) -> Manifest:
     content["policy"] = SamplingPolicy(**content["policy"])
     content["origin"] = LatLon(**content["origin"])
     content["imagery"] = ImageryRecord(**content["imagery"])
-    parts: tuple[str, ...] = PARTS
-    if content["schema"] >= DESCRIBED_SCHEMA:
+    parts = parts_of(content["storage"], content["search"]["kind"])
+    if content["descriptions"] is not None:
         content["descriptions"] = DescriptionRecord(**content["descriptions"])
-        parts = (*PARTS, *DESCRIBED_PARTS)
+        parts = (*parts, *DESCRIBED_PARTS)
     content["shards"] = tuple(shard_from_content(shard, parts) for shard in content["shards"])
     return Manifest(**content)
 
@@ -232,30 +195,33 @@ def _check_values(m: Manifest) -> None:
     """
     shards, picture = m.shards, m.imagery
     files = [file for shard in shards for file in shard.files.values()]
-    edges = [edge for shard in shards for edge in shard.bounds_m]
     texts = (m.model, m.datum, picture.source, picture.licence, picture.attribution)
     hashes = [m.encoder_sha256, m.preprocessing_sha256, picture.sha256, *(f.sha256 for f in files)]
     hashes += [m.roads_sha256] if m.roads_sha256 else []
     view, crop, policy = m.query, m.reference, m.policy
     sides = (view.width_px, view.height_px, crop.size_px, m.dim)
-    lengths = (crop.extent_m, picture.gsd_m, m.cell_m)
+    lengths = (crop.extent_m, picture.gsd_m)
     sound = {
         "a text": all(isinstance(text, str) for text in texts),
         "a sha256": all(isinstance(h, str) and re.fullmatch("[0-9a-f]{64}", h) for h in hashes),
-        "roads_sha256": bool(m.roads_sha256) == (m.schema > 1 and m.policy.kind == "roads"),
-        "metric or storage": (m.metric, m.storage) == ("cosine", "float32"),
+        "roads_sha256": bool(m.roads_sha256) == (m.policy.kind == "roads"),
+        "metric or storage": m.metric == "cosine" and m.storage in STORAGES,
         "query.view": view.view in ("perspective", "ground_plane"),
         "a size or dim": all(_whole(side, 1, 2**16) for side in sides),
         "a length": all(_number(length, 1e-3, MAX_RANGE_M) for length in lengths),
         "query": _number(view.hfov_deg, 0.0, 360.0) and _number(view.extent_m, 0.0, MAX_RANGE_M),
         "reference.offset_forward_m": _number(crop.offset_forward_m, -MAX_RANGE_M, MAX_RANGE_M),
         "policy": _whole(policy.headings, 1, 360) and _whole(policy.seed, 0, 2**31 - 1),
-        "hnsw": all(_whole(m.hnsw[key], 1, 2**16) for key in ("M", "ef_construction")),
-        "a shard's cell": len({shard.cell for shard in shards}) == len(shards)
-        and all(abs(place) < 1000 for shard in shards for place in shard.cell),
-        "a shard's count": all(shard.count > 0 for shard in shards),
-        "a shard's bounds_m": all(_number(edge, -MAX_RANGE_M, MAX_RANGE_M) for edge in edges),
+        "search": m.search == search_record(str(m.search["kind"])),
+        "a shard's cell": all(quadtree.sound(shard.cell) for shard in shards)
+        and not quadtree.overlap([shard.cell for shard in shards]),
+        "a shard's count": all(0 < shard.count <= _MOST for shard in shards),
+        "a shard's bounds_m": all(
+            quadtree.sound(shard.cell) and quadtree.holds(shard.cell, shard.bounds_m)
+            for shard in shards
+        ),
         "a file's bytes": all(_whole(file.bytes, 0, 2**63) for file in files),
+        "updates": _whole(m.updates, 0, 2**31),
         "descriptions": m.descriptions is None or _says(m.descriptions),
     }
     for what, fits in sound.items():
@@ -281,29 +247,6 @@ def _number(value: object, low: float, high: float) -> bool:
 
 def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and low <= value <= high
-
-
-def shard_from_content(content: dict[str, Any], parts: tuple[str, ...] = PARTS) -> ShardRecord:
-    """A shard record from its JSON object.
-
-    Args:
-        content: the object.
-        parts: the files it must list, no other.
-
-    Raises:
-        ValueError, KeyError, TypeError: the object is not one.
-    """
-    files = {part: FileRecord(**content["files"][part]) for part in parts}
-    if len(content["files"]) != len(parts):
-        raise ValueError("unknown file parts")
-    column, row = (int(value) for value in content["cell"])
-    west, south, east, north = (float(value) for value in content["bounds_m"])
-    return ShardRecord(
-        cell=(column, row),
-        count=int(content["count"]),
-        bounds_m=(west, south, east, north),
-        files=files,
-    )
 
 
 def load_manifest(root: Path) -> Manifest:
@@ -347,36 +290,12 @@ def check_model(manifest: Manifest, package: ModelPackage, root: Path) -> None:
             )
 
 
-def check_file(path: Path, record: FileRecord) -> None:
-    """Compare a file with its record.
+def check_sizes(manifest: Manifest, root: Path) -> None:
+    """See that every file of an index is there and as long as it should be.
 
     Raises:
-        IndexCorruptError: missing, of another size, or of other bytes.
+        IndexCorruptError: one is missing or of another size.
     """
-    try:
-        size = path.stat().st_size
-        if size != record.bytes:
-            raise IndexCorruptError(
-                f"{path} has {size} bytes, the manifest says {record.bytes}; "
-                "copy or build the index again"
-            )
-        found = file_sha256(path)
-    except OSError as error:
-        raise IndexCorruptError(f"cannot read {path}: {error}; build the index again") from error
-    if found != record.sha256:
-        raise IndexCorruptError(
-            f"{path} was altered: sha256 {found[:12]}, the manifest says {record.sha256[:12]}; "
-            "copy or build the index again"
-        )
-
-
-def record_file(path: Path) -> FileRecord:
-    """The record of a file as it lies on disk.
-
-    Raises:
-        IndexBuildError: it cannot be read back.
-    """
-    try:
-        return FileRecord(bytes=path.stat().st_size, sha256=file_sha256(path))
-    except OSError as error:
-        raise IndexBuildError(f"cannot read back {path}: {error}") from error
+    for record in manifest.shards:
+        for part, file in record.files.items():
+            check_size(record.path(root, part), file)

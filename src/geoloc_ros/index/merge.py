@@ -16,25 +16,19 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError, shown
 from geoloc_ros.index.assembly import Assembly
 from geoloc_ros.index.diff import header_difference
-from geoloc_ros.index.manifest import (
-    FileRecord,
-    ImageryRecord,
-    Manifest,
-    ShardRecord,
-    check_file,
-    load_manifest,
-)
+from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest
+from geoloc_ros.index.quadtree import Cell, upwards
+from geoloc_ros.index.records import FileRecord, ShardRecord, check_file
 from geoloc_ros.index.workplace import check_out
 
 #: What indexes that were built alike may differ in.
-_FREE = ("model", "imagery", "roads_sha256", "shards")
+_FREE = ("model", "imagery", "roads_sha256", "shards", "updates")
 _BETWEEN = "; "
 _SHOWN = 5
 
@@ -54,7 +48,8 @@ class Merged:
     Attributes:
         manifest: of the new index.
         twice: cells that several indexes had, with the very same files.
-        preferred: cells that several indexes had with different files; one was preferred.
+        preferred: cells that several indexes had with different files, or divided otherwise; one
+            index was preferred.
     """
 
     manifest: Manifest
@@ -70,8 +65,9 @@ def merge_indexes(
     Args:
         roots: of the indexes, at least two.
         out: where the new index shall be; may be one of them.
-        prefer: whose shard is taken where several indexes have different ones of a cell:
-            `first`, `last`, or the path of one, as in `roots`; empty: nobody's.
+        prefer: whose shards are taken where several indexes have different ones of a cell, or
+            divide it otherwise: `first`, `last`, or the path of one, as in `roots`; empty:
+            nobody's.
         progress: show a progress bar on stderr.
 
     Raises:
@@ -98,6 +94,7 @@ def merge_indexes(
             imagery=joined_imagery({str(root): m.imagery for root, m in manifests.items()}),
             roads_sha256=_joined_sha256(m.roads_sha256 for m in manifests.values()),
             shards=tuple(claim.record for claim in claims),
+            updates=max(m.updates for m in manifests.values()),
         )
         files = {
             file: claim.record.path(claim.root, part)
@@ -162,38 +159,62 @@ def joined_imagery(records: Mapping[str, ImageryRecord]) -> ImageryRecord:
 
 def _settled(manifests: Mapping[Path, Manifest], prefer: str) -> tuple[list[_Claim], int, int]:
     """The shards to take, how many cells were there twice, and how many were disputed."""
-    by_cell: dict[Any, list[_Claim]] = {}
-    for root, manifest in manifests.items():
-        for record in manifest.shards:
-            by_cell.setdefault(record.cell, []).append(_Claim(record, root))
     chosen: list[_Claim] = []
     disputed: list[list[_Claim]] = []
-    twice = 0
-    for claims in by_cell.values():
-        if all(claim.record == claims[0].record for claim in claims):
-            chosen.append(claims[0])
-            twice += len(claims) > 1
+    twice, unsettled = 0, []
+    for claims in _by_ground(manifests):
+        theirs = list(_by_index(claims).values())
+        if all(_records(one) == _records(theirs[0]) for one in theirs):
+            chosen += theirs[0]
+            twice += len(theirs) > 1
             continue
         disputed.append(claims)
-        chosen += _winner(claims, prefer)
-    if len(chosen) < len(by_cell):
-        open_ = [claims for claims in disputed if not _winner(claims, prefer)]
-        rows = [f"{c[0].record.cell} of {' and '.join(str(x.root) for x in c)}" for c in open_]
+        taken = _winner(claims, prefer)
+        chosen += taken
+        unsettled += [] if taken else [claims]
+    if unsettled:
+        rows = [
+            f"{min(c.record.cell for c in claims)} of {' and '.join(map(str, _by_index(claims)))}"
+            for claims in unsettled
+        ]
         raise IndexBuildError(
-            f"{len(open_)} cells have different shards: {', '.join(rows[:_SHOWN])}"
+            f"{len(rows)} cells have different shards: {', '.join(rows[:_SHOWN])}"
             f"{', ...' if len(rows) > _SHOWN else ''}; say whose to take: --prefer first, last, "
             "or one of the indexes ('geoloc index diff' shows more)"
         )
     return sorted(chosen, key=lambda claim: claim.record.cell), twice, len(disputed)
 
 
+def _by_ground(manifests: Mapping[Path, Manifest]) -> Iterable[list[_Claim]]:
+    """Claims on the same ground: of one cell, or of cells that lie in it in other indexes."""
+    known = {record.cell for manifest in manifests.values() for record in manifest.shards}
+    grounds: dict[Cell, list[_Claim]] = {}
+    for root, manifest in manifests.items():
+        for record in manifest.shards:
+            largest = [cell for cell in upwards(record.cell) if cell in known][-1]
+            grounds.setdefault(largest, []).append(_Claim(record, root))
+    return grounds.values()
+
+
+def _by_index(claims: list[_Claim]) -> dict[Path, list[_Claim]]:
+    found: dict[Path, list[_Claim]] = {}
+    for claim in claims:
+        found.setdefault(claim.root, []).append(claim)
+    return found
+
+
+def _records(claims: list[_Claim]) -> list[ShardRecord]:
+    return [claim.record for claim in claims]
+
+
 def _winner(claims: list[_Claim], prefer: str) -> list[_Claim]:
-    """The shard to take of a disputed cell; none if nobody was preferred that has one."""
+    """The shards to take of disputed ground; none if nobody was preferred that has some."""
+    theirs = _by_index(claims)
     if prefer == "first":
-        return claims[:1]
+        return next(iter(theirs.values()))
     if prefer == "last":
-        return claims[-1:]
-    return [claim for claim in claims if prefer and claim.root == Path(prefer)]
+        return next(reversed(theirs.values()))
+    return theirs.get(Path(prefer), []) if prefer else []
 
 
 def _verified(files: Mapping[FileRecord, Path], progress: bool) -> dict[FileRecord, Path]:

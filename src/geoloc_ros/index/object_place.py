@@ -18,7 +18,9 @@ from pathlib import Path
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, first_line
-from geoloc_ros.index.manifest import NAME, Manifest, ShardRecord
+from geoloc_ros.index.manifest import NAME, Manifest
+from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import ShardRecord, stem_of
 from geoloc_ros.index.shelf import FINGERPRINT, ObjectFolder, Shelf, open_storage
 from geoloc_ros.index.workplace import completed, fingerprint_of, known_record
 
@@ -123,7 +125,7 @@ class ObjectPlace:
         """Where a cell's files go, from this process or from other machines."""
         return ObjectFolder(self.out)
 
-    def finished(self, cell: tuple[int, int]) -> ShardRecord | None:
+    def finished(self, cell: Cell) -> ShardRecord | None:
         """The record of a cell that an earlier build finished; count 0 if it has no entry.
 
         Files are known by their size: their bytes were compared when they were made.
@@ -157,7 +159,7 @@ class ObjectPlace:
         content = json.dumps(dataclasses.asdict(record)).encode()
         self._write(self._record_path(record.cell), content)
 
-    def keep_empty(self, cell: tuple[int, int]) -> None:
+    def keep_empty(self, cell: Cell) -> None:
         """Note that a cell has no entry.
 
         Raises:
@@ -181,5 +183,5 @@ class ObjectPlace:
     def _write(self, path: str, content: bytes) -> None:
         self._storage.pipe_file(path, content)
 
-    def _record_path(self, cell: tuple[int, int]) -> str:
-        return f"{self._partial}/done/{'_'.join(map(str, cell))}.json"
+    def _record_path(self, cell: Cell) -> str:
+        return f"{self._partial}/done/{stem_of(cell)}.json"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError, IndexError_, IndexPullError
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.assembly import Assembly
-from geoloc_ros.index.manifest import NAME, FileRecord, Manifest, check_file, load_manifest
+from geoloc_ros.index.manifest import NAME, Manifest, load_manifest
 from geoloc_ros.index.pull_plan import (
     Plan,
     Stock,
@@ -30,6 +30,7 @@ from geoloc_ros.index.pull_plan import (
     held_bytes,
     old_manifest,
 )
+from geoloc_ros.index.records import FileRecord, check_file
 from geoloc_ros.index.source import Source, Told
 
 _LOG = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ import numpy as np
 from geoloc_ros.errors import IndexBuildError, IndexError_, IndexPullError
 from geoloc_ros.index.assembly import beginning, fetched
 from geoloc_ros.index.diff import PLANE, header_difference
-from geoloc_ros.index.manifest import NAME, FileRecord, Manifest, ShardRecord, load_manifest
+from geoloc_ros.index.manifest import NAME, Manifest, load_manifest
 from geoloc_ros.index.merge import check_same_build
+from geoloc_ros.index.records import FileRecord, ShardRecord
 from geoloc_ros.index.region import Region, area_text, overlap
 from geoloc_ros.index.source import Source, files_of
 from geoloc_ros.index.workplace import check_out, current
@@ -190,9 +191,19 @@ def _chosen(
             f"{area_text(whole)}: choose a --region there"
         )
     chosen = sorted([*chosen, *kept], key=lambda record: record.cell) if kept else chosen
+    return tuple(chosen), _dropped(whole, old, chosen) if old is not None else ()
+
+
+def _dropped(whole: Manifest, old: Manifest, chosen: list[ShardRecord]) -> tuple[ShardRecord, ...]:
+    """Shards that are there whose ground the index to be does not hold, or not all of it."""
     cells = {record.cell for record in chosen}
-    dropped = tuple(shard for shard in (old.shards if old else ()) if shard.cell not in cells)
-    return tuple(chosen), dropped
+    left_out = [record for record in whole.shards if record.cell not in cells]
+    held = overlap(old.shards, chosen) & ~overlap(old.shards, left_out)
+    return tuple(
+        shard
+        for shard, still in zip(old.shards, held, strict=True)
+        if shard.cell not in cells and not still
+    )
 
 
 def _check_plane(source: Source, whole: Manifest, old: Manifest, add: bool) -> None:
@@ -211,9 +222,10 @@ def _keepable(
     source: Source, whole: Manifest, old: Manifest, gone: list[ShardRecord]
 ) -> list[ShardRecord]:
     """Shards that only the old index has, if they may stay beside those of the source."""
-    if gone and header_difference(old, whole):
+    differs = header_difference(old, whole, leave_out=("updates",))
+    if gone and differs:
         cells = ", ".join(str(shard.cell) for shard in gone[:5])
-        names = ", ".join(field.name for field in header_difference(old, whole))
+        names = ", ".join(field.name for field in differs)
         raise IndexPullError(
             f"{source.shown} has nothing for {len(gone)} shards of DST ({cells}"
             f"{', ...' if len(gone) > 5 else ''}), and is another build ({names}); pull without "

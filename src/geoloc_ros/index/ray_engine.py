@@ -25,9 +25,9 @@ from typing import Any
 import geoloc_ros
 from geoloc_ros.errors import ConfigError, GeolocError, IndexBuildError, first_line
 from geoloc_ros.imagery.windows import OrthoWindows
-from geoloc_ros.index.cell_line import Cell, CellJob, CellLine
+from geoloc_ros.index.cell_line import CellJob, CellLine, CellWork
 from geoloc_ros.index.engines import Finished, Tick
-from geoloc_ros.index.manifest import ShardRecord
+from geoloc_ros.index.records import ShardRecord
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Worker:
         self._line = CellLine(job)
         return machine
 
-    def build(self, cell: Cell) -> ShardRecord | None:
+    def build(self, cell: CellWork) -> ShardRecord | None:
         """Build a cell; called by several threads at once."""
         return self._line.build(cell)
 
@@ -84,7 +84,7 @@ class RayEngine:
     def __init__(self, address: str | None = None, workers: int = 0) -> None:
         self._address, self._workers = address, workers
 
-    def run(self, job: CellJob, cells: Iterable[Cell], finished: Finished, tick: Tick) -> None:
+    def run(self, job: CellJob, cells: Iterable[CellWork], finished: Finished, tick: Tick) -> None:
         """Build cells; see `engines.Engine.run`.
 
         Raises:
@@ -124,7 +124,7 @@ class _Hand:
 
     actor: Any
     ready: bool = False
-    cells: dict[Any, Cell] = field(default_factory=dict)
+    cells: dict[Any, CellWork] = field(default_factory=dict)
 
 
 class _Crew:
@@ -143,14 +143,14 @@ class _Crew:
         )
         self._hands: list[_Hand] = []
         self._opening: dict[Any, _Hand] = {}
-        self._again: deque[Cell] = deque()
+        self._again: deque[CellWork] = deque()
         self._losses: Counter[tuple[int, ...]] = Counter()
         self._stillborn, self._most_stillborn = 0, MAX_LOSSES + count
         self._none_since: float | None = None
         for _ in range(count):
             self._hire()
 
-    def run(self, waiting: Iterator[Cell], finished: Finished, tick: Tick) -> None:
+    def run(self, waiting: Iterator[CellWork], finished: Finished, tick: Tick) -> None:
         """Hand out cells until all are finished."""
         try:
             while True:
@@ -179,7 +179,7 @@ class _Crew:
         self._hands.append(hand)
         self._opening[hand.actor.open.remote(self._job, geoloc_ros.__version__)] = hand
 
-    def _hand_out(self, waiting: Iterator[Cell]) -> None:
+    def _hand_out(self, waiting: Iterator[CellWork]) -> None:
         """Give cells to whoever has fewest, until all have enough or none is left."""
         while ready := [h for h in self._hands if h.ready and len(h.cells) < self._at_once]:
             cell = self._again.popleft() if self._again else next(waiting, None)

@@ -14,7 +14,9 @@ from geoloc_ros.datatypes import FloatArray, Mask
 from geoloc_ros.errors import IndexPullError
 from geoloc_ros.geo.far import far_xy
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon
-from geoloc_ros.index.manifest import Manifest, ShardRecord
+from geoloc_ros.index import quadtree
+from geoloc_ros.index.manifest import Manifest
+from geoloc_ros.index.records import ShardRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,15 @@ def bounds_of(shards: Sequence[ShardRecord]) -> FloatArray:
 
 
 def overlap(shards: Sequence[ShardRecord], others: Sequence[ShardRecord]) -> Mask:
-    """Which shards (N,) share ground with one of the others, or are of the same cell."""
-    bounds, cells = bounds_of(shards), {other.cell for other in others}
-    found: Mask = np.array([shard.cell in cells for shard in shards], dtype=np.bool_)
+    """Which shards (N,) share ground with one of the others, by their bounds or their cells."""
+    bounds = bounds_of(shards)
+    theirs = {above for other in others for above in quadtree.upwards(other.cell)}
+    whole = {other.cell for other in others}
+    found: Mask = np.array(
+        [shard.cell in theirs or not whole.isdisjoint(quadtree.upwards(shard.cell))
+         for shard in shards],
+        dtype=np.bool_,
+    )  # fmt: skip
     for west, south, east, north in bounds_of(others):
         found |= (
             (bounds[:, 0] <= east) & (west <= bounds[:, 2])

@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One geographic cell on disk and in memory: poses, descriptors and an HNSW graph.
+"""One geographic cell on disk and in memory: poses, coded descriptors and their clusters.
 
-hnswlib trusts its files: it loads one of another dimension or with flipped bits without
-complaint, and a crafted one overflows the heap. So hashes are compared before it sees a byte, and
-the structure of the graph is checked (`hnsw_file`). It also forgets `ef`, which is set again.
+Every file is one plain array. It is read once, and the bytes that were verified are the ones that
+are used; no parser sees them.
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,34 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray
-from geoloc_ros.errors import IndexBuildError, IndexCorruptError
-from geoloc_ros.index.descriptions import ANSWERS, ROWS, ByteArray, RowArray, sound
-from geoloc_ros.index.hnsw_file import check_graph
-from geoloc_ros.index.manifest import PARTS, ShardRecord, check_file, record_file
+from geoloc_ros.errors import IndexCorruptError
+from geoloc_ros.index import arrays
+from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Found, Rows
+from geoloc_ros.index.descriptions import (
+    ANSWERS,
+    DESCRIBED_PARTS,
+    ROWS,
+    ByteArray,
+    Descriptions,
+    RowArray,
+    sound,
+)
+from geoloc_ros.index.manifest import Manifest
+from geoloc_ros.index.quadtree import Cell, corner_m, side_m
+from geoloc_ros.index.records import (
+    CODES,
+    FINE,
+    POSES,
+    SCALE,
+    FileRecord,
+    ShardRecord,
+    part_path,
+    read_file,
+    stem_of,
+)
+from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES, Search
 
-M = 16
-EF_CONSTRUCTION = 100
-EF_SEARCH = 192
-_GRAPH_SEED = 100
+_UNIT = 0.05  # a stored descriptor's length is no farther from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,98 +55,132 @@ class Shard:
 
     Attributes:
         record: what the manifest says about it.
-        poses: (N, 3) anchors x_m, y_m, yaw_rad.
-        descriptors: (N, D) unit vectors.
-        graph: the hnswlib index over them, labels 0..N-1.
+        offsets: (N, 3) float32 anchors: x and y from the cell's south-west corner, m; yaw_rad.
+        codes: (N, D) the descriptors.
+        finder: finds the most similar of them.
+        said: what a vision-language model said of the tiles; None if it was not asked.
     """
 
     record: ShardRecord
-    poses: FloatArray
-    descriptors: Float32Array
-    graph: Any
+    offsets: Float32Array
+    codes: Codes
+    finder: Search
+    said: Descriptions | None = None
 
-    def search(
-        self, descriptor: Float32Array, k: int
-    ) -> tuple[npt.NDArray[np.int64], Float32Array]:
-        """Nearest entries by the graph.
+    @property
+    def poses(self) -> FloatArray:
+        """Anchors (N, 3) x_m, y_m, yaw_rad in the local plane; made anew at each call."""
+        return self.anchors(slice(None))
+
+    def anchors(self, rows: Rows | slice) -> FloatArray:
+        """Anchors (n, 3) x_m, y_m, yaw_rad of some rows."""
+        found = self.offsets[rows].astype(np.float64)
+        found[:, :2] += corner_m(self.record.cell)
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        said = sum(self.record.files[part].bytes for part in DESCRIBED_PARTS if self.said)
+        return self.offsets.nbytes + self.codes.nbytes + self.finder.nbytes + said
+
+    def search(self, query: Float32Array, k: int) -> tuple[Rows, Float32Array]:
+        """The entries most similar to a query, but for few: most are not looked at.
 
         Args:
-            descriptor: (D,) unit vector.
+            query: (D,) unit vector.
             k: how many; fewer come back if the cell holds fewer.
 
         Returns:
-            Labels (K,) and similarities (K,), best first.
+            Rows (K,) and similarities (K,), best first.
         """
-        k = min(k, self.record.count)
-        self.graph.set_ef(max(EF_SEARCH, 2 * k))
-        labels, distances = self.graph.knn_query(descriptor[None], k=k, num_threads=1)
-        return labels[0].astype(np.int64), (1.0 - distances[0]).astype(np.float32)
+        _, rows, similarity = search_together([self], query, k)
+        return rows, similarity
+
+    def decode(self, rows: Rows | None = None) -> Float32Array:
+        """Descriptors (n, D) of rows, of all if none are named."""
+        return self.codes.decode(rows)
 
 
-def build_graph(descriptors: Float32Array) -> Any:  # noqa: ANN401 - hnswlib is untyped
-    """An HNSW graph over unit vectors (Malkov and Yashunin, TPAMI 2018), always the same one."""
-    import hnswlib
+def search_together(shards: Sequence[Shard], query: Float32Array, k: int) -> Found:
+    """Like `Shard.search` in several shards of one index, for less than one after the other.
 
-    graph = hnswlib.Index(space="ip", dim=descriptors.shape[1])
-    graph.init_index(
-        max_elements=len(descriptors),
-        M=M,
-        ef_construction=EF_CONSTRUCTION,
-        random_seed=_GRAPH_SEED,
-    )
-    graph.add_items(descriptors, np.arange(len(descriptors)), num_threads=1)
-    return graph
+    Args:
+        shards: any.
+        query: (D,) unit vector.
+        k: how many; fewer come back if they hold fewer.
+
+    Returns:
+        Places (K,) in `shards`, rows (K,) and similarities (K,), best first.
+    """
+    if not shards:
+        none = np.zeros(0, dtype=np.int64)
+        return none, none, np.zeros(0, dtype=np.float32)
+    parts = [(shard.codes, shard.finder) for shard in shards]
+    return shards[0].finder.find(parts, query, k)
 
 
 def write_shard(
-    root: Path, cell: tuple[int, int], poses: FloatArray, descriptors: Float32Array
+    root: Path,
+    cell: Cell,
+    poses: FloatArray,
+    descriptors: Float32Array,
+    storage: str = DEFAULT_STORAGE,
+    search: str = DEFAULT_SEARCH,
+    said: tuple[ByteArray, RowArray] | None = None,
 ) -> ShardRecord:
     """Write a cell's files below `root/shards`.
 
     Args:
         root: directory of the index being built.
-        cell: column and row.
+        cell: level, column and row.
         poses: (N, 3) anchors, N >= 1.
         descriptors: (N, D) unit vectors.
+        storage: how they are stored, one of `codes.STORAGES`.
+        search: how they are found, one of `search.SEARCHES`.
+        said: descriptions (V, T) and for each entry its row among them (N,), if there are any.
 
     Returns:
         The record for the manifest.
 
     Raises:
         OSError: the disk refuses.
-        IndexBuildError: what was written is not what should have been.
     """
-    low, high = poses[:, :2].min(axis=0), poses[:, :2].max(axis=0)
+    order, found = SEARCHES[search].build(descriptors)
+    offsets = (poses[order] - np.append(corner_m(cell), 0.0)).astype(np.float32)
+    # rounding leads no entry into the next cell
+    end_m = np.nextafter(np.float32(side_m(cell)), np.float32(0.0))
+    offsets[:, :2] = np.clip(offsets[:, :2], 0.0, end_m)
+    codes = Codes.encode(descriptors[order], storage)
+    parts: dict[str, npt.NDArray[Any]] = {
+        POSES: offsets,
+        CODES: codes.coarse,
+        SCALE: codes.scale,
+    }
+    if codes.fine is not None:
+        parts[FINE] = codes.fine
+    parts |= found
+    if said is not None:
+        parts[ANSWERS], parts[ROWS] = said[0], said[1][order]
+    files = {part: write_part(root, cell, part, array) for part, array in parts.items()}
+    xy_m = offsets[:, :2].astype(np.float64) + corner_m(cell)
+    low, high = xy_m.min(axis=0), xy_m.max(axis=0)
     bounds = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    record = ShardRecord(cell=cell, count=len(poses), bounds_m=bounds, files={})
-    write_array(record.path(root, "poses.npy"), poses.astype(np.float64))
-    write_array(record.path(root, "descriptors.npy"), descriptors.astype(np.float32))
-    graph_path = record.path(root, "hnsw")
-    graph = build_graph(descriptors)
-    try:
-        graph.save_index(str(graph_path))
-        # hnswlib does not notice a write that failed
-        check_graph(graph_path, len(poses), descriptors.shape[1], M)
-    except (RuntimeError, IndexCorruptError) as error:
-        raise IndexBuildError(
-            f"{graph_path} could not be written ({error}); is the disk full? Free some space and "
-            "run the same command again: finished shards are kept"
-        ) from error
-    sync(graph_path)
-    files = {part: record_file(record.path(root, part)) for part in PARTS}
     return ShardRecord(cell=cell, count=len(poses), bounds_m=bounds, files=files)
 
 
-def is_nameable(path: Path) -> bool:
-    """Whether hnswlib, which takes names as UTF-8, finds the file that Python means."""
-    return os.fsencode(path) == str(path).encode(errors="surrogatepass")
+def write_part(root: Path, cell: Cell, part: str, array: npt.NDArray[Any]) -> FileRecord:
+    """Write an array of a cell, under a name that tells its content, and wait for the disk.
 
-
-def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a .npy file and wait until the disk has it."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    write_bytes(path, buffer.getbuffer())
+    Raises:
+        OSError: the disk refuses.
+    """
+    content = arrays.to_bytes(array)
+    file = FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    path = part_path(root, stem_of(cell), part, file)
+    if not path.is_file() or path.read_bytes() != content:  # somebody may be reading it
+        write_bytes(path, content)
+    return file
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -147,78 +200,77 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def open_shard(root: Path, record: ShardRecord, dim: int) -> Shard:
+def open_shard(root: Path, record: ShardRecord, manifest: Manifest) -> Shard:
     """Load a cell after verifying every byte.
 
     Raises:
-        IndexCorruptError: a file is missing, altered or not what its record says, or the path is
-            not valid UTF-8.
+        IndexCorruptError: a file is missing, altered or not what its record says.
     """
-    if not is_nameable(root):
-        raise IndexCorruptError(f"{str(root)!r} is not valid UTF-8; rename the folder")
-    for part, file in record.files.items():
-        check_file(record.path(root, part), file)
-    poses = _read_array(record.path(root, "poses.npy"), np.float64, (record.count, 3))
-    descriptors = _read_array(
-        record.path(root, "descriptors.npy"), np.float32, (record.count, dim)
-    )
-    norms = np.linalg.norm(descriptors, axis=1)
-    if not (np.abs(norms - 1.0) < 1e-3).all() or not np.isfinite(poses).all():
-        raise IndexCorruptError(
-            f"shard {record.stem} of {root} holds descriptors that are not of unit length or "
-            "poses that are not finite; build the index again"
-        )
-    path = record.path(root, "hnsw")
-    check_graph(path, record.count, dim, M)
-    import hnswlib
-
-    graph = hnswlib.Index(space="ip", dim=dim)
-    try:
-        graph.load_index(str(path), max_elements=record.count)
-    except RuntimeError as error:
-        raise IndexCorruptError(f"{path} cannot be loaded: {error}") from error
-    graph.set_ef(EF_SEARCH)
-    graph.set_num_threads(1)
-    return Shard(record, poses, descriptors, graph)
+    return _Reader(root, record, manifest).shard()
 
 
-def open_answers(root: Path, record: ShardRecord, options: int) -> tuple[ByteArray, RowArray]:
-    """Load what was said of a cell's tiles, whose bytes `open_shard` has verified.
+class _Reader:
+    """Reads and checks the files of one cell."""
 
-    Args:
-        root: directory of the index.
-        record: of the cell.
-        options: length of a description.
+    def __init__(self, root: Path, record: ShardRecord, manifest: Manifest) -> None:
+        self._root, self._record, self._manifest = root, record, manifest
 
-    Returns:
-        Descriptions (V, T), and for each entry its row among them (N,), -1 for none.
+    def shard(self) -> Shard:
+        record = self._record
+        offsets = self._array(POSES, "float32", (record.count, 3))
+        self._check_poses(offsets)
+        codes = self._codes()
+        return Shard(record, offsets, codes, self._finder(codes), self._said())
 
-    Raises:
-        IndexCorruptError: the arrays do not fit the cell, the questions or each other.
-    """
-    answers, rows = (_load(record.path(root, part)) for part in (ANSWERS, ROWS))
-    if not sound(answers, rows, record.count, options):
-        raise IndexCorruptError(
-            f"shard {record.stem} of {root} holds descriptions {answers.dtype} {answers.shape} "
-            f"for {rows.shape} entries; {options} bytes for {record.count} entries are expected; "
-            "describe the index again: geoloc index describe"
-        )
-    return answers, rows
+    def _check_poses(self, offsets: Float32Array) -> None:
+        side = side_m(self._record.cell)
+        inside = (offsets[:, :2] >= 0.0) & (offsets[:, :2] < side)
+        if not inside.all() or not (np.abs(offsets[:, 2]) < 100.0).all():
+            raise self._wrong(POSES, f"poses that are not finite or not in its cell of {side:g} m")
 
+    def _codes(self) -> Codes:
+        count, dim, storage = self._record.count, self._manifest.dim, self._manifest.storage
+        coarse = self._array(CODES, "int8", (count, dim))
+        scale = self._array(SCALE, "float32", (dim,))
+        if not ((scale > 0.0) & (scale <= 1.0)).all():
+            raise self._wrong(SCALE, "steps out of bounds")
+        fine = None
+        if storage != "int8":
+            dtype, width = ("uint8", -(-dim // 4)) if storage == "int10" else (storage, dim)
+            fine = self._array(FINE, dtype, (count, width))
+        codes = Codes(coarse, scale, fine)
+        lengths = codes.lengths()
+        if not (np.abs(lengths - 1.0) < _UNIT).all():
+            raise self._wrong(CODES, "descriptors that are not of unit length")
+        return codes
 
-def _load(path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise IndexCorruptError(f"{path} is no array: {error}; build the index again") from error
-    return array
+    def _finder(self, codes: Codes) -> Search:
+        kind = SEARCHES[str(self._manifest.search["kind"])]
+        shapes = kind.shapes(len(codes), codes.dim)
+        parts = {part: self._array(part, *shapes[part]) for part in kind.PARTS}
+        try:
+            return kind.load(parts, codes)
+        except ValueError as error:
+            raise self._wrong(kind.PARTS[0], str(error)) from error
 
+    def _said(self) -> Descriptions | None:
+        said = self._manifest.descriptions
+        if said is None:
+            return None
+        answers = self._array(ANSWERS, "uint8", (None, said.options))
+        rows = self._array(ROWS, "int32", (self._record.count,))
+        if not sound(answers, rows, self._record.count, said.options):
+            raise self._wrong(ROWS, "rows out of bounds")
+        return Descriptions(answers, rows)
 
-def _read_array(path: Path, dtype: type, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    array = _load(path)
-    if array.dtype != dtype or array.shape != shape:
-        raise IndexCorruptError(
-            f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}; "
-            "build the index again"
-        )
-    return array
+    def _array(self, part: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+        """The array of a file, whose bytes are verified; a first length of None may be any."""
+        content = read_file(self._record.path(self._root, part), self._record.files[part])
+        try:
+            return arrays.from_bytes(content, dtype, shape)
+        except ValueError as error:
+            raise self._wrong(part, str(error)) from error
+
+    def _wrong(self, part: str, what: str) -> IndexCorruptError:
+        path = self._record.path(self._root, part)
+        return IndexCorruptError(f"{path} holds {what}; build the index again")

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexBuildError
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import ShardRecord
+from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import ShardRecord
 
 #: what says which index is being built at a place
 FINGERPRINT = "fingerprint.txt"
@@ -51,7 +52,12 @@ class Shelf(Protocol):
 
 
 def shelve(
-    shelf: Shelf, cell: tuple[int, int], poses: FloatArray, descriptors: Float32Array
+    shelf: Shelf,
+    cell: Cell,
+    poses: FloatArray,
+    descriptors: Float32Array,
+    storage: str,
+    search: str,
 ) -> ShardRecord:
     """Write a cell's files and put them on a shelf.
 
@@ -60,6 +66,8 @@ def shelve(
         cell: the cell.
         poses: (N, 3) anchors, N >= 1.
         descriptors: (N, D) unit vectors.
+        storage: how they are stored.
+        search: how they are found.
 
     Returns:
         The record for the manifest.
@@ -69,7 +77,7 @@ def shelve(
         IndexBuildError: what was written is not what should have been.
     """
     with shelf.desk() as desk:
-        record = shards.write_shard(desk, cell, poses, descriptors)
+        record = shards.write_shard(desk, cell, poses, descriptors, storage, search)
         shelf.take(desk, record)
     return record
 

@@ -18,7 +18,8 @@ from typing import Protocol
 from geoloc_ros.errors import IndexCorruptError, IndexMismatchError, IndexPullError
 from geoloc_ros.imagery.manners import Manners
 from geoloc_ros.imagery.tile_picture import describe
-from geoloc_ros.index.manifest import NAME, FileRecord, Manifest, parse
+from geoloc_ros.index.manifest import NAME, Manifest, parse
+from geoloc_ros.index.records import FileRecord
 
 #: A manifest has about a kilobyte a shard.
 MAX_MANIFEST_BYTES = 64 << 20

@@ -12,8 +12,9 @@ import numpy as np
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexCorruptError, IndexError_
 from geoloc_ros.index.manifest import NAME, Manifest, check_model, load_manifest
-from geoloc_ros.index.place_index import ShardedIndex, open_descriptions
 from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.sharded_index import ShardedIndex
+from geoloc_ros.index.updates import superseded
 
 _QUERIES = 200
 _RECALL_LIMIT = 0.95
@@ -27,7 +28,7 @@ class Verification:
         path: the index.
         manifest: None if it could not be read.
         problems: one line each; none if the index is sound.
-        recall: share of the exact ten nearest entries that the graphs find; NaN if not measured.
+        recall: share of the exact ten nearest entries that the search finds; NaN if not measured.
     """
 
     path: Path
@@ -64,28 +65,24 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
     shards: list[Shard] = []
     for record in manifest.shards:
         try:
-            shards.append(open_shard(path, record, manifest.dim))
+            shards.append(open_shard(path, record, manifest))
         except IndexCorruptError as error:
             problems.append(str(error))
     if len(shards) < len(manifest.shards):
         return Verification(path, manifest, tuple(problems), float("nan"))
-    try:
-        open_descriptions(path, manifest)
-    except IndexCorruptError as error:
-        problems.append(str(error))
-    recall = measure_recall(ShardedIndex(manifest, shards))
+    recall = measure_recall(ShardedIndex(manifest, shards.__getitem__))
     if recall < _RECALL_LIMIT:
         problems.append(
-            f"graph search finds {recall:.1%} of the ten nearest entries, at least "
+            f"the search finds {recall:.1%} of the ten nearest entries, at least "
             f"{_RECALL_LIMIT:.0%} expected; build the index again"
         )
     return Verification(path, manifest, tuple(problems), recall)
 
 
 def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
-    """Share of the exact k nearest entries that graph search finds, for disturbed entries."""
+    """Share of the exact k nearest entries that the search finds, for disturbed entries."""
     rng = np.random.default_rng(seed)
-    picked = index.descriptors[rng.integers(0, len(index), _QUERIES)]
+    picked = index.vectors(rng.integers(0, len(index), _QUERIES))
     disturbed = picked + 0.5 / np.sqrt(picked.shape[1]) * rng.normal(size=picked.shape)
     disturbed /= np.linalg.norm(disturbed, axis=1, keepdims=True)
     hits = wanted = 0
@@ -98,9 +95,10 @@ def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
 
 
 def _strays(path: Path, manifest: Manifest) -> list[str]:
-    """Files that the manifest does not know."""
+    """Files that the manifest does not know and no update left behind."""
     known = {path / NAME}
     known |= {record.path(path, part) for record in manifest.shards for part in manifest.parts}
+    known |= set(superseded(path, manifest))
     found = sorted(item for item in path.rglob("*") if item.is_file())
     return [
         f"{item} does not belong to the index; remove it" for item in found if item not in known

@@ -20,14 +20,14 @@ import numpy as np
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.descriptions import DESCRIBED_PARTS
-from geoloc_ros.index.manifest import (
-    NAME,
-    PARTS,
-    Manifest,
+from geoloc_ros.index.manifest import NAME, NEW, Manifest
+from geoloc_ros.index.quadtree import Cell
+from geoloc_ros.index.records import (
     ShardRecord,
-    check_file,
+    is_part,
+    read_file,
     shard_from_content,
+    stem_of,
 )
 from geoloc_ros.index.shelf import COMING, FINGERPRINT, OwnFolder, SharedFolder, Shelf
 
@@ -107,13 +107,13 @@ class Workplace:
                 "some space or sample less densely (--spacing, --pitch, --headings)"
             )
 
-    def finished(self, cell: tuple[int, int]) -> ShardRecord | None:
+    def finished(self, cell: Cell) -> ShardRecord | None:
         """The record of a cell that an earlier build finished; count 0 if it has no entry."""
         path = self._record_path(cell)
         try:
             record = known_record(cell, path.read_text(encoding="utf-8"), self._draft)
             for part, file in record.files.items():
-                check_file(record.path(self.root, part), file)
+                read_file(record.path(self.root, part), file)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, IndexCorruptError) as error:
@@ -134,7 +134,7 @@ class Workplace:
         content = json.dumps(dataclasses.asdict(record)).encode()
         shards.write_bytes(self._record_path(record.cell), content)
 
-    def keep_empty(self, cell: tuple[int, int]) -> None:
+    def keep_empty(self, cell: Cell) -> None:
         """Note that a cell has no entry.
 
         Raises:
@@ -193,8 +193,8 @@ class Workplace:
             elif path.name != _LOCK:
                 path.unlink()
 
-    def _record_path(self, cell: tuple[int, int]) -> Path:
-        return self.root / _DONE / f"{cell[0]}_{cell[1]}.json"
+    def _record_path(self, cell: Cell) -> Path:
+        return self.root / _DONE / f"{stem_of(cell)}.json"
 
 
 def fingerprint_of(draft: Manifest, anchors: FloatArray) -> str:
@@ -204,7 +204,7 @@ def fingerprint_of(draft: Manifest, anchors: FloatArray) -> str:
     return digest.hexdigest()
 
 
-def known_record(cell: tuple[int, int], text: str, draft: Manifest) -> ShardRecord:
+def known_record(cell: Cell, text: str, draft: Manifest) -> ShardRecord:
     """What an earlier build noted of a cell; count 0 and no files if it has no entry.
 
     Raises:
@@ -252,8 +252,6 @@ def check_out(out: Path, name: str = "--out") -> Path:
     if out.is_symlink() and not out.exists():
         raise IndexBuildError(f"{name} {out} is a link that leads nowhere; remove the link")
     out = out.resolve()
-    if not shards.is_nameable(out):
-        raise IndexBuildError(f"{name} {str(out)!r} is not valid UTF-8; choose another name")
     foreign = _foreign(out)
     if foreign:
         raise IndexBuildError(
@@ -283,14 +281,13 @@ def _foreign(out: Path) -> str:
     """What tells that a place is no index; empty if it is one, or nothing."""
     if not out.is_dir():
         return "it is a file" if out.exists() else ""
-    own = {NAME, "shards"}
+    own = {NAME, NEW, "shards"}
     if (out / _LOCK).is_file():  # a build was stopped just after its last rename
         own |= {_LOCK, _REPLACED}
     names = sorted(path.name for path in out.iterdir())
     strays = [name for name in names if name not in own]
-    known = (*PARTS, *DESCRIBED_PARTS)
     files = sorted(path.name for path in (out / "shards").glob("*"))
-    strays += [f"shards/{name}" for name in files if name.partition(".")[2] not in known]
+    strays += [f"shards/{name}" for name in files if not is_part(name)]
     if strays:
         return f"it holds {strays[0]}"
     return f"its {NAME} is not an index's" if names and not _is_manifest(out / NAME) else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geoloc_ros.config import SearchConfig
 from geoloc_ros.encoders.base import Encoder
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
@@ -16,7 +17,7 @@ from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.filtering.warm_up import warm_up
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
+from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.rerank.language import LanguageReranker, reranker_for
 from geoloc_ros.ros.node_config import user_path
 
@@ -34,7 +35,7 @@ class Loaded:
     reranker: LanguageReranker | None = None
 
 
-def load(index: str, model: str, threads: int, progress: Progress, reranker: str = "") -> Loaded:
+def load(index: str, model: str, threads: int, progress: Progress, search: SearchConfig) -> Loaded:
     """Read and verify an index and the models it is used with, and make them ready.
 
     Args:
@@ -42,7 +43,7 @@ def load(index: str, model: str, threads: int, progress: Progress, reranker: str
         model: package by name or directory; empty: the one the index was built with.
         threads: of the encoder's session.
         progress: see `Progress`.
-        reranker: package by name or directory; empty: none.
+        search: which reranker, and how much memory the index may take.
 
     Raises:
         ConfigError: no index is named.
@@ -59,10 +60,10 @@ def load(index: str, model: str, threads: int, progress: Progress, reranker: str
     manifest = load_manifest(path)
     progress("verifying the model")
     package = find_model(model) if model else find_model_by_sha(manifest.encoder_sha256)
-    found = load_index(index, package, progress)
-    if reranker:
+    found = load_index(index, package, progress, search.memory_budget_mb)
+    if search.reranker:
         progress("verifying the reranker")
-    judge = reranker_for(reranker, found.manifest)
+    judge = reranker_for(search.reranker, found.manifest)
     progress("starting the encoder")
     encoder = OnnxEncoder(package, threads)
     size = (1, package.query.height_px, package.query.width_px, 3)
@@ -73,8 +74,16 @@ def load(index: str, model: str, threads: int, progress: Progress, reranker: str
     return Loaded(package, encoder, found, judge)
 
 
-def load_index(index: str, package: ModelPackage, progress: Progress) -> ShardedIndex:
+def load_index(
+    index: str, package: ModelPackage, progress: Progress, budget_mb: float
+) -> ShardedIndex:
     """Read and verify an index for a model that is loaded already.
+
+    Args:
+        index: directory.
+        package: the model.
+        progress: see `Progress`.
+        budget_mb: memory it may take, MB.
 
     Raises:
         IndexCorruptError: a file is missing, altered or damaged.
@@ -84,4 +93,4 @@ def load_index(index: str, package: ModelPackage, progress: Progress) -> Sharded
     def shard(done: int, of: int) -> None:
         progress(f"verifying and loading the index: shard {done + 1} of {of}")
 
-    return ShardedIndex.open(user_path(index), package, shard)
+    return ShardedIndex.open(user_path(index), package, shard, budget_mb)

@@ -170,7 +170,7 @@ class Localizer(LifecycleNode):
             node.model,
             config.encoder_threads,
             self._progress,
-            config.search.reranker,
+            config.search,
         )
         self._saved = SavedPose(node, self.get_fully_qualified_name())
         self._outputs = Outputs(self, node, config.input.base_frame)

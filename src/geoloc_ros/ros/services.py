@@ -93,7 +93,8 @@ class Services:
     def _load_index(self, request: Any, response: Any) -> None:  # noqa: ANN401
         say = self._node.get_logger().info
         try:
-            index = load_index(request.path, self._loaded.package, say)
+            budget_mb = self._loaded.index.budget_mb
+            index = load_index(request.path, self._loaded.package, say, budget_mb)
             origin = index.manifest.origin
             self._plane.to_xy(origin.lat_deg, origin.lon_deg)  # the map must reach so far
             loaded = replace(self._loaded, index=index)

@@ -38,9 +38,9 @@ from geoloc_ros.geo import se2
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.index.build import build_index, is_current
 from geoloc_ros.index.manifest import load_manifest
-from geoloc_ros.index.place_index import ShardedIndex
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
+from geoloc_ros.index.sharded_index import ShardedIndex
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _collect(
     """Similarities of a drive's images every few metres."""
     encoder = OnnxEncoder(package, threads=2)
     rng = np.random.default_rng(config.random_seed)
-    entries = index.poses
+    _, entries = index.entries()
     with BagReader(drive) as reader:
         recording = Recording(reader, config.input)
         views = make_views(recording.camera, recording.T_base_camera, package)

@@ -49,8 +49,12 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     part.replace(path)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
     """Read a checkpoint.
+
+    Args:
+        path: the file.
+        option: of the command line that asked for it.
 
     Raises:
         TrainingError: there is no readable one.
@@ -60,13 +64,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         reason = str(error).splitlines()[0][:120]
         raise TrainingError(
-            f"cannot resume from {path} ({reason}); train without --resume"
+            f"cannot go on from {path} ({reason}); train without {option}"
         ) from error
     return state
 
 
 def refuse_changes(
-    path: Path, kept: Mapping[str, Any], asked: Mapping[str, Any], free: Collection[str]
+    path: Path,
+    kept: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    free: Collection[str],
+    option: str = "--resume",
 ) -> None:
     """Compare the settings of a checkpoint with those of the run that wants to go on.
 
@@ -75,6 +83,7 @@ def refuse_changes(
         kept: its settings.
         asked: those of the run.
         free: what may differ.
+        option: of the command line that asked for it.
 
     Raises:
         TrainingError: something else differs.
@@ -83,7 +92,7 @@ def refuse_changes(
     if changed:
         raise TrainingError(
             f"{path} was made with other settings ({', '.join(changed)}); "
-            "train without --resume, or with the same settings"
+            f"train without {option}, or with the same settings"
         )
 
 

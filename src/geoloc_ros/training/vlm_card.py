@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from geoloc_ros.vlm.package import VlmPackage
 from geoloc_ros.vlm.questions import VIEWS
 
@@ -30,6 +32,17 @@ def _question_rows(package: VlmPackage) -> str:
             ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _first_run(training: dict[str, Any]) -> str:
+    """What came before, if the run began with the weights of another."""
+    first = training.get("start", {}).get("settings")
+    if not first:
+        return ""
+    return (
+        f", begun with the weights of a run of {first.get('epochs')} epochs, seed "
+        f"{first.get('seed')} (`geoloc train vlm --epochs {first.get('epochs')} --work FIRST`)"
+    )
 
 
 def vlm_card(package: VlmPackage) -> str:
@@ -69,7 +82,7 @@ satellite crops of {len(towns)} made towns (seeds {min(towns, default=0)}-\
 it learns, the vision tower is also asked every question without words, and what stands where. {
         training.get("epochs_done", 0)
     } of \
-{settings.get("epochs", 0)} epochs, seed {settings.get("seed", 0)}.
+{settings.get("epochs", 0)} epochs, seed {settings.get("seed", 0)}{_first_run(training)}.
 - Again: `{training.get("command", "")}`; the figures below again, from the files alone: \
 `geoloc train vlm --out MODEL --measure`.
 

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.training.checkpoint import read_checkpoint
 from geoloc_ros.training.data import Shard, read_shard
 from geoloc_ros.training.vlm_card import DIAGRAM, vlm_card
 from geoloc_ros.training.vlm_data import VlmData, find_truths
@@ -55,6 +56,7 @@ class VlmRecipe:
         workers: processes that render.
         stop_after: interrupt the run after this many epochs; None runs it to the end.
         teacher: perspective encoders to learn from besides; None for none.
+        start: checkpoint of another run whose weights the run begins with; None for random ones.
     """
 
     train: VlmTrainConfig
@@ -68,6 +70,7 @@ class VlmRecipe:
     workers: int = 2
     stop_after: int | None = None
     teacher: ModelPackage | None = None
+    start: Path | None = None
 
     def seeds(self) -> tuple[range, range]:
         """Training and validation seeds.
@@ -117,6 +120,8 @@ def train_vlm(recipe: VlmRecipe, command: str, resume: bool) -> dict[str, float]
     trainer = VlmTrainer(recipe.train, train, prompts, recipe.work, recipe.teacher)
     if resume:
         trainer.resume()
+    elif recipe.start is not None:
+        trainer.start(recipe.start)
     writer = _Writer(recipe, prompts, unseen, _provenance(recipe, command, train))
     scores = trainer.run(writer.evaluate, writer.export, recipe.stop_after)
     if not scores and trainer.epoch == recipe.train.epochs:
@@ -189,7 +194,17 @@ def _provenance(recipe: VlmRecipe, command: str, train: VlmData) -> dict[str, An
         "train_images": train.views,
         "train_crops": train.crops,
         "threads": recipe.train.threads,
+        "start": _ancestor(recipe.start),
     }
+
+
+def _ancestor(start: Path | None) -> dict[str, Any]:
+    """What is known of the run that a run began with."""
+    if start is None:
+        return {}
+    state = read_checkpoint(start, "--start")
+    steps = {name: state[name] for name in ("step", "pictures")}
+    return {"settings": state["config"], **steps}
 
 
 class _Writer:

@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 from tqdm import tqdm
 
-from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.checkpoint import (
     Averaged,
@@ -43,6 +43,11 @@ IntArray = npt.NDArray[np.int64]
 Evaluate = Callable[[TinyVlm, bool], dict[str, float]]
 Export = Callable[[TinyVlm, dict[str, float], int], None]
 LOSSES = ("name", "words", "direct", "layout", "teacher")
+#: settings that two runs must share for one to begin with the other's weights
+_NET = (
+    "image_px", "patch_px", "vision_width", "vision_layers", "vision_ffn", "text_width",
+    "text_layers", "text_ffn", "heads",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ class VlmTrainConfig:
         layout_weight: of the layout.
         teacher_weight: of what the teacher sees.
         teacher: sha256 of the encoders that teach; empty for none.
+        start: sha256 of the checkpoint of another run whose weights this one begins with; empty
+            for random ones.
         ema: decay of the averaged weights.
         seed: of weights, order, augmentation and choice of questions.
         threads: CPU threads of torch.
@@ -89,6 +96,7 @@ class VlmTrainConfig:
     layout_weight: float = 1.0
     teacher_weight: float = 1.0
     teacher: str = ""
+    start: str = ""
     ema: float = 0.998
     seed: int = 1
     threads: int = 2
@@ -205,6 +213,25 @@ class VlmTrainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         write_checkpoint(self.checkpoint, state)
+
+    def start(self, checkpoint: Path) -> None:
+        """Begin with the weights of another run in place of random ones.
+
+        Raises:
+            TrainingError: no readable checkpoint, not the one of the settings, or one of another
+                model or other questions.
+        """
+        if file_sha256(checkpoint) != self.config.start:
+            raise TrainingError(f"{checkpoint} is not the start that the settings name")
+        state = read_checkpoint(checkpoint, "--start")
+        kept = {**state["config"], "questions": state["questions"]}
+        asked = {
+            **{name: getattr(self.config, name) for name in _NET},
+            "questions": self.prompts.questions.sha256,
+        }
+        refuse_changes(checkpoint, kept, asked, (), "--start")
+        self._both.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
 
     def resume(self) -> None:
         """Continue from the checkpoint.
