@@ -91,7 +91,6 @@ def build_index(
     )  # fmt: skip
     try:
         with place:
-            place.need_space(len(anchors) * entry_bytes(storage, package.descriptor_dim))
             return place.finish(_shards(place, engine, job, anchors, progress))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
@@ -196,6 +195,7 @@ def _shards(
     place: _Place, engine: Engine, job: CellJob, anchors: FloatArray, progress: bool
 ) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
+    place.need_space(len(anchors) * entry_bytes(job.storage, job.package.descriptor_dim))
     records: list[ShardRecord] = []
     lock = Lock()
 
