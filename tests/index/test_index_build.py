@@ -177,7 +177,7 @@ def test_an_index_that_is_stored_or_searched_otherwise_is_not_current(built, tmp
     assert not is_current(tmp_path / "index", *arguments)
     index, usual = ShardedIndex.open(tmp_path / "index"), ShardedIndex.open(built)
     query = usual.vectors(np.array([40]))[0]
-    one, other = index.search_graph(query, 5), usual.search_exact(query, 5)
+    one, other = index.search_approximate(query, 5), usual.search_exact(query, 5)
     assert np.allclose(one.poses, other.poses, atol=1e-3)
     assert np.allclose(one.similarity, other.similarity, atol=3e-3)
 
@@ -191,12 +191,21 @@ def test_an_index_of_another_schema_is_refused_and_built_anew(built, tmp_path, s
     (root / "manifest.json").write_text(
         json.dumps({**old, "manifest_sha256": digest}, indent=1) + "\n"
     )
-    with pytest.raises(IndexMismatchError, match=f"schema {schema}, .* build the index again"):
+    with pytest.raises(IndexMismatchError, match=f"schema {schema}, .* and build it again"):
         ShardedIndex.open(root, make_package(Path()))
     arguments = (make_picture(), make_package(Path()), SamplingPolicy())
     assert not is_current(root, *arguments, make_roads())
     build(root)
     assert content(root) == content(built)
+
+
+def test_files_of_another_schema_are_left_to_whoever_wrote_them(built, tmp_path):
+    root = shutil.copytree(built, tmp_path / "index")
+    text = (root / "manifest.json").read_text().replace('"schema": 4', '"schema": 2')
+    (root / "manifest.json").write_text(text)
+    (root / "shards" / "x+000y+000.hnsw").write_text("a graph")
+    with pytest.raises(IndexBuildError, match=r"hnsw and is of schema 2, not 4; .* or remove it"):
+        build(root)
 
 
 def test_a_grid_has_no_roads(tmp_path):

@@ -143,7 +143,7 @@ def test_damage_that_is_met_on_the_way_leaves_the_other_shards(small, older, tmp
             sound = np.flatnonzero((ids < first) | (ids >= last))
             found = index.search_exact(query, len(ids))
             assert np.array_equal(np.sort(found.entry_ids), sound)
-            assert set(index.search_graph(query, 20).entry_ids) <= set(sound)
+            assert set(index.search_approximate(query, 20).entry_ids) <= set(sound)
             assert np.isfinite(index.similarity_at(query, poses)[0]).all()
             assert not index.vectors(ids[first:last]).any()
             assert not index.descriptions(ids[first:last]).any()
@@ -172,7 +172,7 @@ def test_damage_that_the_manifest_vouches_for_does_no_harm(small, older, tmp_pat
             refused += 1
         else:
             assert len(index) == manifest.count
-            for found in (index.search_graph(query, 10), index.search_exact(query, 10)):
+            for found in (index.search_approximate(query, 10), index.search_exact(query, 10)):
                 assert len(found) == 10
                 assert ((found.entry_ids >= 0) & (found.entry_ids < len(index))).all()
                 assert np.isfinite(found.poses).all()

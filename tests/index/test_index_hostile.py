@@ -371,6 +371,13 @@ def test_verify_reports_everything_that_is_wrong(copy, tmp_path):
     assert len(found.problems) >= 3
 
 
+def test_verify_of_an_index_without_its_shards(copy):
+    shutil.rmtree(copy / "shards")
+    found = verify_index(copy)
+    assert len(found.problems) == 4
+    assert all("cannot read" in problem for problem in found.problems)
+
+
 def test_grid_index_opens_and_interpolates(tmp_path):
     policy = SamplingPolicy(kind="grid", pitch_m=50.0, headings=4)
     manifest = build(tmp_path / "index", policy=policy)

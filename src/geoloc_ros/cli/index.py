@@ -91,14 +91,15 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--storage",
         choices=STORAGES,
         default=DEFAULT_STORAGE,
-        help="bits of a descriptor's numbers: int8 and int10 are small, the ranking of int10 is "
-        "nearly that of float32 (%(default)s)",
+        help="how descriptors are stored and ranked: int8 takes 1 byte per dimension, int10 1.25, "
+        "float16 3, float32 5 (%(default)s)",
     )
     build.add_argument(
         "--search",
         choices=sorted(SEARCHES),
         default=DEFAULT_SEARCH,
-        help="how entries are found: by clusters, or along an HNSW graph (%(default)s)",
+        help="how entries are found: in clusters of descriptors that look alike, or along an HNSW "
+        "graph, which takes longer to build (%(default)s)",
     )
     build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
     build.add_argument(

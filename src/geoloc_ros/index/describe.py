@@ -35,7 +35,7 @@ from geoloc_ros.index.descriptions import (
     representatives,
 )
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
-from geoloc_ros.index.records import ShardRecord, parts_of
+from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.workplace import Workplace, check_out
 
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy
@@ -54,8 +54,7 @@ class _Job:
     cutter: Cutter
     describe: Describe
     record: DescriptionRecord
-    storage: str
-    search: str
+    parts: tuple[str, ...]
 
 
 def describe_index(
@@ -81,7 +80,7 @@ def describe_index(
 
     Raises:
         IndexCorruptError: the index is damaged.
-        IndexMismatchError: another model, or other imagery; or the index does not know its roads.
+        IndexMismatchError: another model, or other imagery.
         IndexBuildError: disk full, or another command is writing there.
     """
     root = check_out(root)
@@ -99,8 +98,7 @@ def describe_index(
                 cutter_of(ortho, package.reference, fill_rgb(package)),
                 describe,
                 record,
-                old.storage,
-                str(old.search["kind"]),
+                dataclasses.replace(old, descriptions=None).parts,
             )
             return place.finish(_shards(job, old, poses, progress))
     except OSError as error:
@@ -159,7 +157,7 @@ def _one(
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
     silent = answers.max(axis=1) == 0
     rows = np.where(silent[rows], -1, rows).astype(np.int32)
-    files = {part: known.files[part] for part in parts_of(job.storage, job.search)}
+    files = {part: known.files[part] for part in job.parts}
     for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
     for part, array in ((ANSWERS, answers), (ROWS, rows.reshape(-1))):

@@ -114,8 +114,10 @@ class Descriptions:
     def of(self, rows: npt.NDArray[np.int64]) -> Float32Array:
         """Descriptions (n, T) of entries; zeros where the model said nothing of a tile."""
         spoken = self.rows[rows]
-        said = (spoken >= 0)[..., None]
-        return np.asarray(np.where(said, dequantise(self.answers[spoken]), np.float32(0.0)))
+        said = spoken >= 0
+        found = np.zeros((*spoken.shape, self.answers.shape[1]), dtype=np.float32)
+        found[said] = dequantise(self.answers[spoken[said]])
+        return found
 
 
 def sound(answers: npt.NDArray[Any], rows: npt.NDArray[Any], count: int, options: int) -> bool:

@@ -156,8 +156,8 @@ def parse(text: str, path: Path) -> Manifest:
         raise IndexCorruptError(f"{path} is damaged ({error}); build the index again") from error
     if schema != SCHEMA:
         raise IndexMismatchError(
-            f"{path} is of schema {shown(schema)}, this version reads {SCHEMA}; build the index "
-            "again"
+            f"{path} is of schema {shown(schema)}, this version reads {SCHEMA}; remove the index "
+            "and build it again"
         )
     try:
         manifest = _from_content(content)

@@ -19,9 +19,9 @@ from geoloc_ros.index.local_field import Kernel
 from geoloc_ros.index.manifest import Manifest, check_model, check_sizes, load_manifest
 from geoloc_ros.index.quadtree import corner_m
 from geoloc_ros.index.residency import Residency
-from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.shard import Shard, open_shard, search_together
 
-EXACT_LIMIT = 8000  # up to so many entries, comparing with each is faster than the graphs
+EXACT_LIMIT = 8000  # up to so many entries, each is compared
 BUDGET_MB = 2048
 _FIELD_SHARE = 0.25  # of the budget that local fields may take
 _ONE_FIELD_SHARE = 0.5  # of that, up to which the whole map is one field
@@ -122,7 +122,7 @@ class ShardedIndex:
             return self._search_region(query, k, region)
         if len(self) <= EXACT_LIMIT:
             return self.search_exact(query, k)
-        return self.search_graph(query, k)
+        return self.search_approximate(query, k)
 
     def search_exact(
         self, descriptor: Float32Array, k: int, region: Region | None = None
@@ -190,21 +190,24 @@ class ShardedIndex:
 
         return self._compared(self._checked(descriptor), k, touched, rows), compared
 
-    def search_graph(self, descriptor: Float32Array, k: int) -> Candidates:
-        """Like `search`, always by the graphs, however small the index.
+    def search_approximate(self, descriptor: Float32Array, k: int) -> Candidates:
+        """Like `search`, never by comparing with every entry, however small the index.
 
         Raises:
             IndexMismatchError: the descriptor is not a finite vector of the index's length.
         """
         query, parts = self._checked(descriptor), []
-        if k > 0:
-            for number, shard in self.residency.scan(range(len(self._bounds))):
-                labels, similarity = shard.search(query, k)
-                parts.append(self._part(number, shard, labels, similarity))
+        scan = self.residency.scan(range(len(self._bounds)) if k > 0 else ())
+        # what cannot be held at once is searched one by one
+        for group in [list(scan)] if self.residency.fits else ([one] for one in scan):
+            which, rows, similarity = search_together([shard for _, shard in group], query, k)
+            for place, (number, shard) in enumerate(group):
+                mine = which == place
+                parts.append(self._part(number, shard, rows[mine], similarity[mine]))
         return _ranked(parts, k)
 
     def _search_region(self, query: Float32Array, k: int, region: Region) -> Candidates:
-        """The graph of a shard only where comparing with all inside is too much."""
+        """Comparing with all inside, but for shards in which they are too many."""
         parts = []
         for number, shard in self.residency.scan(self._touching(region)):
             rows = _inside(shard, region)

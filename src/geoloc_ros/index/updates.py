@@ -163,7 +163,7 @@ def collect(root: Path) -> int:
 def superseded(root: Path, manifest: Manifest) -> list[Path]:
     """Files of earlier states of an index."""
     known = {record.path(root, part) for record in manifest.shards for part in record.files}
-    found = [path for path in sorted((root / "shards").iterdir()) if is_part(path.name)]
+    found = [path for path in sorted((root / "shards").glob("*")) if is_part(path.name)]
     return [path for path in found if path not in known] + list(root.glob(NEW))
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,9 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexCorruptError, IndexError_
 from geoloc_ros.index.manifest import NAME, Manifest, check_model, load_manifest
 from geoloc_ros.index.shard import Shard, open_shard
-from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.updates import superseded
 
-_QUERIES = 200
+_QUERIES, _NEAREST = 200, 10
 _RECALL_LIMIT = 0.95
 
 
@@ -62,15 +62,20 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
             check_model(manifest, package, path)
         except IndexError_ as error:
             problems.append(str(error))
-    shards: list[Shard] = []
+    rng, hits, wanted = np.random.default_rng(0), 0, 0
+    damaged = False
     for record in manifest.shards:
         try:
-            shards.append(open_shard(path, record, manifest))
+            shard = open_shard(path, record, manifest)
         except IndexCorruptError as error:
             problems.append(str(error))
-    if len(shards) < len(manifest.shards):
+            damaged = True
+            continue
+        found = _found(shard, math.ceil(_QUERIES * record.count / manifest.count), rng)
+        hits, wanted = hits + found[0], wanted + found[1]
+    if damaged:
         return Verification(path, manifest, tuple(problems), float("nan"))
-    recall = measure_recall(ShardedIndex(manifest, shards.__getitem__))
+    recall = hits / wanted
     if recall < _RECALL_LIMIT:
         problems.append(
             f"the search finds {recall:.1%} of the ten nearest entries, at least "
@@ -79,19 +84,22 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
     return Verification(path, manifest, tuple(problems), recall)
 
 
-def measure_recall(index: ShardedIndex, k: int = 10, seed: int = 0) -> float:
-    """Share of the exact k nearest entries that the search finds, for disturbed entries."""
-    rng = np.random.default_rng(seed)
-    picked = index.vectors(rng.integers(0, len(index), _QUERIES))
+def _found(shard: Shard, count: int, rng: np.random.Generator) -> tuple[int, int]:
+    """How many of the ten entries most similar to disturbed ones a search finds, and of how many.
+
+    Args:
+        shard: a cell.
+        count: how many entries are disturbed.
+        rng: draws them.
+    """
+    picked = shard.decode(rng.integers(0, len(shard.codes), count))
     disturbed = picked + 0.5 / np.sqrt(picked.shape[1]) * rng.normal(size=picked.shape)
     disturbed /= np.linalg.norm(disturbed, axis=1, keepdims=True)
-    hits = wanted = 0
+    hits, k = 0, min(_NEAREST, len(shard.codes))
     for query in disturbed.astype(np.float32):
-        exact = index.search_exact(query, k)
-        found = index.search_graph(query, k)
-        hits += len(np.intersect1d(exact.entry_ids, found.entry_ids))
-        wanted += len(exact)
-    return hits / wanted
+        exact = np.argsort(-shard.codes.similarity(query), kind="stable")[:k]
+        hits += len(np.intersect1d(exact, shard.search(query, k)[0]))
+    return hits, k * count
 
 
 def _strays(path: Path, manifest: Manifest) -> list[str]:

@@ -18,9 +18,9 @@ from typing import IO
 import numpy as np
 
 from geoloc_ros.datatypes import FloatArray
-from geoloc_ros.errors import IndexBuildError, IndexCorruptError
+from geoloc_ros.errors import IndexBuildError, IndexCorruptError, shown
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.manifest import NAME, NEW, Manifest
+from geoloc_ros.index.manifest import NAME, NEW, SCHEMA, Manifest
 from geoloc_ros.index.quadtree import Cell
 from geoloc_ros.index.records import (
     ShardRecord,
@@ -289,14 +289,18 @@ def _foreign(out: Path) -> str:
     files = sorted(path.name for path in (out / "shards").glob("*"))
     strays += [f"shards/{name}" for name in files if not is_part(name)]
     if strays:
+        schema = _schema(out / NAME)
+        if schema not in (None, SCHEMA):
+            return f"it holds {strays[0]} and is of schema {shown(schema)}, not {SCHEMA}"
         return f"it holds {strays[0]}"
-    return f"its {NAME} is not an index's" if names and not _is_manifest(out / NAME) else ""
+    return f"its {NAME} is not an index's" if names and _schema(out / NAME) is None else ""
 
 
-def _is_manifest(path: Path) -> bool:
-    """Whether a file is a manifest of any schema, intact or not."""
+def _schema(path: Path) -> object:
+    """The schema of a manifest, intact or not; None if it is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and {"schema", "manifest_sha256"} <= set(content)
+        return None
+    known = isinstance(content, dict) and {"schema", "manifest_sha256"} <= set(content)
+    return content["schema"] if known else None

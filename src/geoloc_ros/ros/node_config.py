@@ -37,6 +37,7 @@ LOCALIZER_FIXED = (
     "encoder_threads",
     "input.",
     "search.reranker",
+    "search.memory_budget_mb",
     "index",
     "model",
     "cameras",
