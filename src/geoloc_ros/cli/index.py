@@ -54,7 +54,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     info.add_argument("index", type=Path, help="index directory")
     info.add_argument("--json", action="store_true", help="print the manifest as it is")
     info.set_defaults(run=_info)
-    verify = verbs.add_parser("verify", help="check every byte and measure the search's recall")
+    verify = verbs.add_parser(
+        "verify",
+        help="check every byte and measure the search's recall",
+        description="Compare every byte of every file with the manifest, see that all values make "
+        "sense and that no file is somebody else's, and measure how many of the ten most similar "
+        "entries a search finds. All that is wrong is said. Exit status: 0 sound, 1 not.",
+    )
     verify.add_argument("index", type=Path, help="index directory")
     verify.add_argument("--model", help="model the index must fit: a name or a package directory")
     verify.set_defaults(run=_verify)

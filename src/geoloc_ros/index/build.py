@@ -117,6 +117,11 @@ def _checked(out: Path | str) -> Path | str:
 
 
 def _anchors(ortho: Imagery, policy: SamplingPolicy, roads: Sequence[Road] | None) -> FloatArray:
+    """Poses (N, 3) to index.
+
+    Raises:
+        IndexBuildError: there is none.
+    """
     bounds = west, south, east, north = ortho.bounds_m
     anchors = sample(policy, roads, bounds, ortho.shown)
     if not len(anchors):

@@ -89,13 +89,7 @@ def merge_indexes(
         for root in roots[1:]:
             check_same_build(first, manifests[root], str(roots[0]), str(root))
         claims, twice, preferred = _settled(manifests, prefer)
-        manifest = dataclasses.replace(
-            first,
-            imagery=joined_imagery({str(root): m.imagery for root, m in manifests.items()}),
-            roads_sha256=_joined_sha256(m.roads_sha256 for m in manifests.values()),
-            shards=tuple(claim.record for claim in claims),
-            updates=max(m.updates for m in manifests.values()),
-        )
+        manifest = _joined_manifest(manifests, claims)
         files = {
             file: claim.record.path(claim.root, part)
             for claim in claims
@@ -109,6 +103,16 @@ def merge_indexes(
             f"{'disk full' if full else 'cannot write'} while merging to {out}: {error}; mend "
             "that and run the same command again. The old index, if any, is untouched"
         ) from error
+
+
+def _joined_manifest(manifests: Mapping[Path, Manifest], claims: list[_Claim]) -> Manifest:
+    return dataclasses.replace(
+        next(iter(manifests.values())),
+        imagery=joined_imagery({str(root): m.imagery for root, m in manifests.items()}),
+        roads_sha256=_joined_sha256(m.roads_sha256 for m in manifests.values()),
+        shards=tuple(_records(claims)),
+        updates=max(m.updates for m in manifests.values()),
+    )
 
 
 def check_same_build(one: Manifest, other: Manifest, name: str, other_name: str) -> None:
