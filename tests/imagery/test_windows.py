@@ -52,6 +52,33 @@ def test_crops_are_those_of_imagery_in_memory(path, gsd_m, cells_of_100_m):
     np.testing.assert_array_equal(again[::-1], found)
 
 
+def test_every_square_is_a_leg_and_read_once(path, cells_of_100_m, monkeypatch):
+    parts = open_ground(path, 0.5)
+    rng = np.random.default_rng(3)
+    west, south, east, north = parts.bounds_m
+    anchors = np.stack(
+        [rng.uniform(west, east, 60), rng.uniform(south, north, 60), rng.uniform(-3, 3, 60)],
+        axis=1,
+    )
+    reads = []
+    window = OrthoWindows.window
+    monkeypatch.setattr(
+        OrthoWindows, "window", lambda self, *at: reads.append(at) or window(self, *at)
+    )
+    cutter = cutter_of(parts, SPEC, FILL)
+    legs = cutter.legs(anchors)
+    assert sorted(np.concatenate(legs).tolist()) == list(range(60))
+    squares = [np.unique(np.floor(anchors[leg, :2] / 100.0), axis=0) for leg in legs]
+    assert {len(square) for square in squares} == {1}
+    assert len(np.unique(np.concatenate(squares), axis=0)) == len(legs) > 6
+    for number, leg in enumerate(legs, start=1):
+        images, _ = cutter.prepare(anchors[leg]).cut(anchors[leg])
+        np.testing.assert_array_equal(images, cutter.cut(anchors[leg])[0])
+        assert len(reads) == number
+    whole = OrthoImage.open(path, gsd_m=0.5)
+    assert [leg.tolist() for leg in cutter_of(whole, SPEC, FILL).legs(anchors)] == [[*range(60)]]
+
+
 def test_holes_are_known_without_reading_all(path, cells_of_100_m):
     whole, parts = OrthoImage.open(path, gsd_m=0.5), open_ground(path, 0.5)
     rng = np.random.default_rng(1)

@@ -79,9 +79,13 @@ class CropCutter:
         self._fill = tuple(int(value) for value in np.clip(np.rint(fill_rgb), 0, 255))
         self._level = _make_level(ortho, self._gsd_m, self._fill)
 
-    def prepare(self, anchors: FloatArray) -> npt.NDArray[np.int64]:
-        """In which order (N,) anchors are cut best: as they come."""
-        return np.arange(len(anchors))
+    def legs(self, anchors: FloatArray) -> list[npt.NDArray[np.int64]]:
+        """In which order anchors (N, 3) are cut best: as they come, all of them at hand."""
+        return [np.arange(len(anchors))]
+
+    def prepare(self, anchors: FloatArray) -> CropCutter:
+        """Itself: nothing has to be read."""
+        return self
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops at anchor poses.

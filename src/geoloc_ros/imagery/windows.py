@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 IN_MEMORY_PIXELS = MAX_PIXELS
 #: Side of what is read at a time, m.
 _CELL_M = 1000.0
+#: Squares kept: the one in work, and its neighbour when threads disagree.
+_KEPT = 2
 #: From here on reading averages, as cutting does.
 _MUCH_COARSER = 1.3
 #: Pixels of the map of where there is imagery.
@@ -42,8 +44,11 @@ _COVERAGE_PIXELS = 4_000_000
 class Cutter(Protocol):
     """Cuts crops; see `CropCutter`."""
 
-    def prepare(self, anchors: FloatArray) -> npt.NDArray[np.int64]:
-        """Read what the first anchors (N, 3) need; in which order (N,) they are cut best."""
+    def legs(self, anchors: FloatArray) -> list[npt.NDArray[np.int64]]:
+        """In which order anchors (N, 3) are cut best: legs of rows that need the same imagery."""
+
+    def prepare(self, anchors: FloatArray) -> Cutter:
+        """What cuts the anchors (N, 3) of a leg, its imagery in memory."""
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops (N, S, S, 3) and shares of ground present (N,) at anchors (N, 3)."""
@@ -121,21 +126,10 @@ class WindowCutter:
     """Cuts crops from imagery that is read a square at a time; for several threads at once."""
 
     def __init__(
-        self,
-        ground: OrthoWindows,
-        spec: ReferenceSpec,
-        fill_rgb: tuple[float, float, float],
-        kept: int = 2,
+        self, ground: OrthoWindows, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
     ) -> None:
-        """Remember what is to be cut; see `CropCutter`.
-
-        Args:
-            ground: the imagery.
-            spec: size, extent and offset of a crop.
-            fill_rgb: colour of missing ground, 0..255.
-            kept: squares in memory: the one in work, and others when threads disagree.
-        """
-        self._ground, self._spec, self._fill, self._most = ground, spec, fill_rgb, kept
+        """Remember what is to be cut; see `CropCutter`."""
+        self._ground, self._spec, self._fill = ground, spec, fill_rgb
         # farthest a crop reaches from its anchor, and a few pixels for resampling
         self._reach_m = abs(spec.offset_forward_m) + spec.extent_m + 16.0 * ground.gsd_m
         # what is much finer than the crops is read no finer than they are
@@ -144,13 +138,20 @@ class WindowCutter:
         self._kept: OrderedDict[tuple[int, int], Future[CropCutter]] = OrderedDict()
         self._lock = Lock()
 
-    def prepare(self, anchors: FloatArray) -> npt.NDArray[np.int64]:
-        """Read the first square; the order (N,) is by squares."""
+    def legs(self, anchors: FloatArray) -> list[npt.NDArray[np.int64]]:
+        """A leg for each square."""
         squares = _squares(anchors)
         order = np.lexsort(squares.T[::-1])
-        if len(order):
-            self._cutter(*squares[order[0]].tolist())
-        return order
+        changes = (np.diff(squares[order], axis=0) != 0).any(axis=1)
+        return np.split(order, np.flatnonzero(changes) + 1)
+
+    def prepare(self, anchors: FloatArray) -> CropCutter:
+        """The cutter of the square of a leg.
+
+        Raises:
+            ImageryError: the imagery cannot be read.
+        """
+        return self._cutter(*_squares(anchors)[0].tolist())
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops at anchor poses; see `CropCutter.cut`.
@@ -177,7 +178,7 @@ class WindowCutter:
             known = self._kept.pop((column, row), None)
             cutter = known or Future()
             self._kept[column, row] = cutter
-            while len(self._kept) > self._most:
+            while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         if known is None:
             try:
@@ -242,24 +243,15 @@ def credited(ground: Imagery, credit: str) -> Imagery:
 
 
 def cutter_of(
-    ground: Imagery,
-    spec: ReferenceSpec,
-    fill_rgb: tuple[float, float, float],
-    kept: int = 2,
+    ground: Imagery, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
 ) -> Cutter:
     """What cuts crops from imagery.
-
-    Args:
-        ground: the imagery.
-        spec: size, extent and offset of a crop.
-        fill_rgb: colour of missing ground, 0..255.
-        kept: squares in memory, of imagery that is read by windows.
 
     Raises:
         ImageryError: the spec has no size or extent.
     """
     if isinstance(ground, OrthoWindows):
-        return WindowCutter(ground, spec, fill_rgb, kept)
+        return WindowCutter(ground, spec, fill_rgb)
     return CropCutter(ground, spec, fill_rgb)
 
 

@@ -3,10 +3,10 @@
 """From a cell to its files: one way for every engine, here and on other machines.
 
 Several cells are on the line at once, each in a thread of its own: one is being described, another
-reads its imagery, a third sorts its entries. Crops enter one cell after the other; a thread cuts
-some and encodes them. There is one thread more than may encode at once, so that the encoder never
-waits for crops. What a cell's files hold depends on nothing but the cell: not on threads,
-neighbours or machines.
+reads its imagery, a third sorts its entries. Crops enter leg by leg, as imagery is read; a thread
+cuts some and encodes them. There is one thread more than may encode at once, so that the encoder
+never waits for crops. What a cell's files hold depends on nothing but the cell and the kind of
+processor: not on threads, neighbours or how many machines there are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from geoloc_ros.datatypes import Float32Array, FloatArray, Image
 from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError
-from geoloc_ros.imagery.windows import Imagery, cutter_of
+from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of
 from geoloc_ros.index.quadtree import Cell
 from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.shelf import Shelf, shelve
@@ -106,7 +106,7 @@ class CellLine:
         threads = max(1, job.threads)
         self._job, self._tick = job, tick
         spec, fill = job.package.reference, fill_rgb(job.package)
-        self._cutter = cutter_of(job.ground, spec, fill, kept=job.cells_at_once + 1)
+        self._cutter = cutter_of(job.ground, spec, fill)
         self._describers = ThreadPoolExecutor(threads + 1, "describe")
         self._encoding = BoundedSemaphore(threads)
         self._room = BoundedSemaphore(2 * threads + 2)
@@ -131,17 +131,12 @@ class CellLine:
             Its record; None if no crop shows enough imagery.
 
         Raises:
-            IndexBuildError: the encoder breaks its promise, or a file could not be written.
+            IndexBuildError: the encoder breaks its promise.
             ImageryError: imagery cannot be read.
             OSError: the place for the files refuses.
         """
-        order = self._cutter.prepare(cell.anchors)
-        with self._door:
-            parts = [
-                self._submit(cell.anchors, order[start : start + CUT])
-                for start in range(0, len(order), CUT)
-            ]
-        found = [part.result() for part in parts]
+        legs = self._cutter.legs(cell.anchors)
+        found = [part.result() for leg in legs for part in self._submit(cell.anchors, leg)]
         members = np.concatenate([member for member, _ in found])
         if not len(members):
             return None
@@ -150,19 +145,26 @@ class CellLine:
         job, poses = self._job, cell.anchors[members[back]]
         return shelve(job.shelf, cell.place, poses, descriptors, job.storage, job.search)
 
-    def _submit(self, anchors: FloatArray, chosen: _Indices) -> Future[_Described]:
+    def _submit(self, anchors: FloatArray, leg: _Indices) -> list[Future[_Described]]:
+        """Read the imagery of a leg, which other cells use to enter the line, and enter it."""
+        cutter = self._cutter.prepare(anchors[leg])
+        parts = [leg[start : start + CUT] for start in range(0, len(leg), CUT)]
+        with self._door:
+            return [self._enter(cutter, anchors, part) for part in parts]
+
+    def _enter(self, cutter: Cutter, anchors: FloatArray, chosen: _Indices) -> Future[_Described]:
         self._room.acquire()
         try:
-            described = self._describers.submit(self._describe, anchors, chosen)
+            described = self._describers.submit(self._describe, cutter, anchors, chosen)
         except RuntimeError:  # the line was stopped
             self._room.release()
             raise
         described.add_done_callback(lambda _: self._room.release())
         return described
 
-    def _describe(self, anchors: FloatArray, chosen: _Indices) -> _Described:
+    def _describe(self, cutter: Cutter, anchors: FloatArray, chosen: _Indices) -> _Described:
         """Which of the chosen anchors become entries, and their descriptors."""
-        images, share = self._cutter.cut(anchors[chosen])
+        images, share = cutter.cut(anchors[chosen])
         shown = np.asarray(share) >= MIN_VALID_SHARE
         dim = self._job.package.descriptor_dim
         found = np.zeros((0, dim), np.float32)

@@ -74,7 +74,6 @@ def shelve(
 
     Raises:
         OSError: a disk or the place refuses.
-        IndexBuildError: what was written is not what should have been.
     """
     with shelf.desk() as desk:
         record = shards.write_shard(desk, cell, poses, descriptors, storage, search)
