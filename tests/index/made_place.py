@@ -74,7 +74,7 @@ def build(
 ):
     return build_index(
         picture or make_picture(),
-        package or make_package(out.parent),
+        package or make_package(Path(out).parent),
         encoder or FakeEncoder(DIM),
         out,
         policy or SamplingPolicy(),

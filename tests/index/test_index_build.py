@@ -84,7 +84,7 @@ def test_manifest_tells_the_provenance(opened):
 def test_interrupted_build_continues_to_the_same_bytes(built, tmp_path):
     out = tmp_path / "index"
     with pytest.raises(KeyboardInterrupt):
-        build(out, encoder=Stopping(22))
+        build(out, encoder=Stopping(88))
     assert not out.exists()
     done = list((tmp_path / "index.partial" / "done").iterdir())
     assert 1 <= len(done) < 4
@@ -104,14 +104,14 @@ def test_killed_build_continues_to_the_same_bytes(built, tmp_path):
         from pathlib import Path
         from made_place import build
         from geoloc_ros.index import workplace
-        store = workplace.Workplace.store
+        keep = workplace.Workplace.keep
         calls = []
-        def dying(self, *arguments):
+        def dying(self, record):
             if len(calls) == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
             calls.append(1)
-            return store(self, *arguments)
-        workplace.Workplace.store = dying
+            keep(self, record)
+        workplace.Workplace.keep = dying
         build(Path({str(out)!r}))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, timeout=60)
@@ -124,7 +124,7 @@ def test_killed_build_continues_to_the_same_bytes(built, tmp_path):
 def test_a_damaged_finished_shard_is_done_again(built, tmp_path):
     out = tmp_path / "index"
     with pytest.raises(KeyboardInterrupt):
-        build(out, encoder=Stopping(22))
+        build(out, encoder=Stopping(88))
     for path in (tmp_path / "index.partial" / "shards").iterdir():
         damaged = bytearray(path.read_bytes())
         damaged[len(damaged) // 2] ^= 1
@@ -137,7 +137,7 @@ def test_a_damaged_finished_shard_is_done_again(built, tmp_path):
 def test_left_overs_of_another_build_are_not_used(tmp_path, change):
     out = tmp_path / "index"
     with pytest.raises(KeyboardInterrupt):
-        build(out, encoder=Stopping(22))
+        build(out, encoder=Stopping(88))
     other = {
         "policy": {"policy": SamplingPolicy(seed=5)},
         "model": {"package": make_package(tmp_path, files={"query.onnx": "c" * 64})},

@@ -390,7 +390,7 @@ def test_an_unfinished_build_is_not_thrown_away(built, tmp_path):
 
     out = tmp_path / "my.index"
     with pytest.raises(KeyboardInterrupt):
-        build(out, encoder=Stopping(22))
+        build(out, encoder=Stopping(88))
     before = content(tmp_path)
     with pytest.raises(IndexBuildError, match="unfinished build"):
         bring(built, out, ALL)

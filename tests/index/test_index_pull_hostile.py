@@ -228,7 +228,7 @@ def test_a_server_that_begins_anew_each_time_gets_nowhere(built, tmp_path, monke
     with serving(built, script, ranges=False) as server:
         with pytest.raises(IndexPullError, match="does not come"):
             bring(server.url, tmp_path / "a", ALL)
-        assert server.attempts[name] <= 6
+        assert server.attempts[name] <= 8  # six, and two more that may come further
 
 
 def test_a_drip_is_not_waited_for(built, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import argparse
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,23 @@ from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.region import area_text
 from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES
 
+if TYPE_CHECKING:
+    from geoloc_ros.index.engines import Engine
+
 _DEFAULTS = SamplingPolicy()
+_BUILD = """\
+Cut satellite imagery into crops as a vehicle would see them, describe them, and
+write an index. An interrupted build continues when the same command is run again;
+an existing index is replaced only when the new one is complete.
+"""
+_EXAMPLES = """\
+examples:
+  geoloc index build town.tif --model perspective --roads roads.geojson --out town.index
+  geoloc index build area.mbtiles --model ground_plane --grid --pitch 15 --headings 12 \\
+      --out area.index
+  geoloc index build /shared/city.tif --model perspective --roads city.osm.pbf \\
+      --out /shared/city.index --engine ray --ray-address head:6379
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,9 +73,9 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     build = verbs.add_parser(
         "build",
         help="describe satellite imagery with a model's reference encoder",
-        description="Cut satellite imagery into crops as a vehicle would see them, describe them, "
-        "and write an index. An interrupted build continues when the same command is run again; "
-        "an existing index is replaced only when the new one is complete.",
+        description=_BUILD,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument(
         "imagery", type=Path, help="GeoTIFF, MBTiles, PMTiles or any georeferenced raster"
@@ -66,7 +83,11 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     build.add_argument(
         "--model", required=True, help="name of a model, e.g. perspective, or package directory"
     )
-    build.add_argument("--out", type=Path, required=True, help="index directory to write")
+    build.add_argument(
+        "--out",
+        required=True,
+        help="index directory to write, or a place on object storage, e.g. s3://bucket/town.index",
+    )
     kind = build.add_mutually_exclusive_group(required=True)
     roads_help = "roads to index along: GeoJSON lines, or an OpenStreetMap extract"
     kind.add_argument("--roads", type=Path, help=roads_help)
@@ -87,9 +108,39 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "graph, which takes longer to build (%(default)s)",
     )
     build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
-    build.add_argument("--threads", type=int, default=0, help="encoder threads; 0: all cores (0)")
+    build.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="encoder threads, on a cluster of each worker; 0: all cores, 16 at most on a cluster "
+        "(%(default)s)",
+    )
     build.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_engine(build)
     build.set_defaults(run=_build)
+
+
+def _add_engine(build: argparse.ArgumentParser) -> None:
+    cluster = build.add_argument_group("where it is built (docs/scale.md)")
+    cluster.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="in this process, or on the machines of a Ray cluster; the index is the same "
+        "(%(default)s)",
+    )
+    cluster.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="of the cluster (that of RAY_ADDRESS, else of this machine, else this machine)",
+    )
+    cluster.add_argument(
+        "--ray-workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="workers of --threads CPUs each; 0: as many as have room now (%(default)s)",
+    )
 
 
 def _add_sampling(build: argparse.ArgumentParser) -> None:
@@ -149,12 +200,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.index.osm_roads import ATTRIBUTION, is_extract
     from geoloc_ros.index.roads import read_roads
 
-    most = 4 * (os.cpu_count() or 1)
-    if not 0 <= arguments.threads <= most:
-        raise ConfigError(
-            f"--threads is {arguments.threads}; it must lie in [0, {most}], four for each core, "
-            "0 for one each"
-        )
+    engine = _engine(arguments)
     package = find_model(arguments.model)
     policy = SamplingPolicy(
         kind="grid" if arguments.grid else "roads",
@@ -175,16 +221,47 @@ def _build(arguments: argparse.Namespace) -> int:
     manifest = build_index(
         ortho,
         package,
-        OnnxEncoder(package, threads=arguments.threads or os.cpu_count() or 1),
+        OnnxEncoder(package, threads=1),
         arguments.out,
         policy,
         roads=roads,
         storage=arguments.storage,
         search=arguments.search,
         progress=not arguments.quiet,
+        workers=arguments.threads,
+        engine=engine,
     )
     print(f"{arguments.out}: {summary(manifest)}")
     return 0
+
+
+def _engine(arguments: argparse.Namespace) -> Engine:
+    """Where to build.
+
+    Raises:
+        ConfigError: an option is out of bounds, or fits only the other engine.
+    """
+    if arguments.engine == "ray":
+        from geoloc_ros.index.ray_engine import RayEngine
+
+        for name, value in (
+            ("threads", arguments.threads),
+            ("ray-workers", arguments.ray_workers),
+        ):
+            if value < 0:
+                raise ConfigError(f"--{name} is {value}; it must be at least 0")
+        return RayEngine(arguments.ray_address, arguments.ray_workers)
+    from geoloc_ros.index.engines import LocalEngine
+
+    if arguments.ray_address or arguments.ray_workers:
+        raise ConfigError("--ray-address and --ray-workers are of --engine ray; add that")
+    most = 4 * (os.cpu_count() or 1)
+    if not 0 <= arguments.threads <= most:
+        raise ConfigError(
+            f"--threads is {arguments.threads}; it must lie in [0, {most}], four for each core, "
+            "0 for one each"
+        )
+    return LocalEngine()
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ class ReferenceEncoder(Protocol):
     """Describes satellite crops."""
 
     def encode_reference(self, crops: Image) -> Float32Array:
-        """Unit descriptors (N, D) of crops (N, S, S, 3) uint8 RGB."""
+        """Unit descriptors (N, D) of crops (N, S, S, 3) uint8 RGB; several threads may ask."""
 
 
 @runtime_checkable

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from geoloc_ros.compiled import compiled
 from geoloc_ros.datatypes import Float32Array, Image
-from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.package import ModelPackage, load_package
 from geoloc_ros.errors import ModelError, first_line
 
 QUERY_FILE = "query.onnx"
@@ -22,7 +25,9 @@ _UNIT_TOLERANCE = 1e-3
 class OnnxEncoder:
     """Both encoders of a model package; a session is created when it is first needed.
 
-    A vehicle that only asks questions never loads the reference encoder.
+    A vehicle that only asks questions never loads the reference encoder. Several threads may
+    encode at once. A pickled encoder is its package's folder, read and verified anew where it
+    arrives.
 
     Args:
         package: a verified model package.
@@ -33,11 +38,17 @@ class OnnxEncoder:
         self.package = package
         self.threads = threads
         self._sessions: dict[str, Any] = {}
+        self._opening = Lock()
         # (x / 255 - mean) / std as one product and one sum
         std = np.array(package.std, dtype=np.float64)
         self._gain = (1.0 / (255.0 * std)).astype(np.float32)
         self._shift = (-np.array(package.mean) / std).astype(np.float32)
         self.normalise(np.zeros((1, 1, 1, 3), dtype=np.uint8))  # compiles
+
+    def __reduce__(self) -> tuple[Callable[..., OnnxEncoder], tuple[ModelPackage, int]]:
+        """Travel without sessions."""
+        package = dataclasses.replace(self.package, root=self.package.root.resolve())
+        return _arrived, (package, self.threads)
 
     def encode_query(self, views: Image) -> Float32Array:
         """Describe views.
@@ -107,16 +118,32 @@ class OnnxEncoder:
 
     def session(self, name: str) -> Any:  # noqa: ANN401 - onnxruntime is untyped
         """The inference session of one file of the package, opened when first asked for."""
-        if name not in self._sessions:
-            if name not in self.package.files:
-                raise ModelError(
-                    f"model {self.package.name} has no {name}; its card lists "
-                    f"{', '.join(sorted(self.package.files)) or 'no file'}"
+        with self._opening:
+            if name not in self._sessions:
+                if name not in self.package.files:
+                    raise ModelError(
+                        f"model {self.package.name} has no {name}; its card lists "
+                        f"{', '.join(sorted(self.package.files)) or 'no file'}"
+                    )
+                self._sessions[name] = open_session(
+                    self.package.root / name, self.threads, ("image",), ("descriptor",)
                 )
-            self._sessions[name] = open_session(
-                self.package.root / name, self.threads, ("image",), ("descriptor",)
-            )
-        return self._sessions[name]
+            return self._sessions[name]
+
+
+def _arrived(package: ModelPackage, threads: int) -> OnnxEncoder:
+    """An encoder on the machine it was sent to.
+
+    Raises:
+        ModelError: this machine has not the same model in the same folder.
+    """
+    found = load_package(package.root)
+    if found.encoder_sha256 != package.encoder_sha256:
+        raise ModelError(
+            f"{package.root} holds encoder {found.encoder_sha256[:12]} on this machine, "
+            f"{package.encoder_sha256[:12]} on the one that asks; copy the package to all machines"
+        )
+    return OnnxEncoder(package, threads)
 
 
 @compiled

@@ -32,17 +32,18 @@ _CELL = 8
 class _Level:
     """The imagery at about the crop's resolution, holes filled.
 
+    Colours and validity are one picture of four channels: OpenCV warps it in half the time that it
+    takes for three, to the same bytes.
+
     Attributes:
-        rgb: (H, W, 3).
-        valid: (H, W) uint8, 255 where there is imagery.
+        rgba: (H, W, 4) colours, and 255 where there is imagery, less where it ends.
         west_m: outer edge of column 0.
         north_m: outer edge of row 0.
         pixel_m: width and height of a pixel.
         holes: (H / 8 + 1, W / 8 + 1) running count of cells with a hole.
     """
 
-    rgb: Image
-    valid: Image
+    rgba: Image
     west_m: float
     north_m: float
     pixel_m: tuple[float, float]
@@ -77,6 +78,14 @@ class CropCutter:
         self._gsd_m = spec.extent_m / spec.size_px
         self._fill = tuple(int(value) for value in np.clip(np.rint(fill_rgb), 0, 255))
         self._level = _make_level(ortho, self._gsd_m, self._fill)
+
+    def legs(self, anchors: FloatArray) -> list[npt.NDArray[np.int64]]:
+        """In which order anchors (N, 3) are cut best: as they come, all of them at hand."""
+        return [np.arange(len(anchors))]
+
+    def prepare(self, anchors: FloatArray) -> CropCutter:
+        """Itself: nothing has to be read."""
+        return self
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops at anchor poses.
@@ -136,7 +145,7 @@ class CropCutter:
         self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
         """True (N,) where the rectangle lies inside and no hole is near."""
-        height, width = self._level.valid.shape
+        height, width = self._level.rgba.shape[:2]
         inside = (low >= 0).all(axis=1) & (high[:, 0] <= width) & (high[:, 1] <= height)
         first = np.clip(low, 0, [width - 1, height - 1]) // _CELL
         end = -(-np.clip(high, 1, [width, height]) // _CELL)
@@ -159,7 +168,7 @@ class CropCutter:
     ) -> float:
         """Write one crop; return the share of ground present."""
         size = (self._spec.size_px, self._spec.size_px)
-        height, width = self._level.valid.shape
+        height, width = self._level.rgba.shape[:2]
         x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
         x1, y1 = min(int(high[0]), width), min(int(high[1]), height)
         if x0 >= x1 or y0 >= y1:
@@ -169,20 +178,19 @@ class CropCutter:
         local = affine.copy()
         local[0, 2] -= x0
         local[1, 2] -= y0
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cv2.warpAffine(
-            self._level.rgb[y0:y1, x0:x1],
+        rgba = cv2.warpAffine(
+            self._level.rgba[y0:y1, x0:x1],
             local,
             size,
-            dst=out,
-            flags=flags,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=self._fill,
+            borderValue=(*self._fill, 0),
         )
+        cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=out)
         if whole:
             return 1.0
-        present = cv2.warpAffine(self._level.valid[y0:y1, x0:x1], local, size, flags=flags)
-        return float(np.count_nonzero(present >= 128)) / present.size
+        present = rgba[..., 3] >= 128
+        return float(np.count_nonzero(present)) / present.size
 
 
 def crops(
@@ -208,21 +216,23 @@ def crops(
 
 
 def _make_level(ortho: OrthoImage, gsd_m: float, fill_rgb: tuple[int, ...]) -> _Level:
-    rgb, valid = ortho.rgb, ortho.valid.astype(np.uint8) * 255
+    height, width = ortho.valid.shape
+    rgba: Image = np.empty((height, width, 4), np.uint8)
+    rgba[..., :3] = ortho.rgb
+    rgba[..., 3] = ortho.valid
+    rgba[..., 3] *= 255
     if not ortho.valid.all():
-        rgb = rgb.copy()
-        rgb[~ortho.valid] = fill_rgb
-    height, width = valid.shape
+        rgba[~ortho.valid, :3] = fill_rgb
     pixel_m = (ortho.gsd_m, ortho.gsd_m)
     if gsd_m > 1.05 * ortho.gsd_m:
         size = (
             max(1, round(width * ortho.gsd_m / gsd_m)),
             max(1, round(height * ortho.gsd_m / gsd_m)),
         )
-        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-        valid = np.asarray(cv2.resize(valid, size, interpolation=cv2.INTER_AREA), np.uint8)
+        rgba = np.asarray(cv2.resize(rgba, size, interpolation=cv2.INTER_AREA), np.uint8)
         pixel_m = (width * ortho.gsd_m / size[0], height * ortho.gsd_m / size[1])
-    return _Level(rgb, valid, ortho.west_m, ortho.north_m, pixel_m, _hole_table(valid == 255))
+    holes = _hole_table(rgba[..., 3] == 255)
+    return _Level(rgba, ortho.west_m, ortho.north_m, pixel_m, holes)
 
 
 def _hole_table(valid: Mask) -> npt.NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyproj
 import rasterio
 from pyproj.enums import TransformDirection
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import reproject
 from rasterio.windows import Window
@@ -34,8 +34,8 @@ from geoloc_ros.imagery.grid import (
     apply_affine,
     bounds_text,
     check_size,
-    window_transform,
 )
+from geoloc_ros.imagery.raster_read import read_opacity, read_rgba
 from geoloc_ros.imagery.tile_raster import TileRaster
 from geoloc_ros.imagery.tile_store import is_tile_file, open_store
 
@@ -204,14 +204,17 @@ class LocalMap:
             raise ImageryError(f"the requested area lies outside the projection of {self.path}")
         return columns, rows
 
+    def holds(self, grid: Grid) -> bool:
+        """Whether the grid lies so far inside the raster that its edge is not felt."""
+        columns, rows = self._to_pixels(*_mesh(grid))
+        margin, scale = 4.0, max(1.0, grid.gsd_m / self.native_gsd_m(grid.bounds_m))
+        low, high = min(columns.min(), rows.min()), margin * scale
+        right, bottom = self._dataset.width - columns.max(), self._dataset.height - rows.max()
+        return bool(low >= high and min(right, bottom) >= high)
+
     def window(self, grid: Grid) -> Window | None:
         """Source pixels that can touch the grid, None if there are none."""
-        west, south, east, north = grid.bounds_m
-        t = np.linspace(0.0, 1.0, _EDGE_POINTS)
-        x, y = (
-            a.ravel() for a in np.meshgrid(west + t * (east - west), south + t * (north - south))
-        )
-        columns, rows = self._to_pixels(x, y)
+        columns, rows = self._to_pixels(*_mesh(grid))
         margin = 8.0
         left, right = np.clip(
             [columns.min() - margin, columns.max() + margin], 0, self._dataset.width
@@ -222,11 +225,19 @@ class LocalMap:
         return Window(int(left), int(top), width, height) if width > 0 and height > 0 else None
 
 
+def _mesh(grid: Grid) -> tuple[FloatArray, FloatArray]:
+    """Positions x_m, y_m (N,) spread over a grid and its edges."""
+    west, south, east, north = grid.bounds_m
+    t = np.linspace(0.0, 1.0, _EDGE_POINTS)
+    x_m, y_m = np.meshgrid(west + t * (east - west), south + t * (north - south))
+    return x_m.ravel(), y_m.ravel()
+
+
 def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, str]:  # noqa: ANN401
     """Resample a raster onto a grid of the local plane.
 
-    Cubic convolution where the grid is about as fine as the source or finer, area average where
-    it is coarser; masked pixels never bleed into their neighbours.
+    Area averages where the grid is coarser than the source, then cubic convolution; masked pixels
+    never bleed into their neighbours.
 
     Returns:
         Colours (H, W, 3), validity (H, W), and how values were scaled to 8 bits ("" if not).
@@ -234,6 +245,42 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
     Raises:
         ImageryError: nothing of the raster lies in the grid, or it cannot be read.
     """
+    window = _needed(local, grid)
+    coarser = grid.gsd_m / local.native_gsd_m(grid.bounds_m)
+    # Fine sources are read at the grid's pixel: averaging is far cheaper there than while warping.
+    reduction = max(1.0, coarser)
+    shape = _reduced(window, reduction)
+    check_size(shape[1], shape[0], f"the needed part of {local.path}")
+    rgba, source_transform, rule = read_rgba(dataset, local.path, window, shape)
+    # A picture without holes comes faster, up to rounding the same, without its opacity.
+    whole = bool((rgba[3] == 255).all()) and local.holds(grid)
+    out = _warped(
+        rgba[:3] if whole else rgba,
+        (dataset.crs, source_transform),
+        local,
+        grid,
+        Resampling.cubic,
+    )
+    valid = np.ones(out.shape[1:], np.bool_) if whole else out[3] >= 128
+    return np.ascontiguousarray(out[:3].transpose(1, 2, 0)), valid, rule
+
+
+def read_coverage(dataset: Any, local: LocalMap, grid: Grid) -> Mask:  # noqa: ANN401
+    """Where a raster has pixels (H, W), by the nearest of them: colours are not warped.
+
+    Raises:
+        ImageryError: nothing of the raster lies in the grid, or it cannot be read.
+    """
+    window = _needed(local, grid)
+    reduction = max(1.0, grid.gsd_m / local.native_gsd_m(grid.bounds_m))
+    shape = _reduced(window, reduction)
+    check_size(shape[1], shape[0], f"the coverage of {local.path}")
+    alpha, transform = read_opacity(dataset, local.path, window, shape)
+    found = _warped(alpha, (dataset.crs, transform), local, grid, Resampling.nearest)
+    return np.asarray(found[0] >= 128)
+
+
+def _needed(local: LocalMap, grid: Grid) -> Window:
     window = local.window(grid)
     if window is None:
         raise ImageryError(
@@ -241,109 +288,40 @@ def read_grid(dataset: Any, local: LocalMap, grid: Grid) -> tuple[Image, Mask, s
             f"{bounds_text(grid.bounds_m)} m (west, south, east, north of the local plane) was "
             "asked for; they do not overlap"
         )
-    coarser = grid.gsd_m / local.native_gsd_m(grid.bounds_m)
-    # Read big sources at half the grid's pixel: overviews and averaging make that cheap.
-    reduction = max(1.0, 0.5 * coarser)
-    shape = (
+    return window
+
+
+def _reduced(window: Window, reduction: float) -> tuple[int, int]:
+    """Rows and columns of a window that is read `reduction` times coarser."""
+    return (
         max(1, int(np.ceil(window.height / reduction))),
         max(1, int(np.ceil(window.width / reduction))),
     )
-    check_size(shape[1], shape[0], f"the needed part of {local.path}")
-    rgba, source_transform, rule = _read_source(dataset, local.path, window, shape)
-    out = np.zeros((4, grid.height, grid.width), np.uint8)
+
+
+def _warped(
+    bands: npt.NDArray[np.uint8],
+    place: tuple[Any, Any],
+    local: LocalMap,
+    grid: Grid,
+    resampling: Resampling,
+) -> npt.NDArray[np.uint8]:
+    """Bands (B, H, W), a fourth of which is opacity, at a CRS and geotransform, on the grid."""
+    out = np.zeros((len(bands), grid.height, grid.width), np.uint8)
     target = rasterio.Affine(grid.gsd_m, 0.0, grid.west_m, 0.0, -grid.gsd_m, grid.north_m)
+    opacity = {"src_alpha": 4, "dst_alpha": 4} if len(bands) == 4 else {}
     try:
         reproject(
-            rgba,
+            bands,
             out,
-            src_transform=source_transform,
-            src_crs=dataset.crs,
-            src_alpha=4,
+            src_transform=place[1],
+            src_crs=place[0],
             dst_transform=target,
             dst_crs=local.frame.crs,
-            dst_alpha=4,
             num_threads=_WARP_THREADS,
-            resampling=Resampling.average if coarser / reduction > 1.3 else Resampling.cubic,
+            resampling=resampling,
+            **opacity,
         )
     except RasterioError as error:
         raise ImageryError(f"{local.path} cannot be reprojected: {error}") from error
-    valid = out[3] >= 128
-    return np.ascontiguousarray(out[:3].transpose(1, 2, 0)), valid, rule
-
-
-def _read_source(
-    dataset: Any,  # noqa: ANN401
-    path: Path,
-    window: Window,
-    shape: tuple[int, int],
-) -> tuple[npt.NDArray[np.uint8], Any, str]:
-    """Colours and validity (4, H, W) of a window, their geotransform, how values were scaled."""
-    try:
-        if isinstance(dataset, TileRaster):
-            return *dataset.read_rgba(window, shape), ""
-        rgba, rule = _read_rgba(dataset, window, shape)
-    except RasterioError as error:
-        raise ImageryError(f"{path} cannot be read: {error}; is it complete?") from error
-    return rgba, window_transform(dataset.transform, window, shape), rule
-
-
-def _read_rgba(
-    dataset: Any,  # noqa: ANN401
-    window: Window,
-    shape: tuple[int, int],
-) -> tuple[npt.NDArray[np.uint8], str]:
-    """Colours and validity (4, H, W) of a window, resampled to `shape`."""
-    bands = colour_bands(dataset)
-    paletted = dataset.colorinterp[0] == ColorInterp.palette
-    averaging = Resampling.nearest if paletted else Resampling.average
-    values = dataset.read(
-        bands, window=window, out_shape=(len(bands), *shape), resampling=averaging
-    )
-    mask = dataset.dataset_mask(window=window, out_shape=shape, resampling=Resampling.nearest)
-    rule = ""
-    if paletted:
-        values = palette(dataset)[values[0]].transpose(2, 0, 1)
-    elif values.dtype != np.uint8:
-        values, rule = _to_8_bit(dataset, bands, values)
-    rgba = np.empty((4, *shape), np.uint8)
-    rgba[:3] = values
-    rgba[3] = np.where(mask > 0, 255, 0)
-    return rgba, rule
-
-
-def colour_bands(dataset: Any) -> list[int]:  # noqa: ANN401
-    """Band numbers of red, green, blue, or of the only grey."""
-    by_colour = {colour: number for number, colour in enumerate(dataset.colorinterp, start=1)}
-    wanted = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-    if all(colour in by_colour for colour in wanted):
-        return [by_colour[colour] for colour in wanted]
-    plain = [n for n, colour in enumerate(dataset.colorinterp, 1) if colour != ColorInterp.alpha]
-    return plain[:3] if len(plain) >= 3 else plain[:1]
-
-
-def palette(dataset: Any) -> Image:  # noqa: ANN401
-    """Colours (256, 3) of a paletted raster's values."""
-    table = np.zeros((256, 3), np.uint8)
-    for value, colour in dataset.colormap(1).items():
-        if value < 256:
-            table[value] = colour[:3]
-    return table
-
-
-def _to_8_bit(
-    dataset: Any,  # noqa: ANN401
-    bands: list[int],
-    values: npt.NDArray[Any],
-) -> tuple[npt.NDArray[np.uint8], str]:
-    """Stretch the 1st..99th percentile of the whole raster, all bands alike, to 0..255."""
-    step = max(1, int(np.ceil(max(dataset.width, dataset.height) / 1024)))
-    small = max(1, dataset.height // step), max(1, dataset.width // step)
-    sample = dataset.read(bands, out_shape=(len(bands), *small))
-    mask = dataset.dataset_mask(out_shape=small) > 0
-    chosen = sample[:, mask]
-    low, high = np.rint(np.percentile(chosen, [1.0, 99.0])) if chosen.size else (0.0, 1.0)
-    if high <= low:
-        high = low + 1.0
-    _log.warning("16-bit imagery: %g..%g stretched to 0..255", low, high)
-    stretched = np.rint((values.astype(np.float32) - low) * (255.0 / (high - low)))
-    return np.clip(stretched, 0, 255).astype(np.uint8), f"{low:g}..{high:g} to 0..255"
+    return out

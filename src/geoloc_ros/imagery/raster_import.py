@@ -22,8 +22,9 @@ from rasterio.windows import Window
 from tqdm import tqdm
 
 from geoloc_ros.errors import ImageryError, first_line
-from geoloc_ros.imagery.geotiff import colour_bands, open_raster, palette
+from geoloc_ros.imagery.geotiff import open_raster
 from geoloc_ros.imagery.grid import apply_affine, window_transform
+from geoloc_ros.imagery.raster_read import colour_bands, palette
 from geoloc_ros.imagery.tile_span import Area
 from geoloc_ros.imagery.tile_store import Credit
 

@@ -23,6 +23,7 @@ from geoloc_ros.imagery.tile_picture import decode, look
 from geoloc_ros.imagery.tile_store import TileStore
 from geoloc_ros.imagery.tiles import HALF_WORLD_M, Tile
 
+_JPEG = b"\xff\xd8"  # how JPEG begins
 _TURNED = "+proj=merc +a=6378137 +b=6378137 +lon_0=180 +units=m +nadgrids=@null +no_defs"
 
 
@@ -102,6 +103,28 @@ class TileRaster:
         moved = window_transform(self.transform, read, (height, width))
         return np.ascontiguousarray(out.transpose(2, 0, 1)), moved
 
+    def presence(self, window: Window) -> tuple[Image, Any] | None:
+        """Which tiles (1, rows, columns) of a window there are, 255 or 0, and their geotransform.
+
+        Nothing is decoded, so that it is asked for large areas.
+
+        Returns:
+            None if a tile may be transparent in parts: one of another format than JPEG.
+        """
+        side = self.side_px
+        left, top = int(window.col_off) // side, int(window.row_off) // side
+        right = -(-int(window.col_off + window.width) // side)
+        bottom = -(-int(window.row_off + window.height) // side)
+        found: Image = np.zeros((1, bottom - top, right - left), np.uint8)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                data = self._data(column, row)
+                if data is not None and not data.startswith(_JPEG):
+                    return None
+                found[0, row - top, column - left] = 0 if data is None else 255
+        tiles = Window(left * side, top * side, (right - left) * side, (bottom - top) * side)
+        return found, window_transform(self.transform, tiles, found.shape[1:])
+
     def _step(self, window: Window, shape: tuple[int, int]) -> int:
         """By how much tiles are reduced: a power of two that divides their side."""
         most = min(window.height / shape[0], window.width / shape[1])
@@ -112,16 +135,22 @@ class TileRaster:
 
     def _tile(self, column: int, row: int, step: int) -> Image | None:
         """One tile (H, W, 4) of the rectangle, reduced; None where there is none."""
-        zoom = self.span.zoom
-        tile = Tile(zoom, (self.span.x + column) % (1 << zoom), self.span.y + row)
-        data = self.store.read(tile)
+        data = self._data(column, row)
         if data is None:
             return None
         try:
-            rgba = decode(data, f"tile {tile} of {self.store.path}", self.side_px)
+            name = f"tile {self._at(column, row)} of {self.store.path}"
+            rgba = decode(data, name, self.side_px)
         except ImageDecodeError as error:
             raise ImageryError(f"damaged tile: {error}; fetch it again, or remove it") from error
         return rgba if step == 1 else _reduced(rgba, step)
+
+    def _data(self, column: int, row: int) -> bytes | None:
+        return self.store.read(self._at(column, row))
+
+    def _at(self, column: int, row: int) -> Tile:
+        zoom = self.span.zoom
+        return Tile(zoom, (self.span.x + column) % (1 << zoom), self.span.y + row)
 
     def _first(self, zoom: int) -> tuple[str, int]:
         """Format and side of the first tile there is."""

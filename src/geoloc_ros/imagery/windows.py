@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -22,7 +23,7 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import ImageryError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.imagery.crops import CropCutter
-from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_grid
+from geoloc_ros.imagery.geotiff import LocalMap, open_raster, read_coverage, read_grid
 from geoloc_ros.imagery.grid import MAX_PIXELS, Bounds, Grid
 from geoloc_ros.imagery.ortho import OrthoImage, check_gsd, file_sha256, provenance_of
 
@@ -30,16 +31,24 @@ _log = logging.getLogger(__name__)
 
 #: Imagery of more pixels is not read as a whole.
 IN_MEMORY_PIXELS = MAX_PIXELS
-#: Side of what is read at a time, m; the cells of an index are as large.
+#: Side of what is read at a time, m.
 _CELL_M = 1000.0
 #: Squares kept: the one in work, and its neighbour when threads disagree.
 _KEPT = 2
+#: From here on reading averages, as cutting does.
+_MUCH_COARSER = 1.3
 #: Pixels of the map of where there is imagery.
 _COVERAGE_PIXELS = 4_000_000
 
 
 class Cutter(Protocol):
-    """Cuts crops; see `CropCutter.cut`."""
+    """Cuts crops; see `CropCutter`."""
+
+    def legs(self, anchors: FloatArray) -> list[npt.NDArray[np.int64]]:
+        """In which order anchors (N, 3) are cut best: legs of rows that need the same imagery."""
+
+    def prepare(self, anchors: FloatArray) -> Cutter:
+        """What cuts the anchors (N, 3) of a leg, its imagery in memory."""
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops (N, S, S, 3) and shares of ground present (N,) at anchors (N, 3)."""
@@ -89,13 +98,17 @@ class OrthoWindows:
         row = np.floor((grid.north_m - xy_m[:, 1]) / grid.gsd_m).astype(np.int64)
         return self.coverage[np.clip(row, 0, grid.height - 1), np.clip(column, 0, grid.width - 1)]
 
-    def window(self, bounds_m: Bounds) -> OrthoImage:
-        """What lies in west, south, east, north, m; on the pixels of `grid`.
+    def window(self, bounds_m: Bounds, gsd_m: float | None = None) -> OrthoImage:
+        """What lies in an area.
+
+        Args:
+            bounds_m: west, south, east, north.
+            gsd_m: pixel size; None: on the pixels of `grid`.
 
         Raises:
             ImageryError: it cannot be read.
         """
-        grid = Grid.covering(bounds_m, self.gsd_m)
+        grid = Grid.covering(bounds_m, gsd_m or self.gsd_m)
         with open_raster(self.path) as dataset:
             local = LocalMap(dataset, self.path, self.frame)
             rgb, valid, _ = read_grid(dataset, local, grid)
@@ -110,7 +123,7 @@ Imagery = OrthoImage | OrthoWindows
 
 
 class WindowCutter:
-    """Cuts crops from imagery that is read a square at a time."""
+    """Cuts crops from imagery that is read a square at a time; for several threads at once."""
 
     def __init__(
         self, ground: OrthoWindows, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
@@ -119,8 +132,26 @@ class WindowCutter:
         self._ground, self._spec, self._fill = ground, spec, fill_rgb
         # farthest a crop reaches from its anchor, and a few pixels for resampling
         self._reach_m = abs(spec.offset_forward_m) + spec.extent_m + 16.0 * ground.gsd_m
-        self._kept: OrderedDict[tuple[int, int], CropCutter] = OrderedDict()
+        # what is much finer than the crops is read no finer than they are
+        crop_m = spec.extent_m / spec.size_px
+        self._gsd_m = crop_m if crop_m > _MUCH_COARSER * ground.gsd_m else ground.gsd_m
+        self._kept: OrderedDict[tuple[int, int], Future[CropCutter]] = OrderedDict()
         self._lock = Lock()
+
+    def legs(self, anchors: FloatArray) -> list[npt.NDArray[np.int64]]:
+        """A leg for each square."""
+        squares = _squares(anchors)
+        order = np.lexsort(squares.T[::-1])
+        changes = (np.diff(squares[order], axis=0) != 0).any(axis=1)
+        return np.split(order, np.flatnonzero(changes) + 1)
+
+    def prepare(self, anchors: FloatArray) -> CropCutter:
+        """The cutter of the square of a leg.
+
+        Raises:
+            ImageryError: the imagery cannot be read.
+        """
+        return self._cutter(*_squares(anchors)[0].tolist())
 
     def cut(self, anchors: npt.ArrayLike) -> tuple[Image, FloatArray]:
         """Crops at anchor poses; see `CropCutter.cut`.
@@ -134,28 +165,44 @@ class WindowCutter:
         size = self._spec.size_px
         images: Image = np.empty((len(poses), size, size, 3), np.uint8)
         share = np.zeros(len(poses))
-        cells = np.floor(poses[:, :2] / _CELL_M).astype(np.int64)
-        for column, row in np.unique(cells, axis=0):
-            chosen = (cells == (column, row)).all(axis=1)
-            cutter = self._cutter(int(column), int(row))
+        squares = _squares(poses)
+        for column, row in np.unique(squares, axis=0).tolist():
+            chosen = (squares == (column, row)).all(axis=1)
+            cutter = self._cutter(column, row)
             images[chosen], share[chosen] = cutter.cut(poses[chosen])
         return images, share
 
     def _cutter(self, column: int, row: int) -> CropCutter:
+        """The cutter of a square, read by the first thread that asks for it."""
         with self._lock:
-            cutter = self._kept.pop((column, row), None)
-            if cutter is None:
-                while len(self._kept) >= _KEPT:
-                    self._kept.popitem(last=False)
-                west, south, east, north = self._ground.bounds_m
-                m = self._reach_m
-                box = (
-                    max(column * _CELL_M - m, west), max(row * _CELL_M - m, south),
-                    min((column + 1) * _CELL_M + m, east), min((row + 1) * _CELL_M + m, north),
-                )  # fmt: skip
-                cutter = CropCutter(self._ground.window(box), self._spec, self._fill)
+            known = self._kept.pop((column, row), None)
+            cutter = known or Future()
             self._kept[column, row] = cutter
-            return cutter
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        if known is None:
+            try:
+                cutter.set_result(self._read(column, row))
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop((column, row), None)
+                cutter.set_exception(error)
+                raise
+        return cutter.result()
+
+    def _read(self, column: int, row: int) -> CropCutter:
+        west, south, east, north = self._ground.bounds_m
+        m = self._reach_m
+        box = (
+            max(column * _CELL_M - m, west), max(row * _CELL_M - m, south),
+            min((column + 1) * _CELL_M + m, east), min((row + 1) * _CELL_M + m, north),
+        )  # fmt: skip
+        return CropCutter(self._ground.window(box, self._gsd_m), self._spec, self._fill)
+
+
+def _squares(anchors: FloatArray) -> npt.NDArray[np.int64]:
+    """Column and row (N, 2) of the squares that anchors (N, 2 or more) lie in."""
+    return np.floor(np.asarray(anchors)[:, :2] / _CELL_M).astype(np.int64)
 
 
 def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
@@ -181,6 +228,13 @@ def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
     return OrthoImage.open(path, gsd_m=gsd_m)
 
 
+def reading_order(ground: Imagery, places: FloatArray) -> npt.NDArray[np.int64]:
+    """In which order (N,) to visit places (N, 2 or more) so that imagery is read once."""
+    if isinstance(ground, OrthoWindows):
+        return np.lexsort(_squares(places).T[::-1])
+    return np.arange(len(places))
+
+
 def credited(ground: Imagery, credit: str) -> Imagery:
     """The same imagery, somebody else named beside its makers."""
     named = [str(ground.provenance.get("attribution") or ""), credit]
@@ -204,11 +258,12 @@ def cutter_of(
 def _windows(dataset: Any, local: LocalMap, grid: Grid, native_gsd_m: float) -> OrthoWindows:  # noqa: ANN401
     coarse_m = grid.gsd_m * max(1.0, (grid.width * grid.height / _COVERAGE_PIXELS) ** 0.5)
     coverage_grid = Grid.covering(grid.bounds_m, coarse_m)
-    _, coverage, _ = read_grid(dataset, local, coverage_grid)
+    coverage = read_coverage(dataset, local, coverage_grid)
     if not coverage.any():
         raise ImageryError(
             f"{local.path} has no valid pixel: all are nodata or masked; check its nodata value"
         )
     provenance = provenance_of(dataset, local.path, native_gsd_m)
     provenance["sha256"] = file_sha256(local.path)
+    provenance["bytes"] = local.path.stat().st_size
     return OrthoWindows(local.path, local.frame, grid, coverage, coverage_grid, provenance)

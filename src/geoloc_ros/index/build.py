@@ -12,60 +12,43 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
-import os
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from geoloc_ros.datatypes import Float32Array, FloatArray, Image
+from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
-from geoloc_ros.imagery.windows import Imagery, cutter_of
+from geoloc_ros.imagery.windows import Imagery, reading_order
+from geoloc_ros.index.cell_line import CellJob, CellWork
 from geoloc_ros.index.codes import DEFAULT_STORAGE
+from geoloc_ros.index.engines import Engine, LocalEngine
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest, search_record
+from geoloc_ros.index.object_place import ObjectPlace
 from geoloc_ros.index.policy import Road, SamplingPolicy, roads_sha256
-from geoloc_ros.index.quadtree import cells
+from geoloc_ros.index.quadtree import Cell, cells
 from geoloc_ros.index.records import ShardRecord, entry_bytes
 from geoloc_ros.index.sampling import sample
 from geoloc_ros.index.search import DEFAULT_SEARCH
+from geoloc_ros.index.shelf import is_url
 from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 
-BATCH = 64
-MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
-
-Cropper = Callable[[FloatArray], tuple[Image, FloatArray]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What stays the same from cell to cell."""
-
-    crop: Cropper
-    encoder: ReferenceEncoder
-    dim: int
-    bar: Any
-
-    def images(self, anchors: FloatArray) -> tuple[Image, npt.NDArray[np.bool_]]:
-        images, valid_share = self.crop(anchors)
-        return images, np.asarray(valid_share) >= MIN_VALID_SHARE
+_Place = Workplace | ObjectPlace
 
 
 def build_index(
     ortho: Imagery,
     package: ModelPackage,
     encoder: ReferenceEncoder,
-    out: Path,
+    out: Path | str,
     policy: SamplingPolicy,
     *,
     roads: Sequence[Road] | None = None,
@@ -73,20 +56,23 @@ def build_index(
     search: str = DEFAULT_SEARCH,
     progress: bool = True,
     workers: int = 1,
+    engine: Engine | None = None,
 ) -> Manifest:
     """Build an index directory, or replace one.
 
     Args:
         ortho: satellite imagery.
         package: the model; its hashes go into the manifest.
-        encoder: encodes crops.
-        out: the index directory; replaced only when the new one is complete.
+        encoder: encodes crops, for several threads at once.
+        out: the index directory, replaced only when the new one is complete; or a URL of object
+            storage, e.g. `s3://bucket/town.index`, where no index is.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
         storage: how descriptors are stored, one of `codes.STORAGES`.
         search: how they are found, one of `search.SEARCHES`.
         progress: show a progress bar on stderr.
-        workers: threads that cut crops ahead of the encoder.
+        workers: threads that encode; 0: all cores. On a cluster, of each worker.
+        engine: where cells are built; None: in this process. The index is the same.
 
     Returns:
         The manifest of the new index.
@@ -95,21 +81,39 @@ def build_index(
         IndexBuildError: nothing to index, disk full, `out` is something else, or another build
             is writing there. The index at `out`, if any, is as it was.
     """
-    try:
-        out = check_out(out)
-    except OSError as error:
-        raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
+    out = _checked(out)
     anchors = _anchors(ortho, policy, roads)
-    cutter = cutter_of(ortho, package.reference, fill_rgb(package))
-    place = Workplace(out, _draft(ortho, package, policy, roads, storage, search), anchors)
+    place = _place(out, _draft(ortho, package, policy, roads, storage, search), anchors)
+    engine = engine or LocalEngine()
+    job = CellJob(
+        ground=ortho, package=package, encoder=encoder, shelf=place.shelf(engine.remote),
+        storage=storage, search=search, threads=workers,
+    )  # fmt: skip
     try:
         with place:
-            place.need_space(len(anchors) * entry_bytes(storage, package.descriptor_dim))
-            bar = tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress)
-            job = _Job(cutter.cut, encoder, package.descriptor_dim, bar)
-            return place.finish(_shards(place, job, anchors, workers))
+            return place.finish(_shards(place, engine, job, anchors, progress))
     except OSError as error:
         raise IndexBuildError(_stopped(error, place)) from error
+
+
+def _place(out: Path | str, draft: Manifest, anchors: FloatArray) -> _Place:
+    """Where an index is built, by where it shall be.
+
+    Raises:
+        IndexBuildError: see `check_out` and `open_storage`.
+    """
+    if is_url(str(out)):
+        return ObjectPlace(str(out), draft, anchors)
+    return Workplace(Path(out), draft, anchors)
+
+
+def _checked(out: Path | str) -> Path | str:
+    if is_url(str(out)):
+        return out
+    try:
+        return check_out(Path(out))
+    except OSError as error:
+        raise IndexBuildError(f"cannot read {out}: {error}; choose another --out") from error
 
 
 def _anchors(ortho: Imagery, policy: SamplingPolicy, roads: Sequence[Road] | None) -> FloatArray:
@@ -148,21 +152,15 @@ def is_current(
     return dataclasses.replace(found, shards=(), descriptions=None) == wanted
 
 
-def _stopped(error: OSError, place: Workplace) -> str:
+def _stopped(error: OSError, place: _Place) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     again = "choose another --out"
-    if os.access(place.root, os.W_OK):
-        again = f"run the same command again: finished shards are kept in {place.root}"
+    if place.kept_in:
+        again = f"run the same command again: finished shards are kept in {place.kept_in}"
     return (
         f"{'disk full' if full else 'cannot write'} while building {place.out}: {error}; "
         f"{'free some space and ' if full else ''}{again}. The old index, if any, is untouched"
     )
-
-
-def fill_rgb(package: ModelPackage) -> tuple[float, float, float]:
-    """Colour of missing ground in crops for a model, 0..255."""
-    red, green, blue = package.mean
-    return 255.0 * red, 255.0 * green, 255.0 * blue
 
 
 def imagery_record(ortho: Imagery) -> ImageryRecord:
@@ -198,47 +196,45 @@ def _draft(
     )
 
 
-def _shards(place: Workplace, job: _Job, anchors: FloatArray, workers: int) -> list[ShardRecord]:
+def _shards(
+    place: _Place, engine: Engine, job: CellJob, anchors: FloatArray, progress: bool
+) -> list[ShardRecord]:
     """All shards in the order of their cells; empty cells are left out."""
-    records: list[ShardRecord | None] = []
-    # one thread writes the last shard while the encoder works on the next
-    with job.bar, ThreadPoolExecutor(max(1, workers)) as cutters, ThreadPoolExecutor(1) as writer:
-        pending: Future[ShardRecord | None] | None = None
-        for cell, members in cells(anchors):
+    place.need_space(len(anchors) * entry_bytes(job.storage, job.package.descriptor_dim))
+    records: list[ShardRecord] = []
+    lock = Lock()
+
+    def tick(count: int) -> None:
+        with lock:
+            bar.update(count)
+
+    def todo() -> Iterator[CellWork]:
+        for cell, members in _in_order(job.ground, anchors):
             known = place.finished(cell)
-            if known is not None:
-                job.bar.update(len(members))
-                records.append(known if known.count else None)
+            if known is None:
+                yield CellWork(cell, anchors[members])
                 continue
-            poses, descriptors = _describe(job, cutters, anchors[members])
-            if pending is not None:
-                records.append(pending.result())
-            pending = writer.submit(place.store, cell, poses, descriptors)
-        if pending is not None:
-            records.append(pending.result())
-    return sorted((r for r in records if r is not None), key=lambda record: record.cell)
+            tick(len(members))
+            if known.count:
+                records.append(known)
+
+    def finished(cell: CellWork, record: ShardRecord | None) -> None:
+        if record is None:
+            place.keep_empty(cell.place)
+        else:
+            place.keep(record)
+            records.append(record)
+
+    with tqdm(total=len(anchors), desc="index", unit="entry", disable=not progress) as bar:
+        engine.run(job, todo(), finished, tick)
+    return sorted(records, key=lambda record: record.cell)
 
 
-def _describe(
-    job: _Job, cutters: ThreadPoolExecutor, anchors: FloatArray
-) -> tuple[FloatArray, Float32Array]:
-    """Descriptors of one cell's anchors, those without enough imagery left out."""
-    batches = [anchors[i : i + BATCH] for i in range(0, len(anchors), BATCH)]
-    ahead: deque[Future[tuple[Image, npt.NDArray[np.bool_]]]] = deque()
-    waiting = iter(batches)
-    poses, descriptors = [np.zeros((0, 3))], [np.zeros((0, job.dim), np.float32)]
-    for batch in batches:
-        while len(ahead) < 3 and (following := next(waiting, None)) is not None:
-            ahead.append(cutters.submit(job.images, following))
-        images, shown = ahead.popleft().result()
-        if shown.any():
-            found = job.encoder.encode_reference(images[shown])
-            if found.shape[1] != job.dim:
-                raise IndexBuildError(
-                    f"the encoder makes descriptors of length {found.shape[1]}, its model card "
-                    f"says {job.dim}; export the model again"
-                )
-            poses.append(batch[shown])
-            descriptors.append(found)
-        job.bar.update(len(batch))
-    return np.concatenate(poses), np.concatenate(descriptors)
+def _in_order(
+    ground: Imagery, anchors: FloatArray
+) -> Iterator[tuple[Cell, npt.NDArray[np.int64]]]:
+    """Cells as the quadtree gives them, in the order in which their imagery is read once."""
+    found = list(cells(anchors))
+    firsts = np.array([anchors[members[0]] for _, members in found])
+    for number in reading_order(ground, firsts):
+        yield found[number]

@@ -23,7 +23,8 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
 from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of
 from geoloc_ros.index import shard as shards
-from geoloc_ros.index.build import fill_rgb, imagery_record
+from geoloc_ros.index.build import imagery_record
+from geoloc_ros.index.cell_line import fill_rgb
 from geoloc_ros.index.descriptions import (
     ANSWERS,
     ROWS,

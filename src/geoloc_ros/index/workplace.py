@@ -15,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from geoloc_ros.datatypes import Float32Array, FloatArray
+import numpy as np
+
+from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError, shown
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import NAME, NEW, SCHEMA, Manifest
@@ -27,12 +29,12 @@ from geoloc_ros.index.records import (
     shard_from_content,
     stem_of,
 )
+from geoloc_ros.index.shelf import COMING, FINGERPRINT, OwnFolder, SharedFolder, Shelf
 
 _LOG = logging.getLogger(__name__)
 
 #: held while a build runs; a folder beside `out` that lacks it is somebody else's
 _LOCK = "geoloc-build.lock"
-_FINGERPRINT = "fingerprint.txt"
 _DONE = "done"
 _REPLACED = "replaced"
 
@@ -51,9 +53,7 @@ class Workplace:
         self.root = _partial(out)
         self._draft = draft
         self._lock: IO[bytes] | None = None
-        digest = hashlib.sha256(draft.render().encode())
-        digest.update(anchors.tobytes())
-        self._fingerprint = digest.hexdigest()
+        self._fingerprint = fingerprint_of(draft, anchors)
 
     def __enter__(self) -> Workplace:
         """Take the place, and what an earlier build of the same index left there.
@@ -67,12 +67,13 @@ class Workplace:
         if not self.out.exists() and (self.root / _REPLACED).is_dir():
             # a build was stopped between its two renames
             (self.root / _REPLACED).rename(self.out)
-        known = self.root / _FINGERPRINT
+        known = self.root / FINGERPRINT
         if not known.is_file() or known.read_text(encoding="utf-8") != self._fingerprint:
             self._empty()
             shards.write_bytes(known, self._fingerprint.encode())
-        for name in ("shards", _DONE):
-            (self.root / name).mkdir(exist_ok=True)
+        # of these, a build may have been stopped before it made them or after it removed them
+        (self.root / "shards").mkdir(exist_ok=True)
+        (self.root / _DONE).mkdir(exist_ok=True)
         return self
 
     def __exit__(
@@ -85,6 +86,11 @@ class Workplace:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def kept_in(self) -> str:
+        """Where finished shards stay when a build stops; empty if nothing can be written."""
+        return str(self.root) if os.access(self.root, os.W_OK) else ""
 
     def need_space(self, size_bytes: int) -> None:
         """Refuse to begin what cannot fit.
@@ -105,10 +111,7 @@ class Workplace:
         """The record of a cell that an earlier build finished; count 0 if it has no entry."""
         path = self._record_path(cell)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content == 0:
-                return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
-            record = shard_from_content(content, self._draft.parts)
+            record = known_record(cell, path.read_text(encoding="utf-8"), self._draft)
             for part, file in record.files.items():
                 read_file(record.path(self.root, part), file)
         except FileNotFoundError:
@@ -118,28 +121,9 @@ class Workplace:
             return None
         return record
 
-    def store(
-        self, cell: Cell, poses: FloatArray, descriptors: Float32Array
-    ) -> ShardRecord | None:
-        """Write a cell's shard and its record; None if it has no entry.
-
-        Raises:
-            OSError: the disk refuses.
-            IndexBuildError: what was written is not what should have been.
-        """
-        if not len(poses):
-            shards.write_bytes(self._record_path(cell), b"0")
-            return None
-        record = shards.write_shard(
-            self.root,
-            cell,
-            poses,
-            descriptors,
-            self._draft.storage,
-            str(self._draft.search["kind"]),
-        )
-        self.keep(record)
-        return record
+    def shelf(self, remote: bool) -> Shelf:
+        """Where a cell's files go, from this process or from other machines."""
+        return SharedFolder(self.root, self._fingerprint) if remote else OwnFolder(self.root)
 
     def keep(self, record: ShardRecord) -> None:
         """Note that a cell's files are written.
@@ -150,6 +134,14 @@ class Workplace:
         content = json.dumps(dataclasses.asdict(record)).encode()
         shards.write_bytes(self._record_path(record.cell), content)
 
+    def keep_empty(self, cell: Cell) -> None:
+        """Note that a cell has no entry.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        shards.write_bytes(self._record_path(cell), b"0")
+
     @property
     def has_records(self) -> bool:
         """Whether cells are finished."""
@@ -158,20 +150,20 @@ class Workplace:
     def finish(self, records: list[ShardRecord]) -> Manifest:
         """Write the manifest and put the new index in the place of the old one.
 
+        Args:
+            records: of all cells that have entries, sorted.
+
         Raises:
             IndexBuildError: there is no entry at all.
             OSError: the disk refuses.
         """
-        if not records:
-            raise IndexBuildError(
-                "nothing to index: no crop shows enough imagery (at least 60 % valid pixels); "
-                "check the imagery for holes and that it is larger than one crop"
-            )
-        manifest = dataclasses.replace(self._draft, shards=tuple(records))
+        manifest = completed(self._draft, records)
         shards.write_bytes(self.root / NAME, manifest.render().encode())
         shards.sync(self.root / "shards")
+        if (self.root / COMING).exists():
+            shutil.rmtree(self.root / COMING, ignore_errors=True)
         shutil.rmtree(self.root / _DONE)
-        (self.root / _FINGERPRINT).unlink()
+        (self.root / FINGERPRINT).unlink()
         shards.sync(self.root)
         if self.out.exists():
             self.out.rename(self.root / _REPLACED)
@@ -203,6 +195,39 @@ class Workplace:
 
     def _record_path(self, cell: Cell) -> Path:
         return self.root / _DONE / f"{stem_of(cell)}.json"
+
+
+def fingerprint_of(draft: Manifest, anchors: FloatArray) -> str:
+    """Identity of what is asked of a build."""
+    digest = hashlib.sha256(draft.render().encode())
+    digest.update(np.ascontiguousarray(anchors).reshape(-1).view(np.uint8).data)  # no copy
+    return digest.hexdigest()
+
+
+def known_record(cell: Cell, text: str, draft: Manifest) -> ShardRecord:
+    """What an earlier build noted of a cell; count 0 and no files if it has no entry.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no such note.
+    """
+    content = json.loads(text)
+    if content == 0:
+        return ShardRecord(cell=cell, count=0, bounds_m=(0.0, 0.0, 0.0, 0.0), files={})
+    return shard_from_content(content, draft.parts)
+
+
+def completed(draft: Manifest, records: list[ShardRecord]) -> Manifest:
+    """The manifest with its shards.
+
+    Raises:
+        IndexBuildError: there is no entry at all.
+    """
+    if not records:
+        raise IndexBuildError(
+            "nothing to index: no crop shows enough imagery (at least 60 % valid pixels); "
+            "check the imagery for holes and that it is larger than one crop"
+        )
+    return dataclasses.replace(draft, shards=tuple(records))
 
 
 def check_out(out: Path, name: str = "--out") -> Path:
