@@ -18,6 +18,7 @@ from made_place import make_package, make_picture, make_roads
 from onnx import TensorProto, helper, numpy_helper
 from osm_files import write_osm
 from rasterio.warp import Resampling, reproject
+from rasterio.windows import Window
 from scipy.spatial import KDTree
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "imagery"))
@@ -25,7 +26,13 @@ from tile_files import CREDIT, encode, write_mbtiles
 
 from geoloc_ros.cli.index import add_parser
 from geoloc_ros.encoders.package import file_sha256
-from geoloc_ros.errors import ConfigError, IndexBuildError, IndexMismatchError, ModelError
+from geoloc_ros.errors import (
+    ConfigError,
+    GeolocError,
+    IndexBuildError,
+    IndexMismatchError,
+    ModelError,
+)
 from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.imagery.tile_span import Area, TileSpan
@@ -159,6 +166,38 @@ def test_an_index_is_built_from_tiles_too(place, tmp_path, monkeypatch, capsys, 
     assert same.sum() > 100
     found = (one.vectors(ids[same]) * other.vectors(other_ids[entry[same]])).sum(axis=1)
     assert np.median(found) > 0.99
+
+
+def test_indexes_of_two_images_around_one_origin_can_be_merged(place, tmp_path):
+    with rasterio.open(place / "imagery.tif") as dataset:
+        half, profile = dataset.width // 2, dataset.profile
+        for name, left in (("west", 0), ("east", half)):
+            window = Window(left, 0, half, dataset.height)
+            profile.update(width=half, transform=dataset.window_transform(window))
+            with rasterio.open(tmp_path / f"{name}.tif", "w", **profile) as part:
+                part.write(dataset.read(window=window))
+    for name in ("west", "east"):
+        status = run(
+            "build", tmp_path / f"{name}.tif", "--model", place / "model", "--out",
+            tmp_path / name, "--roads", place / "roads.geojson", "--origin", 46.5, 6.6,
+            "--threads", 1, "--quiet",
+        )  # fmt: skip
+        assert status == 0
+    assert run("merge", tmp_path / "west", tmp_path / "east", "--out", tmp_path / "both") == 0
+    assert run("verify", tmp_path / "both", "--model", place / "model") == 0
+    west, east, both = (load_manifest(tmp_path / name) for name in ("west", "east", "both"))
+    assert both.origin == LatLon(46.5, 6.6)
+    assert both.count == west.count + east.count > 0
+    assert (west.bounds_m[2] < 1.0, east.bounds_m[0] > -1.0) == (True, True)
+
+
+@pytest.mark.parametrize("origin", [(95.0, 6.6), (46.5, 16.6), (float("nan"), 6.6)])
+def test_an_origin_that_is_none_or_far_off_is_refused(place, tmp_path, origin):
+    with pytest.raises(GeolocError, match=r"not a WGS84 position|50000 m|far"):
+        run(
+            "build", place / "imagery.tif", "--model", place / "model", "--out",
+            tmp_path / "index", "--grid", "--origin", *origin, "--threads", 1, "--quiet",
+        )  # fmt: skip
 
 
 def test_an_index_along_an_extract_names_openstreetmap(place, tmp_path):

@@ -109,6 +109,14 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     build.add_argument("--gsd", type=float, help="resample the imagery to this many m/px")
     build.add_argument(
+        "--origin",
+        nargs=2,
+        type=float,
+        metavar=("LAT", "LON"),
+        help="of the index's plane, degrees; the same for indexes that are to be merged (the middle "
+        "of the imagery)",
+    )
+    build.add_argument(
         "--threads",
         type=int,
         default=0,
@@ -195,6 +203,7 @@ def _add_query(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+    from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
     from geoloc_ros.imagery.windows import credited, open_ground
     from geoloc_ros.index.build import build_index
     from geoloc_ros.index.osm_roads import ATTRIBUTION, is_extract
@@ -212,7 +221,8 @@ def _build(arguments: argparse.Namespace) -> int:
         pitch_m=arguments.pitch,
         headings=arguments.headings,
     )
-    ortho = open_ground(arguments.imagery, gsd_m=arguments.gsd)
+    frame = LocalFrame(LatLon(*arguments.origin)) if arguments.origin else None
+    ortho = open_ground(arguments.imagery, arguments.gsd, frame)
     roads = None
     if arguments.roads:
         roads = read_roads(arguments.roads, ortho.frame, ortho.bounds_m)

@@ -67,7 +67,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--within is {arguments.within} m; it must lie in [0, 100] m")
     manifest = load_manifest(arguments.index)
     package = find_model_by_sha(manifest.encoder_sha256)
-    ortho = open_ground(arguments.imagery, gsd_m=manifest.imagery.gsd_m)
+    ortho = open_ground(arguments.imagery, manifest.imagery.gsd_m, manifest.frame)
     questions = load_questions()
     name, digest = identity_of(arguments.vlm)
     record = DescriptionRecord(

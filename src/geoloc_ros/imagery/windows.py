@@ -205,19 +205,22 @@ def _squares(anchors: FloatArray) -> npt.NDArray[np.int64]:
     return np.floor(np.asarray(anchors)[:, :2] / _CELL_M).astype(np.int64)
 
 
-def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
+def open_ground(
+    path: Path, gsd_m: float | None = None, frame: LocalFrame | None = None
+) -> Imagery:
     """Open imagery: as a whole if it fits in memory, else to be read by windows.
 
     Args:
         path: a raster, MBTiles or PMTiles.
         gsd_m: pixel size; None: the imagery's own on the ground.
+        frame: the plane; None: around the raster's centre.
 
     Raises:
         ImageryError: see `OrthoImage.open`.
     """
     path = Path(path)
     with open_raster(path) as dataset:
-        local = LocalMap(dataset, path, None)
+        local = LocalMap(dataset, path, frame)
         native = local.native_gsd_m()
         gsd = native if gsd_m is None else gsd_m
         check_gsd(gsd, str(path))
@@ -225,7 +228,7 @@ def open_ground(path: Path, gsd_m: float | None = None) -> Imagery:
         if grid.width * grid.height > IN_MEMORY_PIXELS:
             _log.info("%s: %dx%d px are read by windows", path, grid.width, grid.height)
             return _windows(dataset, local, grid, native)
-    return OrthoImage.open(path, gsd_m=gsd_m)
+    return OrthoImage.open(path, frame, gsd_m=gsd_m)
 
 
 def reading_order(ground: Imagery, places: FloatArray) -> npt.NDArray[np.int64]:
