@@ -107,7 +107,7 @@ def test_info_tells_what_it_is(place, capsys):
     assert run("info", place / "index") == 0
     text = capsys.readouterr().out
     for part in (
-        "64 x int10",
+        "64 x int12",
         "clusters of 32",
         "2391 poses",
         "4 shards",

@@ -20,7 +20,7 @@ from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.index.verify import verify_index
 
 DAMAGED, VOUCHED = 5000, 1000  # rounds, for each kind of index
-KINDS = {"int10-clusters": ("int10", "clusters"), "float16-hnsw": ("float16", "hnsw")}
+KINDS = {"int12-clusters": ("int12", "clusters"), "float16-hnsw": ("float16", "hnsw")}
 
 
 def place(out, spacing_m, **options):

@@ -133,7 +133,7 @@ DESCRIBED = DescriptionRecord(
         ({"preprocessing_sha256": "c" * 64}, "preprocessing_sha256"),
         ({"dim": 65}, r"dim \(64, 65\)"),
         ({"origin": LatLon(46.6, 6.6)}, r"origin\.lat_deg \(46\.5, 46\.6\)"),
-        ({"storage": "float32"}, r"storage \('int10', 'float32'\)"),
+        ({"storage": "float32"}, r"storage \('int12', 'float32'\)"),
         ({"policy": SamplingPolicy(spacing_m=2.0)}, r"policy\.spacing_m"),
     ],
 )

@@ -26,7 +26,7 @@ def scattered(request, tmp_path_factory, built):
         descriptors = walks(5000, DIM, seed=len(records))
         xy = (rng.uniform(size=(5000, 2)) + cell[1:]) * 500.0
         poses = np.column_stack([xy, rng.uniform(-np.pi, np.pi, 5000)])
-        records.append(write_shard(root, cell, poses, descriptors, "int10", request.param))
+        records.append(write_shard(root, cell, poses, descriptors, "int12", request.param))
     template = ShardedIndex.open(built).manifest
     values = {name: getattr(template, name) for name in Manifest.__dataclass_fields__}
     search = {"kind": request.param, **SEARCHES[request.param].PARAMETERS}

@@ -78,6 +78,18 @@ def test_a_scan_pushes_nothing_out_and_fills_free_room() -> None:
     assert [disk.reads[number] for number in (2, 3, 4, 5, 6, 9)] == [2] * 6
 
 
+def test_those_in_memory_come_together_and_the_others_one_by_one() -> None:
+    disk = Disk(damaged={5})
+    found = residency(disk, 25)
+    found.shard(7)
+    found.shard(3)
+    batches = [[number for number, _ in batch] for batch in found.batches(range(10))]
+    assert batches == [[3, 7], [0], [1], [2], [4], [6], [8], [9]]
+    assert found.held == {3, 7}
+    assert [[number for number, _ in batch] for batch in found.batches([3, 7])] == [[3, 7]]
+    assert list(found.batches([])) == []
+
+
 def test_a_scan_that_is_given_up_leaves_all_in_order() -> None:
     found = residency(Disk(), 45)
     assert next(found.scan(range(10))) == (0, "shard 0")

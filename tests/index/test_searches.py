@@ -17,7 +17,7 @@ KINDS = sorted(SEARCHES)
 every = pytest.mark.parametrize("kind", KINDS)
 
 
-def made(kind, vectors, storage="int10"):
+def made(kind, vectors, storage="int12"):
     order, arrays = SEARCHES[kind].build(vectors)
     assert np.array_equal(np.sort(order), np.arange(len(vectors)))
     codes = Codes.encode(vectors[order], storage)
@@ -85,7 +85,7 @@ def test_nothing_is_found_where_nothing_is_asked_for(many, k):
 
 
 @every
-@pytest.mark.parametrize("storage", ["int8", "int10", "float16"])
+@pytest.mark.parametrize("storage", ["int8", "int12", "float16"])
 def test_several_parts_are_searched_as_one(kind, storage):
     vectors = walks(9000, 32)
     pieces = np.split(vectors, [400, 401, 5000])
@@ -222,7 +222,7 @@ def test_a_graph_without_or_with_odd_links_is_followed_to_its_end(degree):
         LINKS: rng.integers(0, 300, 300 * degree).astype(np.uint16),
         DEGREES: np.full(300, degree, dtype=np.uint8),
     }
-    codes = Codes.encode(vectors, "int10")
+    codes = Codes.encode(vectors, "int12")
     rows, _ = find(codes, SEARCHES["hnsw"].load(arrays, codes), vectors[3], 299)
     assert len(np.unique(rows)) == 299
 
@@ -230,6 +230,6 @@ def test_a_graph_without_or_with_odd_links_is_followed_to_its_end(degree):
 def test_similar_centres_of_no_length_do_no_harm():
     vectors = unit(np.ones((100, 6)) * np.array([1, 1, 1, -1, -1, -1]))
     order, arrays = SEARCHES["clusters"].build(vectors)
-    codes = Codes.encode(vectors[order], "int10")
+    codes = Codes.encode(vectors[order], "int12")
     finder = SEARCHES["clusters"].load({**arrays, CENTRES: 0 * arrays[CENTRES]}, codes)
     assert len(find(codes, finder, vectors[0], 7)[0]) == 7

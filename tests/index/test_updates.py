@@ -130,7 +130,7 @@ def test_cells_that_become_too_full_are_split(root, monkeypatch):
     assert verify_index(root).sound
 
 
-@pytest.mark.parametrize("storage", ["int8", "int10", "float16", "float32"])
+@pytest.mark.parametrize("storage", ["int8", "int12", "float16", "float32"])
 @pytest.mark.parametrize("search", ["clusters", "hnsw"])
 def test_what_is_stored_otherwise_is_changed_like_it(tmp_path, storage, search):
     policy = SamplingPolicy(spacing_m=8.0)

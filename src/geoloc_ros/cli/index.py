@@ -97,7 +97,7 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--storage",
         choices=STORAGES,
         default=DEFAULT_STORAGE,
-        help="how descriptors are stored and ranked: int8 takes 1 byte per dimension, int10 1.25, "
+        help="how descriptors are stored and ranked: int8 takes 1 byte per dimension, int12 1.5, "
         "float16 3, float32 5 (%(default)s)",
     )
     build.add_argument(

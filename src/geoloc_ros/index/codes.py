@@ -3,7 +3,7 @@
 """How descriptors are stored: unit vectors in few bytes, compared with a whole query.
 
 A vector is a byte per dimension, in steps of that dimension's own size, and what the storage adds:
-`int10` two fine bits per dimension, `float16` and `float32` the vector itself. A search looks
+`int12` four fine bits per dimension, `float16` and `float32` the vector itself. A search looks
 through the bytes and ranks what it finds by all there is. A vector counts as one of unit length,
 whatever rounding did to it.
 """
@@ -19,13 +19,13 @@ import numpy.typing as npt
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.index import scan
 
-STORAGES = ("int8", "int10", "float16", "float32")
-DEFAULT_STORAGE = "int10"
+STORAGES = ("int8", "int12", "float16", "float32")
+DEFAULT_STORAGE = "int12"
 
 Rows = npt.NDArray[np.int64]
 
 _LEVELS = 127
-_FINER = 4  # fine steps in a step
+_FINER = 16  # fine steps in a step
 _CONTENDERS, _FEWEST = 4, 32  # for each entry wanted, and at least
 _BLOCK = 8192  # vectors that are made float32 at a time
 
@@ -36,7 +36,7 @@ class Codes:
     Args:
         coarse: (N, D) int8.
         scale: (D,) float32 what a step of each dimension is worth.
-        fine: what the storage adds: (N, ceil(D / 4)) uint8, the bits of dimension i at place
+        fine: what the storage adds: (N, ceil(D / 2)) uint8, the bits of dimension i at place
             i mod F; (N, D) float16 or float32; None for `int8`.
     """
 
@@ -59,10 +59,10 @@ class Codes:
     def encode(cls, descriptors: Float32Array, storage: str) -> Codes:
         """Store unit vectors (N, D)."""
         scale = np.maximum(np.abs(descriptors).max(axis=0), 1e-6).astype(np.float32) / _LEVELS
-        if storage == "int10":
+        if storage == "int12":
             most = _LEVELS * _FINER
             numbers = np.clip(np.rint(descriptors / scale * _FINER), -most, most).astype(np.int16)
-            coarse = (numbers + _FINER // 2) >> 2
+            coarse = (numbers + _FINER // 2) >> 4
             return cls(coarse.astype(np.int8), scale, _packed(numbers - _FINER * coarse))
         coarse = np.clip(np.rint(descriptors / scale), -_LEVELS, _LEVELS).astype(np.int8)
         if storage == "int8":
@@ -105,7 +105,7 @@ class Codes:
             return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
         found = self.coarse[chosen].astype(np.float32)
         if self.fine is not None:
-            found += (_unpacked(self._bits[chosen], self.dim) - np.float32(2.0)) / _FINER
+            found += (_unpacked(self._bits[chosen], self.dim) - np.float32(8.0)) / _FINER
         return np.asarray(found * self.scale * self.inverse[chosen, None])
 
     def similarity(self, query: Float32Array, rows: Rows | None = None) -> Float32Array:
@@ -158,15 +158,14 @@ def ranked(parts: Sequence[Codes], query: Float32Array, found: Sequence[Found], 
 
 
 def _packed(bits: npt.NDArray[np.integer]) -> scan.ByteArray:
-    """Fine bits (N, D), -2..1, four to a byte (N, F)."""
+    """Fine bits (N, D), -8..7, two to a byte (N, F)."""
     count, dim = bits.shape
-    padded = np.zeros((count, 4, -(-dim // 4)), dtype=np.uint8)
-    padded.reshape(count, -1)[:, :dim] = bits + 2
-    shifted = padded << np.array([[0], [2], [4], [6]], dtype=np.uint8)
-    return np.asarray(np.bitwise_or.reduce(shifted, axis=1), dtype=np.uint8)
+    padded = np.zeros((count, 2, -(-dim // 2)), dtype=np.uint8)
+    padded.reshape(count, -1)[:, :dim] = bits + 8
+    return np.asarray(padded[:, 0] | (padded[:, 1] << np.uint8(4)), dtype=np.uint8)
 
 
 def _unpacked(packed: scan.ByteArray, dim: int) -> npt.NDArray[np.uint8]:
-    """Fine bits (n, D), 0..3."""
-    shifted = packed[:, None, :] >> np.array([[0], [2], [4], [6]], dtype=np.uint8)
-    return np.asarray((shifted & 3).reshape(len(packed), -1)[:, :dim])
+    """Fine bits (n, D), 0..15."""
+    both = np.concatenate([packed & np.uint8(15), packed >> np.uint8(4)], axis=1)
+    return np.asarray(both[:, :dim])

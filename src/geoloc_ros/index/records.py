@@ -67,7 +67,7 @@ def parts_of(storage: str, search: str) -> tuple[str, ...]:
 
 def entry_bytes(storage: str, dim: int) -> int:
     """About how many bytes of disk an entry needs: its pose, its descriptor, and to be found."""
-    per_dim = {"int8": 1.0, "int10": 1.25, "float16": 3.0, "float32": 5.0}[storage]
+    per_dim = {"int8": 1.0, "int12": 1.5, "float16": 3.0, "float32": 5.0}[storage]
     return 60 + int((per_dim + 0.1) * dim)
 
 

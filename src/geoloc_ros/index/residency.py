@@ -105,6 +105,15 @@ class Residency:
                     self._keep(number, found)
                 yield number, found
 
+    def batches(self, numbers: Sequence[int]) -> Iterator[list[tuple[int, Shard]]]:
+        """Like `scan`, but those in memory come together, before the others one by one."""
+        held = [(number, shard) for number in numbers if (shard := self._of_held(number))]
+        if held:
+            yield held
+        together = {number for number, _ in held}
+        for found in self.scan(number for number in numbers if number not in together):
+            yield [found]
+
     def expect(self, numbers: Sequence[int]) -> None:
         """Read shards that will be needed soon, the most urgent first, beside everything else.
 

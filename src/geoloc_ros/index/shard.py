@@ -236,7 +236,7 @@ class _Reader:
             raise self._wrong(SCALE, "steps out of bounds")
         fine = None
         if storage != "int8":
-            dtype, width = ("uint8", -(-dim // 4)) if storage == "int10" else (storage, dim)
+            dtype, width = ("uint8", -(-dim // 2)) if storage == "int12" else (storage, dim)
             fine = self._array(FINE, dtype, (count, width))
         codes = Codes(coarse, scale, fine)
         lengths = codes.lengths()

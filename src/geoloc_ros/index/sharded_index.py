@@ -197,13 +197,12 @@ class ShardedIndex:
             IndexMismatchError: the descriptor is not a finite vector of the index's length.
         """
         query, parts = self._checked(descriptor), []
-        scan = self.residency.scan(range(len(self._bounds)) if k > 0 else ())
-        # what cannot be held at once is searched one by one
-        for group in [list(scan)] if self.residency.fits else ([one] for one in scan):
-            which, rows, similarity = search_together([shard for _, shard in group], query, k)
-            for place, (number, shard) in enumerate(group):
-                mine = which == place
-                parts.append(self._part(number, shard, rows[mine], similarity[mine]))
+        if k > 0:
+            for batch in self.residency.batches(range(len(self._bounds))):
+                places, rows, similarity = search_together([shard for _, shard in batch], query, k)
+                for place in np.unique(places):
+                    mine, (number, shard) = places == place, batch[place]
+                    parts.append(self._part(number, shard, rows[mine], similarity[mine]))
         return _ranked(parts, k)
 
     def _search_region(self, query: Float32Array, k: int, region: Region) -> Candidates:
