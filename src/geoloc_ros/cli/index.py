@@ -113,8 +113,8 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         nargs=2,
         type=float,
         metavar=("LAT", "LON"),
-        help="of the index's plane, degrees; the same for indexes that are to be merged (the middle "
-        "of the imagery)",
+        help="of the index's plane, degrees; the same for indexes that are to be merged (middle of "
+        "the imagery)",
     )
     build.add_argument(
         "--threads",
