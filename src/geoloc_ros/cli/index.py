@@ -113,7 +113,7 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         nargs=2,
         type=float,
         metavar=("LAT", "LON"),
-        help="of the index's plane, degrees; the same for indexes that are to be merged (middle of "
+        help="of the index's plane, degrees; the same for indexes to be merged (middle of "
         "the imagery)",
     )
     build.add_argument(
