@@ -39,9 +39,12 @@ from typing import Any
 import numpy as np
 from index_data import Country, statistics
 from index_systems import SYSTEMS, Ours, make_system
+from scoring import write_json
 from tqdm import tqdm
 
 from geoloc_ros.datatypes import Float32Array, FloatArray, Region
+from geoloc_ros.index.codes import DEFAULT_STORAGE
+from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.shard import open_shard
 
 K, QUERIES, ENOUGH = 10, 1000, 0.99
@@ -71,7 +74,7 @@ def main() -> int:
             found[part] = known
             found["summary"] = summary(found)
             if arguments.json:
-                arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                write_json(arguments.json, found)
     for key, value in found["summary"].items():
         print(f"{key:>24}  {value:<10.4g} wanted {WANTED.get(key, '')}")
     if arguments.json:
@@ -217,7 +220,7 @@ def measure_growth(built: Path, folder: Path, budget_mb: float) -> Row:
     with np.load(folder / "asked.npz") as content:
         queries, chosen = content["queries"], content["chosen"]
     poses = np.load(folder / "poses.npy", mmap_mode="r")
-    ours = Ours("int12", "clusters", budget_mb)
+    ours = Ours(DEFAULT_STORAGE, DEFAULT_SEARCH, budget_mb)
     ours.prepare(queries.shape[1])
     before, started = _held_bytes(), time.perf_counter()
     ours.load(built, np.zeros((1, 3)))

@@ -22,7 +22,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scoring import write_json
 
 from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
@@ -308,8 +308,7 @@ def main() -> int:
         return 2
     show(found)
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(arguments.json, found)
     return 0
 
 

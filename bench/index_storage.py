@@ -22,10 +22,10 @@ import dataclasses
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from index import timed
 
 from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
@@ -81,16 +81,6 @@ def rewritten(
     )
 
 
-def milliseconds(ask: Callable[[Float32Array], object], queries: Float32Array) -> float:
-    """Median time of a search."""
-    took = []
-    for query in queries:
-        began = time.perf_counter()
-        ask(query)
-        took.append(time.perf_counter() - began)
-    return 1000.0 * float(np.median(took))
-
-
 def row(
     root: Path, manifest: Manifest, queries: Float32Array, wanted: list[set[tuple[float, ...]]]
 ) -> str:
@@ -99,13 +89,14 @@ def row(
     shards = [open_shard(root, record, manifest) for record in manifest.shards]
     open_ms = 1000.0 * (time.perf_counter() - began) / len(shards)
     index = ShardedIndex(manifest, shards.__getitem__)
-    found = [places(index.search_approximate(query, WANTED).poses) for query in queries]
-    hits = sum(len(one & other) for one, other in zip(found, wanted, strict=True))
-    took_ms = milliseconds(lambda query: index.search_approximate(query, WANTED), queries)
-    exact_ms = milliseconds(lambda query: index.search_exact(query, WANTED), queries[:50])
+    found, took_ms = timed(lambda query: index.search_approximate(query, WANTED), queries)
+    pairs = zip(found, wanted, strict=True)
+    hits = sum(len(places(candidates.poses) & other) for candidates, other in pairs)
+    _, exact_ms = timed(lambda query: index.search_exact(query, WANTED), queries[:50])
+    medians = f"{np.median(took_ms):11.2f}{np.median(exact_ms):11.2f}"
     return (
         f"{size_bytes(manifest.shards) / manifest.count:10.0f}{open_ms:9.1f}"
-        f"{hits / (WANTED * len(queries)):10.3f}{took_ms:11.2f}{exact_ms:11.2f}"
+        f"{hits / (WANTED * len(queries)):10.3f}{medians}"
     )
 
 

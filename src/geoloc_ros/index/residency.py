@@ -33,11 +33,13 @@ class Residency:
 
     Attributes:
         damaged: numbers of the shards that could not be read, and why.
+        fits: whether all shards fit in at once.
     """
 
     def __init__(self, read: Callable[[int], Shard], sizes: Sequence[int], budget: int) -> None:
         self.damaged: dict[int, IndexCorruptError] = {}
         self._from_disk, self._sizes, self._budget = read, tuple(sizes), budget
+        self.fits = sum(sizes) <= budget
         self._held: OrderedDict[int, Shard] = OrderedDict()
         self._bytes = 0
         self._lock, self._reading = threading.RLock(), threading.Lock()
@@ -54,11 +56,6 @@ class Residency:
     def held_bytes(self) -> int:
         """What the shards in memory take."""
         return self._bytes
-
-    @property
-    def fits(self) -> bool:
-        """Whether all shards fit in at once."""
-        return sum(self._sizes) <= self._budget
 
     def load(self, number: int) -> Shard:
         """One shard, in memory from now on.

@@ -63,16 +63,8 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
             check_model(manifest, package, path)
         except IndexError_ as error:
             problems.append(str(error))
-    damaged = False
-    for record in manifest.shards:
-        try:
-            open_shard(path, record, manifest)
-        except IndexCorruptError as error:
-            problems.append(str(error))
-            damaged = True
-    if damaged:
-        return Verification(path, manifest, tuple(problems), float("nan"))
-    recall = _recall(path, manifest)
+    damage, recall = _read(path, manifest)
+    problems += damage
     if recall < _RECALL_LIMIT:
         problems.append(
             f"the search finds {recall:.1%} of the ten nearest entries, at least "
@@ -81,21 +73,31 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
     return Verification(path, manifest, tuple(problems), recall)
 
 
-def _recall(path: Path, manifest: Manifest) -> float:
-    """Share of the ten entries most similar to disturbed ones that searches of shards find.
+def _read(path: Path, manifest: Manifest) -> tuple[list[str], float]:
+    """Read every shard once, and ask some of them, spread evenly.
 
     Args:
-        path: of a sound index, of which some shards are asked, spread evenly.
+        path: the index directory.
         manifest: its manifest.
+
+    Returns:
+        What is damaged, and the share of the ten entries most similar to disturbed ones that
+        searches of shards find; NaN if anything is damaged.
     """
     rng, hits, wanted = np.random.default_rng(0), 0, 0
-    asked = manifest.shards[:: math.ceil(len(manifest.shards) / _ASKED)]
-    count = sum(record.count for record in asked)
-    for record in asked:
-        shard = open_shard(path, record, manifest)
-        found, of = _found(shard, math.ceil(_QUERIES * record.count / count), rng)
-        hits, wanted = hits + found, wanted + of
-    return hits / wanted
+    step = math.ceil(len(manifest.shards) / _ASKED)
+    count = sum(record.count for record in manifest.shards[::step])
+    damage = []
+    for number, record in enumerate(manifest.shards):
+        try:
+            shard = open_shard(path, record, manifest)
+        except IndexCorruptError as error:
+            damage.append(str(error))
+            continue
+        if number % step == 0 and not damage:
+            found, of = _found(shard, math.ceil(_QUERIES * record.count / count), rng)
+            hits, wanted = hits + found, wanted + of
+    return damage, float("nan") if damage else hits / wanted
 
 
 def _found(shard: Shard, count: int, rng: np.random.Generator) -> tuple[int, int]:
