@@ -5,7 +5,7 @@ import numpy as np
 from geoloc_ros.training.sampling import (
     clustered_batches,
     geographic_neighbours,
-    offset_poses,
+    offset_pose,
     similarity_neighbours,
     too_near,
 )
@@ -54,7 +54,9 @@ def test_similarity_neighbours_match_brute_force() -> None:
     descriptors = rng.normal(size=(2, 50, 16)).astype(np.float32)
     query, reference = descriptors / np.linalg.norm(descriptors, axis=2, keepdims=True)
     poses, towns = street(50), np.zeros(50, int)
-    found = similarity_neighbours(query, reference, poses, towns, 5)
+    found = similarity_neighbours(
+        query, reference, lambda rows: too_near(poses[rows], poses, towns[rows], towns), 5
+    )
     for i in range(50):
         allowed = [j for j in range(50) if abs(j - i) * 2.0 >= 6.0]
         best = sorted(allowed, key=lambda j: -float(query[i] @ reference[j]))[:5]
@@ -74,7 +76,8 @@ def test_batches_use_each_sample_at_most_once_and_keep_clusters() -> None:
 
 def test_offset_poses_are_never_the_right_place() -> None:
     poses = np.tile([[5.0, -3.0, 2.0]], (500, 1))
-    wrong = offset_poses(poses, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    wrong = np.stack([offset_pose(pose, rng) for pose in poses])
     turn = np.degrees(np.abs((wrong - poses)[:, 2])) / 4.0
     distance = np.hypot(*(wrong - poses)[:, :2].T)
     units = np.hypot(distance, turn)

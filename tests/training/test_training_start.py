@@ -26,7 +26,7 @@ def trained(kind: str, folder: Path) -> tuple[nets.EncoderPair, ModelPackage]:
                 module.running_mean.uniform_(-0.2, 0.2)
                 module.running_var.uniform_(0.5, 2.0)
     pair.eval()
-    return pair, export_package(pair, folder, version="0", training={}, scores={})
+    return pair, export_package(pair, folder, name="toy", version="0", training={}, scores={})
 
 
 @pytest.mark.parametrize("kind", ["perspective", "ground_plane"])
@@ -63,7 +63,8 @@ def test_a_trainer_starts_its_average_too(tmp_path: Path) -> None:
     _, package = trained("perspective", tmp_path / "model")
     trainer = perspective_trainer(tmp_path / "run", start=package.encoder_sha256)
     trainer.start(package)
-    ours, average = trainer.model.state_dict(), trainer.average.model.state_dict()
+    lesson = trainer.lesson
+    ours, average = lesson.model.state_dict(), lesson.average.model.state_dict()
     assert all(torch.equal(value, average[name]) for name, value in ours.items())
     trainer.save()
     with pytest.raises(TrainingError, match="start"):

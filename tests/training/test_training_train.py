@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ from training_toy import toy_ortho, toy_shard  # noqa: E402
 from geoloc_ros.encoders.package import load_package  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.training import recipe as recipes  # noqa: E402
-from geoloc_ros.training.data import WIDE, PerspectiveData, read_shard, write_shard  # noqa: E402
-from geoloc_ros.training.nets import REFERENCE_SPECS, EncoderPair  # noqa: E402
+from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
+from geoloc_ros.training.data import Shard, read_shard, write_shard  # noqa: E402
+from geoloc_ros.training.draws import WHOLE, Draws  # noqa: E402
+from geoloc_ros.training.nets import QUERY_SPECS, REFERENCE_SPECS, EncoderPair  # noqa: E402
 from geoloc_ros.training.overhead import OverheadSource, Photo, cluster_poses  # noqa: E402
+from geoloc_ros.training.posed_pairs import WIDE, PosedPairs  # noqa: E402
 from geoloc_ros.training.raster import FILL  # noqa: E402
-from geoloc_ros.training.sampling import offset_poses  # noqa: E402
-from geoloc_ros.training.sources import PerspectiveSource  # noqa: E402
-from geoloc_ros.training.train import TrainConfig, Trainer, schedule  # noqa: E402
+from geoloc_ros.training.sampling import offset_pose  # noqa: E402
+from geoloc_ros.training.schedule import schedule  # noqa: E402
+from geoloc_ros.training.sources import MinedSource  # noqa: E402
+from geoloc_ros.training.town_material import TownMaterial, area_of  # noqa: E402
+from geoloc_ros.training.train import Trainer  # noqa: E402
 
 
 def no_evaluation(pair: EncoderPair, final: bool) -> dict[str, float]:
@@ -29,11 +35,16 @@ def no_export(pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
     return None
 
 
-def perspective_trainer(folder: Path, **changes: float) -> Trainer:
-    settings = {"epochs": 2, "geographic_epochs": 1, "batch": 16, "extra": 4, "threads": 1}
+def toy_pairs(*shards: Shard) -> PosedPairs:
+    areas = [area_of(shard, "perspective") for shard in shards]
+    return PosedPairs(areas, QUERY_SPECS["perspective"], REFERENCE_SPECS["perspective"])
+
+
+def perspective_trainer(folder: Path, threads: int = 1, **changes: Any) -> Trainer:
+    settings = {"epochs": 2, "geographic_epochs": 1, "batch": 16, "extra": 4}
     config = TrainConfig(kind="perspective", **{**settings, **changes})
-    data = PerspectiveData([toy_shard(1, 40), toy_shard(2, 40)], REFERENCE_SPECS["perspective"])
-    return Trainer(config, PerspectiveSource(data), folder)
+    source = MinedSource(toy_pairs(toy_shard(1, 40), toy_shard(2, 40)))
+    return Trainer(config, source, Running(work=folder, threads=threads))
 
 
 def test_schedule_warms_up_and_ends_at_zero() -> None:
@@ -63,19 +74,22 @@ def test_two_threads_train_as_one(tmp_path: Path) -> None:
     losses = []
     for threads in (1, 2):
         trainer = perspective_trainer(tmp_path / str(threads), threads=threads)
-        batch = trainer.source.make(rows, trainer.config, np.random.default_rng(0))
-        trainer.model.train()
-        losses.append([trainer._step(rows, batch) for _ in range(2)])
+        batch = trainer.source.make(rows, trainer.config, Draws(1, 0, 0), WHOLE)
+        trainer.lesson.model.train()
+        steps = [trainer.lesson.take(batch, Draws(1, 0, i), 1e-3) for i in range(2)]
+        losses.append([list(step.losses.values()) for step in steps])
     assert np.allclose(losses[0], losses[1], rtol=0.0, atol=1e-2)
     assert losses[0][1] != losses[0][0]
 
 
 def test_wide_batches_reach_as_far_as_index_anchors() -> None:
-    wrong = offset_poses(np.zeros((300, 3)), np.random.default_rng(0), 6.0)
+    rng = np.random.default_rng(0)
+    wrong = np.stack([offset_pose(np.zeros(3), rng, 6.0) for _ in range(300)])
     units = np.hypot(np.hypot(wrong[:, 0], wrong[:, 1]), np.degrees(wrong[:, 2]) / 4.0)
     assert 5.99 < units.min() < 6.6
     assert 13.4 < units.max() < 14.01
-    units_of_wide = np.hypot(np.hypot(*WIDE[:2]), np.degrees(WIDE[2]) / 4.0)
+    forward, left, yaw = WIDE["perspective"].right
+    units_of_wide = np.hypot(np.hypot(forward, left), np.degrees(yaw) / 4.0)
     assert units_of_wide < units.min()
 
 
@@ -87,7 +101,9 @@ def test_a_resumed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     again.resume()
     assert again.epoch == 1
     for (name, a), b in zip(
-        trainer.model.state_dict().items(), again.model.state_dict().values(), strict=True
+        trainer.lesson.model.state_dict().items(),
+        again.lesson.model.state_dict().values(),
+        strict=True,
     ):
         assert torch.equal(a, b), name
     again.run(no_evaluation, no_export)
@@ -122,9 +138,8 @@ def test_too_little_data_for_one_batch_is_refused(tmp_path: Path) -> None:
 
 
 def test_perspective_batches_put_the_right_crop_first() -> None:
-    data = PerspectiveData([toy_shard(1, 40)], REFERENCE_SPECS["perspective"])
     rows = np.arange(16)
-    batch = data.batch(rows, np.random.default_rng(0), 4)
+    batch = toy_pairs(toy_shard(1, 40)).batch(rows, Draws(1, 0, 0), WHOLE, 4)
     assert batch.query.shape == (16, 96, 192, 3)
     assert batch.reference.shape == (20, 144, 144, 3)
     assert batch.ignore.shape == (16, 20)
@@ -141,7 +156,7 @@ def test_overhead_batches_hide_pixels_and_ignore_photos_of_one_site() -> None:
     assert len(plans) == 3
     photo_seen = False
     for plan in plans:
-        batch = source.make(plan, config, rng)
+        batch = source.make(plan, config, Draws(1, 0, 0), WHOLE)
         assert batch.query.shape == batch.reference.shape == (32, 112, 112, 3)
         assert not batch.ignore.diagonal().any()
         for i, cluster in enumerate(plan):
@@ -193,10 +208,14 @@ def test_a_broken_shard_is_one_clear_error(tmp_path: Path) -> None:
 def test_the_whole_recipe_makes_a_package(kind: str, tmp_path: Path) -> None:
     view = "perspective" if kind == "perspective" else "oblique"
     recipe = recipes.Recipe(
-        train=TrainConfig(kind=kind, epochs=1, batch=16, cluster=4, extra=4, threads=1),
-        towns=1, validation_towns=1, overhead_batches=2,
-        data=tmp_path / "towns", work=tmp_path / "run", out=tmp_path / "model",
-    )  # fmt: skip
+        train=TrainConfig(kind=kind, epochs=1, batch=16, cluster=4, extra=4),
+        running=Running(work=tmp_path / "run", threads=1),
+        material=TownMaterial(
+            kind=kind, towns=1, validation_towns=1, overhead_batches=2, data=tmp_path / "towns"
+        ),
+        out=tmp_path / "model",
+        name="toy",
+    )
     for seed in (1000, 2000):
         (tmp_path / "towns").mkdir(exist_ok=True)
         save_shard(tmp_path / "towns" / f"town_{seed:06d}", seed, view)
@@ -204,14 +223,13 @@ def test_the_whole_recipe_makes_a_package(kind: str, tmp_path: Path) -> None:
     package = load_package(tmp_path / "model")
     assert 0.0 <= scores["r1"] <= 1.0
     assert package.training["train_seeds"] == [1000]
-    assert (tmp_path / "model" / "README.md").read_text().startswith("# geoloc-")
+    assert (tmp_path / "model" / "README.md").read_text().startswith("# toy")
     again = recipes.train_encoder(recipe, "geoloc train encoder", resume=True)
     assert again["r1"] == pytest.approx(scores["r1"])
 
 
 def test_held_out_and_overlapping_seeds_are_refused() -> None:
-    train = TrainConfig(kind="perspective")
     with pytest.raises(TrainingError, match="900000"):
-        recipes.Recipe(train=train, first_seed=900_000).seeds()
+        TownMaterial(kind="perspective", first_seed=900_000).seeds()
     with pytest.raises(TrainingError, match="validation seeds"):
-        recipes.Recipe(train=train, first_seed=1990).seeds()
+        TownMaterial(kind="perspective", first_seed=1990).seeds()

@@ -19,6 +19,7 @@ from geoloc_ros.geo.rotations import matrix_from_rpy
 
 Image = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
 
@@ -144,6 +145,50 @@ def compress(image: npt.NDArray[Any], rng: Rng, lowest: int) -> Image:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
+def look_angles(rng: Rng, share: float = 0.6, reach_deg: float = 8.0) -> FloatArray:
+    """By how much one level camera is turned a little, most of all to the side.
+
+    Args:
+        rng: source of randomness.
+        share: of cameras that are turned.
+        reach_deg: largest turn to either side; pitch and roll deviate by a twelfth of it.
+
+    Returns:
+        (3,) roll, pitch and turn to the left, rad; zeros for a camera that is left alone.
+    """
+    return _some_angles(rng, reach_deg) if rng.random() < share else np.zeros(3)
+
+
+def _some_angles(rng: Rng, reach_deg: float) -> FloatArray:
+    turn = np.radians(rng.uniform(-reach_deg, reach_deg))
+    roll, pitch = np.radians(rng.normal(0, reach_deg / 12, 2))
+    return np.array([roll, pitch, turn])
+
+
+def looked(image: Image, angles: FloatArray, spec: QuerySpec, fill: tuple[int, int, int]) -> Image:
+    """The view (H, W, 3) of a level pinhole camera turned by angles (3,), see `look_angles`.
+
+    Args:
+        image: of the camera as it was.
+        angles: roll, pitch and turn to the left, rad.
+        spec: size and field of view.
+        fill: colour of what comes into view unseen.
+    """
+    if not angles.any():
+        return image
+    height, width = image.shape[:2]
+    K = CameraModel.from_hfov(width, height, spec.hfov_deg).K
+    roll, pitch, turn = angles
+    # Optical axes: x right, y down, z ahead; a turn to the left is about -y.
+    inverse = K @ matrix_from_rpy(pitch, -turn, roll) @ np.linalg.inv(K)
+    out = cv2.warpPerspective(
+        image, inverse, (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=fill,
+    )  # fmt: skip
+    return np.asarray(out, np.uint8)
+
+
 def look_around(
     images: Image,
     spec: QuerySpec,
@@ -151,35 +196,17 @@ def look_around(
     rng: Rng,
     share: float = 0.6,
     reach_deg: float = 8.0,
-) -> tuple[Image, npt.NDArray[np.float64]]:
-    """Turn level pinhole cameras a little, most of all to the side: the same place, a new view.
-
-    Args:
-        images: (N, H, W, 3).
-        spec: size and field of view of them.
-        fill: colour of what comes into view unseen.
-        rng: source of randomness.
-        share: how many are turned.
-        reach_deg: largest turn to either side; pitch and roll deviate by a twelfth of it.
+) -> tuple[Image, FloatArray]:
+    """Turn level pinhole cameras a little: the same places, new views.
 
     Returns:
         Turned images (N, H, W, 3), and by how much each turned to the left (N,) rad.
     """
-    size = spec.width_px, spec.height_px
-    K = CameraModel.from_hfov(*size, spec.hfov_deg).K
-    out, turn = images.copy(), np.zeros(len(images))
+    angles = np.zeros((len(images), 3))
     for i in np.flatnonzero(rng.random(len(images)) < share):
-        turn[i] = np.radians(rng.uniform(-reach_deg, reach_deg))
-        roll, pitch = np.radians(rng.normal(0, reach_deg / 12, 2))
-        # Optical axes: x right, y down, z ahead; a turn to the left is about -y.
-        turned = matrix_from_rpy(pitch, -turn[i], roll)
-        inverse = K @ turned @ np.linalg.inv(K)
-        cv2.warpPerspective(
-            images[i], inverse, size, dst=out[i],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT, borderValue=fill,
-        )  # fmt: skip
-    return out, turn
+        angles[i] = _some_angles(rng, reach_deg)
+    turned = [looked(image, a, spec, fill) for image, a in zip(images, angles, strict=True)]
+    return np.stack(turned), angles[:, 2]
 
 
 def mild(image: Image, rng: Rng) -> Image:

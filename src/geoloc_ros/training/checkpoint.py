@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import logging
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Generic, TypeVar
@@ -15,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import nn  # noqa: TID253
 
-from geoloc_ros.errors import TrainingError
+from geoloc_ros.errors import TrainingError, first_line
 
 LOG = logging.getLogger(__name__)
 Net = TypeVar("Net", bound=nn.Module)
@@ -43,10 +45,25 @@ class Averaged(Generic[Net]):
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint, replacing the old one in one step."""
+    """Write a checkpoint, replacing the old one in one step.
+
+    Raises:
+        TrainingError: it cannot be written; the old one is kept.
+    """
     part = path.with_suffix(".part")
-    torch.save(dict(state), part)
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise TrainingError(
+            f"cannot write {path}: {first_line(error)}; an earlier one is kept; free some space "
+            "and go on with --resume"
+        ) from error
 
 
 def read_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
@@ -105,3 +122,15 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         if fresh:
             writer.writeheader()
         writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write all rows of a log as CSV, replacing an earlier file in one step; a gap stays empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+    part.replace(path)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered towns on disk (shards) and the perspective batches made from them.
+"""Rendered towns on disk (shards), and what a batch of training is made of.
 
 A shard is a directory per town: `meta.json`, `ortho_{i}.npy` (the town from above, several
 seasons), `perspective.npy` + `perspective_poses.npy`, `oblique.npy` + `oblique_poses.npy`,
@@ -19,12 +19,9 @@ import numpy.typing as npt
 
 from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import TrainingError
-from geoloc_ros.geo.se2 import compose
-from geoloc_ros.training import augment
-from geoloc_ros.training.layout import QUERY_COLUMNS, REFERENCE_COLUMNS, LayoutLesson, Raster
-from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS
+from geoloc_ros.training.layout import Raster
+from geoloc_ros.training.nets import REFERENCE_SPECS
 from geoloc_ros.training.raster import Ortho, cut, prepare
-from geoloc_ros.training.sampling import offset_poses, too_near
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -32,11 +29,6 @@ IntArray = npt.NDArray[np.int64]
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 SHARD_SCHEMA = 2
-# How far a positive crop may lie from the true pose: forward m, left m, yaw rad. An index scatters
-# anchors every 1.5 m along a road, +-4 m across it and +-12 degrees; the nearest then lies within
-# 2.2 m, 2.0 m and 9 degrees in nine cases of ten (measured on validation town 2000).
-NARROW = (1.0, 1.0, float(np.radians(5.0)))
-WIDE = (2.2, 2.0, float(np.radians(9.0)))
 
 
 @dataclass(frozen=True)
@@ -109,15 +101,37 @@ def read_shard(folder: Path, view: str) -> Shard:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one step of training needs.
+class TownGround:
+    """A town from above, as training cuts crops from it.
 
     Attributes:
-        query: (N, H, W, 3).
-        reference: (M, h, w, 3), M >= N, the first N belong to the queries.
+        orthos: one per season.
+        spec: of the crops.
+    """
+
+    orthos: tuple[Ortho, ...]
+    spec: ReferenceSpec
+
+    @property
+    def seasons(self) -> int:
+        """How many pictures of the same ground there are."""
+        return len(self.orthos)
+
+    def crops(self, poses: FloatArray, season: int = 0) -> Image:
+        """Crops (N, S, S, 3) at poses (N, 3)."""
+        return cut(self.orthos[season], poses, self.spec)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training needs: one process's part of the pictures, all of the mask.
+
+    Attributes:
+        query: (n, H, W, 3), a part of the N queries.
+        reference: (m, h, w, 3), the crops of these queries, then a part of the M - N others.
         ignore: (N, M) pairs too near to call.
-        query_layout: (N, BINS, columns, classes) what stands where ahead of each query, if known.
-        reference_layout: the same of the M references, at columns of their own.
+        query_layout: (n, BINS, columns, classes) what stands where ahead of each query, if known.
+        reference_layout: the same of the m references, at columns of their own.
     """
 
     query: Image
@@ -125,89 +139,3 @@ class Batch:
     ignore: Mask
     query_layout: Float32Array | None = None
     reference_layout: Float32Array | None = None
-
-
-class PerspectiveData:
-    """Camera views of many towns with the orthophotos they were taken over.
-
-    Attributes:
-        shards: the towns.
-        poses: (N, 3) of all samples.
-        towns: (N,) shard number of each sample.
-    """
-
-    def __init__(self, shards: Sequence[Shard], spec: ReferenceSpec) -> None:
-        """Join shards.
-
-        Raises:
-            TrainingError: there is nothing to train on.
-        """
-        if not shards:
-            raise TrainingError("no shards; render towns first (--towns must be at least 1)")
-        self.shards, self.spec = list(shards), spec
-        self.poses = np.concatenate([s.poses for s in shards])
-        counts = [len(s.poses) for s in shards]
-        self.towns = np.repeat(np.arange(len(shards)), counts).astype(np.int64)
-        self._first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        self._layout = LayoutLesson([s.layout for s in shards], QUERY_SPECS["perspective"], spec)
-
-    def __len__(self) -> int:
-        """How many samples."""
-        return len(self.poses)
-
-    def queries(self, rows: IntArray) -> Image:
-        """Camera views (N, H, W, 3) of samples."""
-        town = self.towns[rows]
-        local = rows - self._first[town]
-        return np.stack([self.shards[t].images[i] for t, i in zip(town, local, strict=True)])
-
-    def references(
-        self, poses: FloatArray, towns: IntArray, rng: np.random.Generator | None, flip: bool
-    ) -> Image:
-        """Crops at poses; a random season each if a generator is given, else the first."""
-        size = self.spec.size_px
-        out = np.empty((len(poses), size, size, 3), np.uint8)
-        for i, (pose, town) in enumerate(zip(poses, towns, strict=True)):
-            orthos = self.shards[town].orthos
-            ortho = orthos[int(rng.integers(len(orthos)))] if rng is not None else orthos[0]
-            mirrored = np.array([flip])
-            out[i] = cut(ortho, pose[None], self.spec, mirrored)[0]
-        return out
-
-    def batch(
-        self, rows: IntArray, rng: np.random.Generator, extra: int, wide: bool = False
-    ) -> Batch:
-        """Make a training batch: jittered positives, augmented pixels, offset negatives.
-
-        Args:
-            rows: sample numbers (N,).
-            rng: source of randomness.
-            extra: crops at wrong poses close to the first `extra` samples.
-            wide: let positives lie as far off as the nearest index anchor does (`WIDE`), and wrong
-                poses beyond; else both lie closer (`NARROW`).
-        """
-        flip = bool(rng.random() < 0.5)
-        spec, fill = QUERY_SPECS["perspective"], augment.fill_colour(MEAN)
-        query, turn = augment.look_around(self.queries(rows), spec, fill, rng)
-        true, towns = self.poses[rows], self.towns[rows]
-        true[:, 2] += turn
-        reach = WIDE if wide else NARROW
-        near = compose(true, rng.uniform(-1.0, 1.0, (len(rows), 3)) * reach)
-        wrong = offset_poses(true[:extra], rng, 6.0 if wide else 4.0)
-        all_poses, all_towns = (
-            np.concatenate([near, wrong]),
-            np.concatenate([towns, towns[:extra]]),
-        )
-        crops = self.references(all_poses, all_towns, rng, flip)
-        if flip:
-            query = np.ascontiguousarray(query[:, :, ::-1])
-        ignore = too_near(true, near, towns, towns)
-        np.fill_diagonal(ignore, False)
-        loose = too_near(true, wrong, towns, towns[:extra], 3.5, 14.0)
-        return Batch(
-            np.stack([augment.mild(image, rng) for image in query]),
-            np.stack([augment.mild(image, rng) for image in crops]),
-            np.concatenate([ignore, loose], axis=1),
-            self._layout(true, towns, flip, QUERY_COLUMNS),
-            self._layout(all_poses, all_towns, flip, REFERENCE_COLUMNS),
-        )

@@ -11,13 +11,12 @@ import numpy.typing as npt
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import nn  # noqa: TID253
 
-from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.geo.se2 import wrap_angle
-from geoloc_ros.training.augment import fill_colour
-from geoloc_ros.training.data import Shard
-from geoloc_ros.training.nets import MEAN, EncoderPair, reduced_precision
-from geoloc_ros.training.raster import Ortho, cut
-from geoloc_ros.training.train import to_tensor
+from geoloc_ros.training.nets import EncoderPair
+from geoloc_ros.training.pictures import fitted, to_tensor
+from geoloc_ros.training.posed_pairs import Area, Ground
+from geoloc_ros.training.precision import precision_on
+from geoloc_ros.training.raster import Ortho
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -32,21 +31,20 @@ _R3 = 1.0 / 1.22074408460575947536 ** np.arange(1, 4)
 def describe(encoder: nn.Module, images: Image, batch: int = 64) -> Float32Array:
     """Descriptors (N, D) of images (N, H, W, 3), fast (error about 1e-2 in bfloat16)."""
     encoder.eval()
+    device, size = next(encoder.parameters()).device, encoder.takes
     out = []
     for start in range(0, len(images), batch):
-        with reduced_precision():
-            out.append(encoder(to_tensor(images[start : start + batch])).float().numpy())
+        pictures = to_tensor(np.asarray(images[start : start + batch])).to(device)
+        given = fitted(pictures, *size)  # type: ignore[misc]
+        with precision_on(device).cast():
+            out.append(encoder(given).float().cpu().numpy())
     return np.concatenate(out)
 
 
-def describe_crops(
-    encoder: nn.Module, ortho: Ortho, poses: FloatArray, spec: ReferenceSpec
-) -> Float32Array:
+def describe_crops(encoder: nn.Module, ground: Ground, poses: FloatArray) -> Float32Array:
     """Descriptors (N, D) of crops at anchors, cut a block at a time."""
-    fill = fill_colour(MEAN)
     blocks = [
-        describe(encoder, cut(ortho, poses[i : i + 512], spec, fill=fill))
-        for i in range(0, len(poses), 512)
+        describe(encoder, ground.crops(poses[i : i + 512])) for i in range(0, len(poses), 512)
     ]
     return np.concatenate(blocks)
 
@@ -119,44 +117,42 @@ def recall(ranks: IntArray) -> dict[str, float]:
     return {f"r{k}": float((ranks < k).mean()) for k in (1, 5, 10)}
 
 
-def evaluate_towns(
+def evaluate_areas(
     pair: EncoderPair,
-    shards: Sequence[Shard],
-    spec: ReferenceSpec,
+    areas: Sequence[Area],
     anchors: Sequence[FloatArray],
     radius_m: float,
     joint: bool,
 ) -> dict[str, float]:
-    """Recall in unseen towns, over the first season of their imagery.
+    """Recall in unseen areas, over the first season of their imagery.
 
     Args:
         pair: the encoders.
-        shards: validation towns.
-        spec: reference crop.
-        anchors: index anchors of each town.
+        areas: with views.
+        anchors: index anchors of each area.
         radius_m: what counts as found; heading within 22.5 degrees always.
-        joint: search all towns together, as one large area.
+        joint: search all areas together, as one large one.
 
     Returns:
         `r1`, `r5`, `r10`, and the mean similarity of right and wrong pairs.
     """
-    queries = [describe(pair.query, s.images) for s in shards]
+    queries = [describe(pair.query, a.images) for a in areas]
     references = [
-        describe_crops(pair.reference, s.orthos[0], a, spec)
-        for s, a in zip(shards, anchors, strict=True)
+        describe_crops(pair.reference, area.ground, places)
+        for area, places in zip(areas, anchors, strict=True)
     ]
     everything = np.concatenate(references)
     starts = np.concatenate([[0], np.cumsum([len(r) for r in references])])
     ranks, matched, wrong = [], [], []
-    for i, (query, shard) in enumerate(zip(queries, shards, strict=True)):
-        correct = hits(shard.poses, anchors[i], radius_m, 22.5)
+    for i, (query, area) in enumerate(zip(queries, areas, strict=True)):
+        correct = hits(area.poses, anchors[i], radius_m, 22.5)
         if joint:
             wide = np.zeros((len(query), len(everything)), bool)
             wide[:, starts[i] : starts[i + 1]] = correct
             ranks.append(first_hit(query, everything, wide))
         else:
             ranks.append(first_hit(query, references[i], correct))
-        true = describe_crops(pair.reference, shard.orthos[0], shard.poses, spec)
+        true = describe_crops(pair.reference, area.ground, area.poses)
         matched.append((query * true).sum(axis=1))
         wrong.append((query * true[::-1]).sum(axis=1))
     scores = recall(np.concatenate(ranks))

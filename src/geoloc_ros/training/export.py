@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import warnings
@@ -41,8 +42,9 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
     """
     import onnxruntime
 
-    encoder.eval()
-    example = torch.randn(2, 3, height, width)
+    encoder = copy.deepcopy(encoder).cpu().eval()
+    noise = torch.Generator().manual_seed(0)
+    example = torch.randn(2, 3, height, width, generator=noise)
     part = path.with_suffix(".part")
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -51,7 +53,7 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
             input_names=["image"], output_names=["descriptor"],
             dynamic_axes={"image": {0: "N"}, "descriptor": {0: "N"}},
         )  # fmt: skip
-        probe = torch.randn(5, 3, height, width)
+        probe = torch.randn(5, 3, height, width, generator=noise)
         expected = encoder(probe).numpy()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -72,6 +74,7 @@ def export_package(
     pair: EncoderPair,
     root: Path,
     *,
+    name: str,
     version: str,
     training: dict[str, Any],
     scores: dict[str, Any],
@@ -81,6 +84,7 @@ def export_package(
     Args:
         pair: trained encoders.
         root: model directory, made if missing.
+        name: of the package.
         version: of the package.
         training: provenance: command, seeds, data.
         scores: validation figures.
@@ -97,7 +101,7 @@ def export_package(
     files = {name: file_sha256(root / name) for name in ("query.onnx", "reference.onnx")}
     package = ModelPackage(
         root=root,
-        name=f"geoloc-{pair.kind.replace('_', '-')}",
+        name=name,
         version=version,
         query=query,
         reference=reference,

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Symmetric InfoNCE, smoothed labels, learned temperature (Sample4Geo, arXiv 2303.11851)."""
+"""Symmetric InfoNCE, smoothed labels, learned temperature (Sample4Geo, arXiv 2303.11851).
+
+Beside it what a teacher says: not which crop is right, but how alike it finds each of them.
+"""
 
 from __future__ import annotations
 
@@ -81,3 +84,44 @@ def info_nce(
     forward = masked_cross_entropy(logits, ignore, smoothing)
     backward = masked_cross_entropy(logits[:, :count].T, ignore[:, :count].T, smoothing)
     return 0.5 * (forward + backward)
+
+
+def _disagreement(student: Tensor, teacher: Tensor, ignore: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of row-wise softmaxes (N, M) over the columns not ignored."""
+    lowest = torch.finfo(student.dtype).min
+    said = torch.log_softmax(student.masked_fill(ignore, lowest), dim=1)
+    meant = torch.log_softmax(teacher.masked_fill(ignore, lowest), dim=1)
+    return (meant.exp() * (meant - said)).masked_fill(ignore, 0.0).sum(dim=1).mean()
+
+
+def relation_loss(
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    scale: Tensor,
+    ignore: Tensor,
+    sharpen: float = 1.0,
+) -> Tensor:
+    """How far a student's idea of what is alike is from its teacher's, in both directions.
+
+    Both turn the similarities of a query to all references of the batch, and of a reference to
+    all queries, into probabilities; the loss is the Kullback-Leibler divergence of the student's
+    from the teacher's (distillation: Hinton et al., 2015). It is zero where all similarities are
+    those of the teacher, however many numbers either's descriptors have.
+
+    Args:
+        student: queries (N, D) and references (M, D), unit vectors.
+        teacher: the same pictures' (N, E) and (M, E), unit vectors.
+        scale: inverse temperature of both, scalar; it learns nothing here.
+        ignore: (N, M) pairs that are not compared.
+        sharpen: by how much more the teacher's similarities weigh, so that it is surer.
+
+    Returns:
+        Scalar, nats.
+    """
+    factor = scale.detach().clamp(max=MAX_SCALE)
+    said = factor * student[0].float() @ student[1].float().T
+    meant = (sharpen * factor * teacher[0].float() @ teacher[1].float().T).detach()
+    count = len(said)
+    forward = _disagreement(said, meant, ignore)
+    square = said[:, :count].T, meant[:, :count].T, ignore[:, :count].T
+    return 0.5 * (forward + _disagreement(*square))

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
 from geoloc_ros.encoders.package import QuerySpec, ReferenceSpec
+from geoloc_ros.training.joint_norm import JointNorm, run_layers
 from geoloc_ros.training.layout import (
     BINS,
     CLASSES,
@@ -27,6 +28,8 @@ from geoloc_ros.training.layout import (
     forward_m,
     tangents,
 )
+from geoloc_ros.training.precision import Precision
+from geoloc_ros.training.side_by_side import both
 
 Kind = Literal["perspective", "ground_plane"]
 
@@ -41,15 +44,6 @@ REFERENCE_SPECS: dict[str, ReferenceSpec] = {
 # Of RGB pixels in 0..1; round figures near those of both views.
 MEAN = (0.45, 0.45, 0.43)
 STD = (0.22, 0.22, 0.23)
-
-
-def reduced_precision() -> torch.autocast:
-    """Convolve in bfloat16 inside this context, where the processor is the faster for it.
-
-    Without AVX-512 bfloat16 is emulated, ten times slower than float32.
-    """
-    fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return torch.autocast("cpu", torch.bfloat16, enabled=fast)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +67,13 @@ class Residual(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm1 = JointNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm2 = JointNorm(channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), JointNorm(channels)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +87,7 @@ def backbone(spec: NetSpec) -> nn.Sequential:
     width = spec.widths[0]
     layers: list[nn.Module] = [
         nn.Conv2d(3, width, 8, 4, 2, bias=False),
-        nn.BatchNorm2d(width),
+        JointNorm(width),
         nn.ReLU(inplace=True),
     ]
     for channels, count, stride in zip(spec.widths, spec.blocks, spec.strides, strict=True):
@@ -114,7 +108,7 @@ class ColumnHead(nn.Module):
     def __init__(self, channels: int, rows: int, columns: int, code: int, dim: int) -> None:
         super().__init__()
         self.column = nn.Conv2d(channels, code, (rows, 1), bias=False)
-        self.norm = nn.BatchNorm2d(code)
+        self.norm = JointNorm(code)
         self.project = nn.Linear(code * columns, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,7 +123,7 @@ class GridHead(nn.Module):
     def __init__(self, channels: int, cells: int, code: int, dim: int) -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(channels, code, 1, bias=False)
-        self.norm = nn.BatchNorm2d(code)
+        self.norm = JointNorm(code)
         self.project = nn.Linear(code * cells, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,6 +149,9 @@ class LayoutHead(nn.Module):
 class PerspectiveQuery(nn.Module):
     """Camera view (N, 3, 96, 192), level pinhole of 90 degrees -> unit descriptors (N, dim)."""
 
+    takes = 96, 192
+    forget = False
+
     def __init__(self, dim: int = 128) -> None:
         super().__init__()
         self.features = backbone(NetSpec())
@@ -162,8 +159,7 @@ class PerspectiveQuery(nn.Module):
 
     def look(self, image: Tensor) -> Tensor:
         """Features (N, 192, 6, 12) of normalised images."""
-        out: Tensor = self.features(image)
-        return out
+        return run_layers(self.features, image, self.forget)
 
     def forward(self, image: Tensor) -> Tensor:
         """Describe normalised images."""
@@ -190,6 +186,8 @@ class PerspectiveReference(nn.Module):
     """Satellite crop (N, 3, 144, 144), heading up -> unit descriptors (N, dim)."""
 
     grid: Tensor
+    takes = 144, 144
+    forget = False
 
     def __init__(self, dim: int = 128, rows: int = 64, columns: int = 128) -> None:
         super().__init__()
@@ -203,10 +201,8 @@ class PerspectiveReference(nn.Module):
     def look(self, image: Tensor) -> Tensor:
         """Features (N, 160, rows / 8, columns / 8) of normalised crops."""
         grid = self.grid.to(image.dtype).expand(image.shape[0], -1, -1, -1)
-        out: Tensor = self.features(
-            F.grid_sample(image, grid, mode="bilinear", align_corners=False)
-        )
-        return out
+        along = F.grid_sample(image, grid, mode="bilinear", align_corners=False)
+        return run_layers(self.features, along, self.forget)
 
     def forward(self, image: Tensor) -> Tensor:
         """Describe normalised crops."""
@@ -221,6 +217,9 @@ class OverheadEncoder(nn.Module):
     agree on least. Unseen pixels carry the mean colour, zero after normalisation, and stay zero.
     """
 
+    takes = 112, 112
+    forget = False
+
     def __init__(self, dim: int = 128) -> None:
         super().__init__()
         self.features = backbone(NetSpec(widths=(40, 80, 160), blocks=(1, 2, 2)))
@@ -228,8 +227,7 @@ class OverheadEncoder(nn.Module):
 
     def look(self, image: Tensor) -> Tensor:
         """Features (N, 160, 7, 7) of normalised images."""
-        out: Tensor = self.features(standardise(image))
-        return out
+        return run_layers(self.features, standardise(image), self.forget)
 
     def forward(self, image: Tensor) -> Tensor:
         """Describe normalised images."""
@@ -250,18 +248,35 @@ def standardise(image: Tensor) -> Tensor:
     return centred * weight / torch.sqrt(variance + 0.01)
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a pair of encoders is run in training; it changes time and memory, not the answer.
+
+    Attributes:
+        precision: of the networks.
+        at_once: run the two networks in two threads.
+    """
+
+    precision: Precision
+    at_once: bool = False
+
+
+# Descriptors (N, D) and (M, D), and what the layout heads say of each, if there are any.
+Seen = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+
+
 class EncoderPair(nn.Module):
     """Query and reference encoder of one kind, with the learned temperature of their loss.
 
     Attributes:
         query: the query encoder.
         reference: the reference encoder; the same module as `query` for ground_plane.
-        query_layout: says the layout from the query's features; perspective only.
+        query_layout: says the layout from the query's features; perspective only, if asked for.
         reference_layout: says it from the reference's.
         log_scale: logarithm of the inverse temperature.
     """
 
-    def __init__(self, kind: str, dim: int = 128) -> None:
+    def __init__(self, kind: str, dim: int = 128, layout: bool = True) -> None:
         super().__init__()
         self.kind = kind
         self.query: nn.Module
@@ -270,8 +285,29 @@ class EncoderPair(nn.Module):
         self.reference_layout: LayoutHead | None = None
         if kind == "perspective":
             self.query, self.reference = PerspectiveQuery(dim), PerspectiveReference(dim)
-            self.query_layout = LayoutHead(192, 6, QUERY_COLUMNS // 12)
-            self.reference_layout = LayoutHead(160, 8, REFERENCE_COLUMNS // 16)
         else:
             self.query = self.reference = OverheadEncoder(dim)
+        if kind == "perspective" and layout:
+            self.query_layout = LayoutHead(192, 6, QUERY_COLUMNS // 12)
+            self.reference_layout = LayoutHead(160, 8, REFERENCE_COLUMNS // 16)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def forget(self, wanted: bool) -> None:
+        """Whether the networks forget what they can work out again on the way back."""
+        for encoder in (self.query, self.reference):
+            encoder.forget = wanted  # type: ignore[assignment]
+
+    def forward(self, query: Tensor, reference: Tensor, how: How) -> Seen:
+        """Describe normalised queries (N, 3, H, W) and references (M, 3, h, w)."""
+
+        def see(encoder: Any, head: LayoutHead | None, images: Tensor) -> tuple[Any, Any]:  # noqa: ANN401
+            with how.precision.cast():
+                features = encoder.look(images)
+                return encoder.head(features), None if head is None else head(features)
+
+        (q, q_layout), (r, r_layout) = both(
+            lambda: see(self.query, self.query_layout, query),
+            lambda: see(self.reference, self.reference_layout, reference),
+            how.at_once and self.query is not self.reference,
+        )
+        return q, r, q_layout, r_layout

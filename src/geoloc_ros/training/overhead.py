@@ -23,10 +23,12 @@ from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose, wrap_angle
 from geoloc_ros.training import augment
+from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.data import Batch, Shard
+from geoloc_ros.training.draws import Draws, Part
+from geoloc_ros.training.posed_pairs import NARROW, WIDE
 from geoloc_ros.training.raster import Ortho, cut
 from geoloc_ros.training.sampling import too_near
-from geoloc_ros.training.train import TrainConfig
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -37,10 +39,6 @@ Rng = np.random.Generator
 HELD_OUT_SITES = ("garfield", "brighton_beach")
 SAME_PLACE_M = 9.0
 SAME_HEADING_DEG = 15.0
-# How far a positive crop may lie from the true pose, m, m, rad: later as far as a 10 m grid of 20
-# headings makes it.
-NARROW = (3.0, 3.0, float(np.radians(5.0)))
-WIDE = (5.0, 5.0, float(np.radians(9.0)))
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif"}
 
 
@@ -218,8 +216,11 @@ class OverheadSource:
             rows = near_one_another(self.shards[number].poses, count, rng)
         return ClusterPlan(origin, number, rows)
 
-    def make(self, plan: list[ClusterPlan], config: TrainConfig, rng: Rng) -> Batch:
-        """Pixels of one batch."""
+    def make(
+        self, plan: list[ClusterPlan], config: TrainConfig, draws: Draws, part: Part
+    ) -> Batch:
+        """A process's part of one batch; every process makes all of it, then takes its part."""
+        rng = draws.batch()
         queries, references, poses, places = [], [], [], []
         for cluster in plan:
             query, reference, pose = self._cluster(cluster, config.cluster, rng)
@@ -229,7 +230,8 @@ class OverheadSource:
             places.append(self._place(cluster))
         group = np.repeat(np.arange(len(plan)), config.cluster)
         ignore = self._ignore(np.concatenate(poses), group, np.repeat(places, config.cluster))
-        return Batch(np.concatenate(queries), np.concatenate(references), ignore)
+        mine = part.of(len(ignore))
+        return Batch(np.concatenate(queries)[mine], np.concatenate(references)[mine], ignore)
 
     def learned(self, plan: list[ClusterPlan], query: Tensor, reference: Tensor) -> None:
         """Nothing is mined: every pair is new."""
@@ -258,7 +260,7 @@ class OverheadSource:
         return np.asarray(ignore)
 
     def _cluster(self, plan: ClusterPlan, count: int, rng: Rng) -> tuple[Image, Image, FloatArray]:
-        extent = self.spec.extent_m
+        extent, reach = self.spec.extent_m, (WIDE if self._wide else NARROW)["ground_plane"]
         if plan.origin == "photo":
             first = second = photo_ortho(self.photos[plan.number], extent, rng)
             poses = cluster_poses(first, extent, count, rng)
@@ -269,7 +271,7 @@ class OverheadSource:
             drone = plan.origin == "drone"
             known = self.shards[plan.number].poses[plan.rows] if drone else None
             poses = known if known is not None else cluster_poses(first, extent, count, rng)
-        jitter = rng.uniform(-1, 1, (count, 3)) * (WIDE if self._wide else NARROW)
+        jitter = rng.uniform(-1, 1, (count, 3)) * reach.right
         reference = cut(second, compose(poses, jitter), self.spec, fill=self._fill)
         query = self._queries(plan, first, poses, rng)
         reference = np.stack([augment.strong(r, rng) for r in reference])

@@ -9,6 +9,8 @@ each sample is used once an epoch, and pairs too near to call wrong are masked i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
@@ -76,15 +78,14 @@ def geographic_neighbours(poses: FloatArray, towns: IntArray, count: int) -> Int
 
 
 def similarity_neighbours(
-    query: Float32Array, reference: Float32Array, poses: FloatArray, towns: IntArray, count: int
+    query: Float32Array, reference: Float32Array, same: Callable[[IntArray], Mask], count: int
 ) -> IntArray:
     """For each query the samples whose reference looks most like it and that are elsewhere.
 
     Args:
         query: (N, D) unit descriptors.
         reference: (N, D) unit descriptors of the same samples.
-        poses: (N, 3).
-        towns: (N,).
+        same: says for sample numbers (n,) which samples (n, N) show the same place.
         count: neighbours per sample.
 
     Returns:
@@ -94,9 +95,9 @@ def similarity_neighbours(
     count = min(count, total - 1)
     result = np.empty((total, count), dtype=np.int64)
     for start in range(0, total, 1024):
-        rows = slice(start, min(start + 1024, total))
+        rows = np.arange(start, min(start + 1024, total))
         similarity = query[rows] @ reference.T
-        similarity[too_near(poses[rows], poses, towns[rows], towns)] = -2.0
+        similarity[same(rows)] = -2.0
         best = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
         order = np.argsort(-np.take_along_axis(similarity, best, axis=1), axis=1)
         result[rows] = np.take_along_axis(best, order, axis=1)
@@ -108,10 +109,13 @@ def clustered_batches(
 ) -> list[IntArray]:
     """Cut one epoch into batches of clusters; every sample is used at most once.
 
+    A cluster is a random sample, the nearest half of its neighbours and as many random ones of the
+    others in its pool, as far as they are still free (Sample4Geo, section 3.3).
+
     Args:
-        neighbours: (N, K) candidates for each sample's cluster, best first, -1 for none.
+        neighbours: (N, K) the pool of each sample, best first, -1 for none.
         batch: samples per batch.
-        cluster: samples per cluster, the seed included.
+        cluster: samples per cluster, the first included.
         rng: order of seeds and choice among neighbours.
 
     Returns:
@@ -119,36 +123,36 @@ def clustered_batches(
     """
     unused = np.ones(len(neighbours), dtype=bool)
     stream: list[int] = []
+    nearest = cluster // 2
     for seed in rng.permutation(len(neighbours)):
         if not unused[seed]:
             continue
         unused[seed] = False
         row = neighbours[seed]
         free = row[(row >= 0) & unused[row]]
-        take = free[: 2 * (cluster - 1)]
-        chosen = rng.permutation(take)[: cluster - 1]
+        others = rng.permutation(free[nearest:])[: cluster - 1 - nearest]
+        chosen = np.concatenate([free[:nearest], others])
         unused[chosen] = False
         stream.extend([int(seed), *(int(i) for i in chosen)])
     order = np.asarray(stream, dtype=np.int64)
     return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
 
 
-def offset_poses(poses: FloatArray, rng: np.random.Generator, nearest: float = 4.0) -> FloatArray:
-    """Wrong poses close by: what a filter must tell from the right one.
+def offset_pose(pose: FloatArray, rng: np.random.Generator, nearest: float = 4.0) -> FloatArray:
+    """A wrong pose close by: what a filter must tell from the right one.
 
-    Each lies `nearest` to `nearest` + 8 units from its original in random direction over
+    It lies `nearest` to `nearest` + 8 units from its original in random direction over
     (forward m, left m, yaw in steps of 4 degrees).
 
     Args:
-        poses: (N, 3).
+        pose: (3,).
         rng: source of randomness.
         nearest: units.
 
     Returns:
-        (N, 3).
+        (3,).
     """
-    direction = rng.normal(size=(len(poses), 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    offset = direction * rng.uniform(nearest, nearest + 8.0, size=(len(poses), 1))
-    offset[:, 2] *= np.radians(4.0)
-    return compose(poses, offset)
+    direction = rng.normal(size=3)
+    offset = direction / np.linalg.norm(direction) * rng.uniform(nearest, nearest + 8.0)
+    offset[2] *= np.radians(4.0)
+    return compose(pose, offset)

@@ -1,96 +1,69 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: AdamW, warm-up and cosine descent, averaged weights, checkpoints."""
+"""The training loop: AdamW, warm-up and cosine descent, averaged weights, checkpoints.
+
+A run may be killed at any step. It goes on from its last checkpoint and ends, on the same machine
+with the same number of threads, with the same bytes as if nothing had happened: every random draw
+is a function of where it is made (`draws`), and everything else that matters lies in the checkpoint.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
+import logging
+import signal
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
-import numpy as np
-import numpy.typing as npt
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
-from torch import Tensor, nn  # noqa: TID253
+from torch import Tensor  # noqa: TID253
 from tqdm import tqdm
 
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
-from geoloc_ros.training.augment import normalise
+from geoloc_ros.training.board import Board, NoBoard, TensorBoard
 from geoloc_ros.training.checkpoint import (
-    Averaged,
-    append_row,
     read_checkpoint,
     refuse_changes,
     write_checkpoint,
+    write_rows,
 )
+from geoloc_ros.training.config import Running, TrainConfig
+from geoloc_ros.training.crew import Crew, alone
 from geoloc_ros.training.data import Batch
-from geoloc_ros.training.losses import info_nce, layout_loss
-from geoloc_ros.training.nets import MEAN, STD, EncoderPair, LayoutHead, reduced_precision
+from geoloc_ros.training.draws import WHOLE, Draws, Part, Rng, plan_generator
+from geoloc_ros.training.lesson import Lesson, Taken
+from geoloc_ros.training.nets import EncoderPair
+from geoloc_ros.training.pictures import to_tensor
+from geoloc_ros.training.schedule import PLATEAU, schedule
 from geoloc_ros.training.start import settle, start_from
+from geoloc_ros.training.teacher import Teacher
 
-IntArray = npt.NDArray[np.int64]
-WARM_UP_STEPS = 40
-PLATEAU = 0.55
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides the outcome of a training, besides the data.
-
-    Attributes:
-        kind: perspective or ground_plane.
-        epochs: passes over the data.
-        geographic_epochs: of these, how many use geographic neighbours before similarity.
-        wide_from: from this epoch on positives lie as far off as index anchors do.
-        batch: pairs per step.
-        cluster: neighbours that go into a batch together.
-        extra: references at wrong poses close by, per batch.
-        learning_rate: peak of the schedule.
-        weight_decay: of AdamW.
-        smoothing: label smoothing.
-        layout_weight: of the loss of saying the layout, beside that of the descriptors.
-        ema: decay of the averaged weights.
-        seed: of weights, order and augmentation.
-        threads: CPU threads of torch.
-        start: sha256 of the encoders whose weights the run begins with; empty for random ones.
-    """
-
-    kind: str
-    epochs: int = 10
-    geographic_epochs: int = 2
-    wide_from: int = 5
-    batch: int = 96
-    cluster: int = 8
-    extra: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.03
-    smoothing: float = 0.1
-    layout_weight: float = 3.0
-    ema: float = 0.99
-    seed: int = 1
-    threads: int = 2
-    start: str = ""
+LOG = logging.getLogger(__name__)
+# The figure of a validation that says which weights are better.
+SCORE = "r1"
+_SHOWN_EVERY = 20
 
 
 class Source(Protocol):
     """Where batches come from."""
 
-    def epoch(self, number: int, config: TrainConfig, rng: np.random.Generator) -> list[Any]:
-        """The plan of one epoch: one entry per batch."""
+    def epoch(self, number: int, config: TrainConfig, rng: Rng) -> list[Any]:
+        """The plan of one epoch, one entry per batch; the same after `restore` as before."""
         ...
 
-    def make(self, plan: Any, config: TrainConfig, rng: np.random.Generator) -> Batch:  # noqa: ANN401
-        """One batch of the plan."""
+    def make(self, plan: Any, config: TrainConfig, draws: Draws, part: Part) -> Batch:  # noqa: ANN401
+        """A process's part of one batch; may be called by several threads."""
         ...
 
     def learned(self, plan: Any, query: Tensor, reference: Tensor) -> None:  # noqa: ANN401
-        """Told the descriptors of a batch, for mining."""
+        """Told the descriptors of a whole batch, for mining."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -102,80 +75,56 @@ class Source(Protocol):
         ...
 
 
+class Row(TypedDict):
+    """What an epoch came to: mean losses, figures of the validation, and the time it took."""
+
+    epoch: int
+    losses: dict[str, float]
+    scores: dict[str, float]
+    seconds: dict[str, float]
+
+
 Evaluate = Callable[[EncoderPair, bool], dict[str, float]]
 Export = Callable[[EncoderPair, dict[str, float], int], None]
-# Of the descriptors, of the query's layout and of the reference's.
-Losses = tuple[float, float, float]
-
-
-def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
-    """Images (N, H, W, 3) uint8 -> normalised (N, 3, H, W), channels last."""
-    return torch.from_numpy(normalise(images, MEAN, STD))
-
-
-def _forward(
-    encoder: nn.Module, layout: LayoutHead | None, images: npt.NDArray[np.uint8]
-) -> tuple[Tensor, Tensor | None]:
-    """Descriptors, and what the layout head says if there is one."""
-    with reduced_precision():
-        features: Tensor = encoder.look(to_tensor(images))  # type: ignore[operator]
-        descriptor: Tensor = encoder.head(features)  # type: ignore[operator]
-        return descriptor, None if layout is None else layout(features)
-
-
-def _backward(
-    seen: tuple[Tensor, Tensor | None],
-    gradient: Tensor | None,
-    shares: npt.NDArray[np.float32] | None,
-    weight: float,
-) -> float:
-    """Run backward from a descriptor's gradient and from the layout's loss; answers the latter."""
-    descriptor, said = seen
-    if said is None or shares is None:
-        descriptor.backward(gradient)  # type: ignore[no-untyped-call]
-        return 0.0
-    loss = layout_loss(said, torch.from_numpy(shares))
-    torch.autograd.backward([descriptor, weight * loss], [gradient, None])
-    return float(loss.detach())
-
-
-def schedule(step: int, total: int, warm_up: int = WARM_UP_STEPS) -> float:
-    """Factor on the learning rate: linear warm-up, a plateau, half a cosine down to zero.
-
-    Until the descent begins nothing depends on `total`, so a run can be made longer or shorter
-    while it is on the plateau and is still the run it would have been.
-    """
-    if step < warm_up:
-        return (step + 1) / warm_up
-    share = (step / max(1, total) - PLATEAU) / (1.0 - PLATEAU)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, share))))
 
 
 class Trainer:
     """One training run; everything it needs to continue lies in its checkpoint.
 
     Attributes:
-        model: weights in training.
-        average: averaged weights, the ones evaluated and exported.
         epoch: epochs done.
+        step: steps done of the next one.
+        history: a row of figures for every epoch done.
+        lesson: networks and optimizer.
+
+    Args:
+        config: what decides the outcome.
+        source: of the batches.
+        running: how it is run.
+        crew: this process among those that train together.
+        teacher: large encoders, if there are any.
     """
 
-    def __init__(self, config: TrainConfig, source: Source, folder: Path) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.source, self.folder = config, source, folder
-        self.model = EncoderPair(config.kind)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = Averaged(self.model, config.ema)
-        self._side_by_side = config.threads > 1 and self.model.query is not self.model.reference
-        weights = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": weights, "weight_decay": config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
-        self.epoch = 0
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Source,
+        running: Running,
+        crew: Crew | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.config, self.source, self.running = config, source, running
+        self.crew = crew or alone()
+        self.lesson = Lesson(config, running, self.crew, teacher)
+        self.epoch, self.step, self._plans = 0, 0, 0
+        self.history: list[Row] = []
+        self._sums: dict[str, float] = {}
+        self._best: dict[str, Tensor] | None = None
+        self._saved_s = time.monotonic()
+        self._board: Board = NoBoard()
+        running.work.mkdir(parents=True, exist_ok=True)
+
+    # -- begin and go on ----------------------------------------------------------------------
 
     def start(self, package: ModelPackage) -> None:
         """Begin with the weights of a trained package.
@@ -183,149 +132,242 @@ class Trainer:
         Raises:
             TrainingError: it is of another kind or architecture.
         """
-        start_from(self.model, package)
-        rng = np.random.default_rng([self.config.seed, 78])
-        plan = self.source.epoch(0, self.config, rng)[0]
-        batch = self.source.make(plan, self.config, rng)
-        settle(self.model.query, to_tensor(batch.query))
-        if self.model.reference is not self.model.query:
-            settle(self.model.reference, to_tensor(batch.reference))
-        self.average.model.load_state_dict(self.model.state_dict())
+        model = self.lesson.model
+        start_from(model, package)
+        plan = self.source.epoch(0, self.config, plan_generator(self.config.seed, 0))
+        if not plan:
+            raise _no_batch()
+        batch = self.source.make(plan[0], self.config, Draws(self.config.seed, 0, 0), WHOLE)
+        settle(model.query, to_tensor(batch.query).to(self.crew.device))
+        if model.reference is not model.query:
+            settle(model.reference, to_tensor(batch.reference).to(self.crew.device))
+        self.lesson.average.model.load_state_dict(model.state_dict())
 
     @property
     def checkpoint(self) -> Path:
         """Where the run is kept."""
-        return self.folder / "checkpoint.pt"
+        return self.running.work / "checkpoint.pt"
 
     def save(self) -> None:
-        """Write the checkpoint, replacing the old one in one step."""
+        """Write the checkpoint, replacing the old one in one step; the first process does."""
+        self._saved_s = time.monotonic()
+        if not self.crew.is_first:
+            return
+        lesson = self.lesson
         state = {
             "config": dataclasses.asdict(self.config),
             "epoch": self.epoch,
-            "model": self.model.state_dict(),
-            "average": self.average.model.state_dict(),
-            "average_steps": self.average.steps,
-            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "plans": self._plans,
+            "sums": self._sums,
+            "history": self.history,
+            "best": self._best,
+            "model": lesson.model.state_dict(),
+            "average": lesson.average.model.state_dict(),
+            "average_steps": lesson.average.steps,
+            "optimizer": lesson.optimizer.state_dict(),
+            "scaler": lesson.scaler.state_dict(),
             "source": self.source.state(),
         }
         write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
-        """Continue from the checkpoint.
+        """Continue from the checkpoint, which every process reads.
 
         Raises:
             TrainingError: no readable checkpoint, or one of another configuration.
         """
         state = read_checkpoint(self.checkpoint)
         kept, asked = state["config"], dataclasses.asdict(self.config)
-        free = {"threads"}
-        if state["epoch"] <= PLATEAU * min(kept["epochs"], asked["epochs"]):
-            free.add("epochs")
+        free = {"epochs"} if state["epoch"] <= PLATEAU * min(kept["epochs"], asked["epochs"]) else ()
         refuse_changes(self.checkpoint, kept, asked, free)
-        self.model.load_state_dict(state["model"])
-        self.average.model.load_state_dict(state["average"])
-        self.average.steps = state["average_steps"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        lesson = self.lesson
+        lesson.model.load_state_dict(state["model"])
+        lesson.average.model.load_state_dict(state["average"])
+        lesson.average.steps = state["average_steps"]
+        lesson.optimizer.load_state_dict(state["optimizer"])
+        lesson.scaler.load_state_dict(state["scaler"])
         self.source.restore(state["source"])
-        self.epoch = state["epoch"]
+        self.epoch, self.step, self._plans = state["epoch"], state["step"], state["plans"]
+        self.history, self._sums, self._best = state["history"], state["sums"], state["best"]
 
-    def run(
-        self, evaluate: Evaluate, export: Export, stop_after: int | None = None
-    ) -> dict[str, float]:
+    # -- run ----------------------------------------------------------------------------------
+
+    def run(self, evaluate: Evaluate, export: Export) -> dict[str, float]:
         """Train to the end; evaluate, checkpoint and export after every epoch.
 
         Args:
             evaluate: validation, told whether it is the last and may take its time.
-            export: writes the model package.
-            stop_after: leave off after this many epochs, to be resumed or kept as it is.
+            export: writes the model package; called for every epoch, or with patience for those
+                that are better than all before.
 
         Returns:
-            The last validation figures.
-        """
-        scores: dict[str, float] = {}
-        last = min(self.config.epochs, stop_after or self.config.epochs)
-        while self.epoch < last:
-            started = time.monotonic()
-            losses = self._epoch()
-            trained = time.monotonic()
-            self.epoch += 1
-            self.save()
-            torch.set_num_threads(self.config.threads)
-            scores = evaluate(self.average.model, self.epoch == self.config.epochs)
-            seconds = {"train_s": trained - started, "eval_s": time.monotonic() - trained}
-            append_row(
-                self.folder / "log.csv", {"epoch": self.epoch, **losses, **scores, **seconds}
-            )
-            export(self.average.model, scores, self.epoch)
-        return scores
+            The validation figures of the weights that are kept; empty in all processes but the
+            first.
 
-    def _epoch(self) -> dict[str, float]:
-        rng = np.random.default_rng([self.config.seed, 77, self.epoch])
+        Raises:
+            TrainingError: an epoch has no batch, or the process was told to stop.
+        """
+        self.lesson.join()
+        self._board = self._opened_board()
+        last = min(self.config.epochs, self.running.stop_after or self.config.epochs)
+        with closing(self._board), told_to_stop() as told:
+            if self.config.patience and self.config.start and not self.history:
+                self._close(0, {}, 0.0, evaluate, export)
+            while self.epoch < last and not self.crew.agreed(self.exhausted):
+                started = time.monotonic()
+                means = self._epoch(told)
+                self.epoch, self.step, self._sums = self.epoch + 1, 0, {}
+                self._close(self.epoch, means, time.monotonic() - started, evaluate, export)
+                if self.epoch < last and self.crew.agreed(told.is_set()):
+                    raise self._left_off()
+        kept = self.kept()
+        return kept["scores"] if kept else {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience is at its end."""
+        if not self.config.patience or not self.history:
+            return False
+        return self.history[-1]["epoch"] - self._best_row()["epoch"] >= self.config.patience
+
+    def kept(self) -> Row | None:
+        """The row of the weights that are kept: the last, or with patience the best."""
+        if not self.history:
+            return None
+        return self._best_row() if self.config.patience else self.history[-1]
+
+    def _best_row(self) -> Row:
+        """The first of the best."""
+        return max(self.history, key=lambda row: row["scores"][SCORE])
+
+    def kept_model(self) -> EncoderPair:
+        """The averaged weights that are kept."""
+        model = self.lesson.average.model
+        if self._best is not None:
+            model.load_state_dict(self._best)
+        return model
+
+    def _close(
+        self, epoch: int, losses: dict[str, float], train_s: float, evaluate: Evaluate,
+        export: Export,
+    ) -> None:  # fmt: skip
+        """Validate, log, export and save what an epoch has come to."""
+        if self.crew.is_first:
+            torch.set_num_threads(self.running.threads)
+            started, model = time.monotonic(), self.lesson.average.model
+            scores = evaluate(model, epoch == self.config.epochs)
+            seconds = {"train_s": train_s, "eval_s": time.monotonic() - started}
+            row = Row(epoch=epoch, losses=losses, scores=scores, seconds=seconds)
+            self.history.append(row)
+            write_rows(self.running.work / "log.csv", [_flat(r) for r in self.history])
+            self._board.add({f"held_out/{k}": v for k, v in scores.items()}, self._total_steps())
+            LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in _flat(row).items()))
+            if self.kept() is row:
+                if self.config.patience:
+                    self._best = {k: v.clone() for k, v in model.state_dict().items()}
+                export(model, scores, epoch)
+        self.save()
+
+    def _epoch(self, told: threading.Event) -> dict[str, float]:
+        """Take the steps of an epoch that are not yet done; answers mean losses of all of them."""
+        rng = plan_generator(self.config.seed, self.epoch)
         plans = self.source.epoch(self.epoch, self.config, rng)
-        total = self.config.epochs * len(plans)
-        losses: list[Losses] = []
-        threads = self.config.threads
-        torch.set_num_threads(threads // 2 if self._side_by_side else threads)
-        self.model.train()
+        if not plans:
+            raise _no_batch()
+        self._plans = len(plans)
+        threads = self.running.threads
+        torch.set_num_threads(threads // 2 if self.lesson.how.at_once else threads)
+        self.lesson.model.train()
         label = f"{self.config.kind} epoch {self.epoch + 1}/{self.config.epochs}"
-        for i, step in enumerate(self._steps(plans, total, rng)):
-            losses.append(step)
-            if i == 0:
-                bar = tqdm(total=len(plans), desc=label, unit="batch")
-            bar.update()
-            bar.set_postfix(loss=f"{np.mean(losses[-20:], axis=0)[0]:.3f}", refresh=False)
-        if not losses:
-            raise TrainingError("an epoch has no full batch; render more towns or lower --batch")
-        bar.close()
-        means = np.mean(losses, axis=0).tolist()
-        return dict(zip(("loss", "layout_query", "layout_reference"), means, strict=True))
+        bar = tqdm(total=len(plans), initial=self.step, desc=label, unit="batch",
+                   disable=not self.crew.is_first)  # fmt: skip
+        with bar:
+            for plan, batch in self._batches(plans):
+                taken = self._take(plan, batch, self.config.epochs * len(plans))
+                bar.update()
+                bar.set_postfix(loss=f"{taken.losses['loss']:.3f}", refresh=False)
+                if self.step < len(plans) and self.crew.agreed(told.is_set()):
+                    self.save()
+                    raise self._left_off()
+        return {name: value / len(plans) for name, value in self._sums.items()}
 
-    def _steps(self, plans: list[Any], total: int, rng: np.random.Generator) -> Iterator[Losses]:
-        done = self.epoch * len(plans)
-        with ThreadPoolExecutor(1) as maker:
-            # The next batch is made while the networks work on this one.
-            coming = [maker.submit(self.source.make, p, self.config, rng) for p in plans[:1]]
-            for i, plan in enumerate(plans):
-                batch = coming.pop().result()
-                coming = [
-                    maker.submit(self.source.make, p, self.config, rng)
-                    for p in plans[i + 1 : i + 2]
-                ]
-                factor = schedule(done + i, total)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.config.learning_rate * factor
-                yield self._step(plan, batch)
+    def _take(self, plan: Any, batch: Batch, total: int) -> Taken:  # noqa: ANN401 - the source's
+        factor = schedule(self._total_steps(), total, self.config.warm_up)
+        draws = Draws(self.config.seed, self.epoch, self.step)
+        taken = self.lesson.take(batch, draws, self.config.learning_rate * factor)
+        self.source.learned(plan, taken.query, taken.reference)
+        for name, value in taken.losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        if self.step % _SHOWN_EVERY == 0:
+            shown = {f"train/{k}": v for k, v in taken.losses.items()}
+            self._board.add(shown, self._total_steps())
+        self.step += 1
+        if time.monotonic() - self._saved_s >= self.running.save_every_s:
+            self.save()
+        return taken
 
-    def _step(self, plan: Any, batch: Batch) -> Losses:  # noqa: ANN401 - the source's own plan
-        pair = self.model
-        query, reference = self._both(
-            lambda: _forward(pair.query, pair.query_layout, batch.query),
-            lambda: _forward(pair.reference, pair.reference_layout, batch.reference),
+    def _batches(self, plans: list[Any]) -> Iterator[tuple[Any, Batch]]:
+        """Batches of the steps still to take, made ahead while the networks work."""
+        makers = self.running.makers
+        with ThreadPoolExecutor(makers) as pool:
+            coming: deque[tuple[Any, Future[Batch]]] = deque()
+            for i in range(self.step, len(plans)):
+                draws = Draws(self.config.seed, self.epoch, i)
+                arguments = plans[i], self.config, draws, self.crew.part
+                coming.append((plans[i], pool.submit(self.source.make, *arguments)))
+                if len(coming) > makers:
+                    plan, batch = coming.popleft()
+                    yield plan, batch.result()
+            while coming:
+                plan, batch = coming.popleft()
+                yield plan, batch.result()
+
+    def _total_steps(self) -> int:
+        """Steps done of the whole run."""
+        return self.epoch * self._plans + self.step
+
+    def _left_off(self) -> TrainingError:
+        return TrainingError(
+            f"told to stop after step {self.step} of epoch {self.epoch + 1}; all of it is kept in "
+            f"{self.checkpoint}: the same command with --resume goes on"
         )
-        # Cut at the descriptors, so that the two networks can be run backward side by side.
-        q, r = query[0].detach().requires_grad_(), reference[0].detach().requires_grad_()
-        ignore = torch.from_numpy(batch.ignore)
-        loss = info_nce(q, r, pair.log_scale.exp(), ignore, self.config.smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        weight = self.config.layout_weight
-        layout = self._both(
-            lambda: _backward(query, q.grad, batch.query_layout, weight),
-            lambda: _backward(reference, r.grad, batch.reference_layout, weight),
-        )
-        nn.utils.clip_grad_norm_(pair.parameters(), 5.0)
-        self.optimizer.step()
-        self.average.update(pair)
-        self.source.learned(plan, q.detach(), r.detach())
-        return float(loss.detach()), *layout
 
-    def _both(self, query: Callable[[], Any], reference: Callable[[], Any]) -> tuple[Any, Any]:
-        """Do the query's and the reference's part, at once if they share nothing.
+    def _opened_board(self) -> Board:
+        if not (self.running.tensorboard and self.crew.is_first):
+            return NoBoard()
+        return TensorBoard(self.running.work / "tensorboard", self._total_steps())
 
-        Small convolutions gain nothing from a second thread inside; two networks side by side do.
-        """
-        if not self._side_by_side:
-            return query(), reference()
-        with ThreadPoolExecutor(1) as other:
-            beside = other.submit(reference)
-            return query(), beside.result()
+
+def _flat(row: Row) -> dict[str, float]:
+    return {"epoch": row["epoch"], **row["losses"], **row["scores"], **row["seconds"]}
+
+
+def _no_batch() -> TrainingError:
+    return TrainingError(
+        "an epoch has no full batch; train on more towns, drives or pairs, or lower --batch"
+    )
+
+
+@contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """An event that is set by SIGTERM or Ctrl-C; who presses Ctrl-C again does not want to wait.
+
+    Outside of the main thread signals are left alone.
+    """
+    told = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+
+    def tell(number: int, _: object) -> None:
+        if told.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        told.set()
+
+    before = {n: signal.signal(n, tell) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

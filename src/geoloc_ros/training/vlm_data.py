@@ -24,9 +24,10 @@ from geoloc_ros.synthetic import scene_truth
 from geoloc_ros.synthetic.scene_truth import SceneTruth
 from geoloc_ros.synthetic.town import make_town
 from geoloc_ros.training import augment
-from geoloc_ros.training.data import WIDE, Shard, read_shard
+from geoloc_ros.training.data import Shard, read_shard
 from geoloc_ros.training.layout import QUERY_COLUMNS, LayoutLesson
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS
+from geoloc_ros.training.posed_pairs import WIDE
 from geoloc_ros.training.raster import Ortho, cut
 from geoloc_ros.training.vlm_lessons import MAP_PX
 from geoloc_ros.training.worlds import for_each_town
@@ -68,7 +69,7 @@ def crop_poses(shard: Shard) -> FloatArray:
     """Anchors of crops (2 N, 3): one near each camera view, as many scattered along the roads."""
     rng = np.random.default_rng([shard.seed, 57])
     count = len(shard.poses)
-    near = compose(shard.poses, rng.uniform(-1.0, 1.0, (count, 3)) * WIDE)
+    near = compose(shard.poses, rng.uniform(-1.0, 1.0, (count, 3)) * WIDE["perspective"].right)
     rows = rng.choice(len(shard.anchors), count, replace=count > len(shard.anchors))
     return np.concatenate([near, shard.anchors[np.sort(rows)]])
 

@@ -15,7 +15,7 @@ import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 
 from geoloc_ros.datatypes import Image
 from geoloc_ros.training.gguf_export import Quantization
-from geoloc_ros.training.train import to_tensor
+from geoloc_ros.training.pictures import to_tensor
 from geoloc_ros.training.vlm_data import GROUND, SATELLITE, VlmData
 from geoloc_ros.training.vlm_export import write_files
 from geoloc_ros.training.vlm_nets import TinyVlm

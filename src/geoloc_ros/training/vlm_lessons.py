@@ -29,8 +29,8 @@ from geoloc_ros.training.nets import (
     EncoderPair,
     LayoutHead,
     column_grid,
-    reduced_precision,
 )
+from geoloc_ros.training.precision import precision_on
 from geoloc_ros.training.start import start_from
 
 #: cells along each side of a crop whose class is asked
@@ -98,7 +98,7 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, views: Tensor, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Feature maps (G, 192, 6, 12) and (B - G, 160, 8, 16) of normalised pictures."""
-        with reduced_precision():
+        with precision_on(views.device).cast():
             query = self._pair.query.look(views)  # type: ignore[operator]
             reference = self._pair.reference.look(crops)  # type: ignore[operator]
         return query.float(), reference.float()

@@ -32,7 +32,8 @@ from geoloc_ros.training.checkpoint import (
 from geoloc_ros.training.gguf_export import TextSpec, VisionSpec
 from geoloc_ros.training.muon import Muon
 from geoloc_ros.training.nets import MEAN, STD
-from geoloc_ros.training.train import PLATEAU, schedule, to_tensor
+from geoloc_ros.training.pictures import to_tensor
+from geoloc_ros.training.schedule import PLATEAU, schedule
 from geoloc_ros.training.vlm_data import VlmBatch, VlmData
 from geoloc_ros.training.vlm_lessons import Lesson, Lessons, Teacher
 from geoloc_ros.training.vlm_nets import Branches, TinyVlm
