@@ -22,9 +22,16 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from geoloc_ros.encoders.resizing import RESIZES
 from geoloc_ros.errors import ModelError, first_line, shown
 
 SCHEMA = 1
+QUERY_FILE = "query.onnx"
+REFERENCE_FILE = "reference.onnx"
+#: in the place of the two: one network that describes views and satellite crops alike
+SHARED_FILE = "encoder.onnx"
+#: log-likelihood ratio that no place ever collects: who asks for it believes none
+NEVER_ENOUGH = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +73,7 @@ class Calibration:
     """How similarity becomes likelihood and how far to trust the result.
 
     `geoloc calibrate` fits all of it; from a single world it cannot tell `confirm_evidence`, which
-    then stays as it was.
+    then stays as it was. `Calibration.none` is what an encoder has until then.
 
     Attributes:
         temperature: likelihood of an independent image grows as exp(similarity / temperature).
@@ -94,6 +101,19 @@ class Calibration:
     confirm_entries: float = 10_000.0
     fitted_on: str = ""
 
+    @classmethod
+    def none(cls, temperature: float = 0.05) -> Calibration:
+        """Of an encoder whose similarities nobody has looked at: no place is ever believed.
+
+        Retrieval and hypotheses work with it as guesses; the status stays SEARCHING.
+        """
+        return cls(temperature=temperature, confirm_evidence=NEVER_ENOUGH)
+
+    @property
+    def missing(self) -> bool:
+        """Whether this is `Calibration.none`."""
+        return not self.fitted_on and self.confirm_evidence >= NEVER_ENOUGH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
@@ -101,9 +121,10 @@ class ModelPackage:
 
     Attributes:
         root: its directory.
-        files: file name -> sha256.
+        files: file name -> sha256: QUERY_FILE and REFERENCE_FILE, or SHARED_FILE for both sides.
         mean: per RGB channel, of pixels in 0..1; also the fill colour of unseen pixels.
         std: per RGB channel.
+        resize: how whole pictures of a data set are brought to size, a key of `RESIZES`.
         training: command, seeds, data, date-free provenance.
         scores: held-out figures by name.
     """
@@ -120,9 +141,20 @@ class ModelPackage:
     licence: str = "Apache-2.0"
     metric: str = "cosine"
     channel_order: str = "RGB"
+    resize: str = "area"
     calibration: Calibration = field(default_factory=Calibration)
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def query_file(self) -> str:
+        """Name of the file that describes views."""
+        return SHARED_FILE if SHARED_FILE in self.files else QUERY_FILE
+
+    @property
+    def reference_file(self) -> str:
+        """Name of the file that describes satellite crops."""
+        return SHARED_FILE if SHARED_FILE in self.files else REFERENCE_FILE
 
     @property
     def encoder_sha256(self) -> str:
@@ -212,6 +244,18 @@ def load_package(root: Path) -> ModelPackage:
         ModelError: no `model.json`, unreadable, another schema, a value that makes no sense, or a
             file altered or missing.
     """
+    package = read_card(root)
+    for name, expected in package.files.items():
+        verify_file(root / name, expected)
+    return package
+
+
+def read_card(root: Path) -> ModelPackage:
+    """What a package says of itself; its files, which may be large, are not looked at.
+
+    Raises:
+        ModelError: no `model.json`, unreadable, another schema or a value that makes no sense.
+    """
     path = root / "model.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -230,9 +274,7 @@ def load_package(root: Path) -> ModelPackage:
             f"{path} is incomplete or has unknown keys: {first_line(error)}; "
             "export the model again"
         ) from error
-    _check_values(package)
-    for name, expected in package.files.items():
-        verify_file(root / name, expected)
+    check_values(package, path, "export the model again")
     return package
 
 
@@ -256,6 +298,10 @@ def _sha256_by_name(value: object) -> bool:
         and re.fullmatch("[0-9a-f]{64}", digest)
         for name, digest in value.items()
     )
+
+
+def _one_set_of_files(value: dict[str, str]) -> bool:
+    return SHARED_FILE not in value or not {QUERY_FILE, REFERENCE_FILE} & set(value)
 
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -284,9 +330,14 @@ _RULES: dict[str, _Rule] = {
     ),
     "std": (lambda v: len(v) == 3 and all(_positive(x) for x in v), "3 finite numbers above 0"),
     "descriptor_dim": _COUNT,
-    "files": (_sha256_by_name, "file names without folders, each with 64 hex digits of sha256"),
+    "files": (
+        lambda v: _sha256_by_name(v) and _one_set_of_files(v),
+        "file names without folders, each with 64 hex digits of sha256; "
+        f"{SHARED_FILE}, or {QUERY_FILE} and {REFERENCE_FILE}",
+    ),
     "metric": (lambda v: v == "cosine", "cosine"),
     "channel_order": (lambda v: v == "RGB", "RGB"),
+    "resize": (lambda v: isinstance(v, str) and v in RESIZES, f"one of {', '.join(RESIZES)}"),
     "calibration.temperature": _POSITIVE,
     "calibration.background": _FINITE,
     "calibration.background_sigma": _NOT_NEGATIVE,
@@ -309,12 +360,21 @@ _RULES_OF_VIEW: dict[str, dict[str, _Rule]] = {
 }
 
 
-def _check_values(package: ModelPackage) -> None:
+def check_values(package: ModelPackage, where: Path, again: str) -> None:
+    """See that a card makes sense.
+
+    Args:
+        package: what it says.
+        where: the file it stands in, for the message.
+        again: what to do about a value that makes none.
+
+    Raises:
+        ModelError: names the first value that makes none.
+    """
     for rules in (_RULES, _RULES_OF_VIEW.get(str(package.query.view), {})):
         for field_name, (fits, words) in rules.items():
             value = attrgetter(field_name)(package)
             if not fits(value):
                 raise ModelError(
-                    f"{package.root / 'model.json'}: {field_name} is {shown(value)}; it must be "
-                    f"{words}; export the model again"
+                    f"{where}: {field_name} is {shown(value)}; it must be {words}; {again}"
                 )
