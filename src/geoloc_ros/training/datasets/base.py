@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.imagery.files import decode_rgb
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 #: what a picture shows: an equirectangular panorama (azimuth along the columns), what a pinhole
 #: camera sees, or the ground from above; "any" is a photo about which nothing is promised
 View = Literal["panorama", "perspective", "overhead", "any"]
@@ -208,6 +209,46 @@ class Split:
     def pairs(self) -> IntArray:
         """(P, 2) rows (query, reference) that belong together: what is trained on."""
         return self.positives.pairs
+
+
+def subset(split: Split, queries: BoolArray, references: BoolArray) -> Split:
+    """The split with some of its pictures; truth about those that are left out is dropped.
+
+    Args:
+        split: the whole.
+        queries: (Q,) which to keep.
+        references: (R,) which to keep.
+    """
+    new_row = np.where(references, np.cumsum(references) - 1, -1)
+    asked = np.flatnonzero(queries).tolist()
+
+    def kept(related: Related) -> Related:
+        rows = (new_row[related[row]] for row in asked)
+        return Related(row[row >= 0] for row in rows)
+
+    return Split(
+        dataset=split.dataset,
+        name=split.name,
+        root=split.root,
+        queries=_chosen(split.queries, queries),
+        references=_chosen(split.references, references),
+        positives=kept(split.positives),
+        semi_positives=kept(split.semi_positives),
+    )
+
+
+def _chosen(pictures: Pictures, kept: BoolArray) -> Pictures:
+    """Some of the pictures."""
+    rows = np.flatnonzero(kept)
+    places, heading_deg, gsd_m = pictures.places, pictures.heading_deg, pictures.gsd_m
+    return replace(
+        pictures,
+        paths=tuple(pictures.paths[row] for row in rows),
+        ids=tuple(pictures.ids[row] for row in rows),
+        places=None if places is None else replace(places, values=places.values[rows]),
+        heading_deg=None if heading_deg is None else heading_deg[rows],
+        gsd_m=None if gsd_m is None else gsd_m[rows],
+    )
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
