@@ -19,7 +19,8 @@
     ├── PriorError             knowledge of place that is no mixture, or a gazetteer missing
     ├── SceneError             a description of a scene that cannot be heard
     ├── UnparseableError       a model's answer that is no answer; also a ValueError
-    └── TrainingError          data set or checkpoint unusable
+    └── TrainingError          checkpoint or training data unusable
+        └── DatasetError           data set incomplete, its lists or pictures unusable
 
 Messages say what, the value, the limit with its unit, and the next action. Library code raises;
 only the command line catches.
@@ -118,3 +119,7 @@ class UnparseableError(GeolocError, ValueError):
 
 class TrainingError(GeolocError):
     """A data set or a checkpoint cannot be used for training."""
+
+
+class DatasetError(TrainingError):
+    """A data set is incomplete, or one of its lists or pictures cannot be used."""

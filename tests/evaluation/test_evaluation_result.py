@@ -10,6 +10,7 @@ import pytest
 from fake_run import drive, gaussian_estimates, write_run
 
 from geoloc_ros.cli import eval as eval_command
+from geoloc_ros.cli.main import main
 from geoloc_ros.datatypes import Candidates, PoseEstimate, Reason, Status
 from geoloc_ros.errors import GeolocError
 from geoloc_ros.evaluation import tables
@@ -182,9 +183,16 @@ def test_missing_column_is_named(tmp_path):
 def test_eval_command(run_dir, capsys):
     parser = argparse.ArgumentParser()
     eval_command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["eval", str(run_dir)])
+    args = parser.parse_args(["eval", "drive", str(run_dir)])
     assert args.run(args) == 0
     assert "coverage of the 95 % region" in capsys.readouterr().out
-    args = parser.parse_args(["eval", str(run_dir), "--json"])
+    args = parser.parse_args(["eval", "drive", str(run_dir), "--json"])
     assert args.run(args) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((run_dir / "result.json").read_text())
+
+
+def test_the_old_form_of_eval_names_the_new_one(run_dir, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["eval", str(run_dir)])
+    assert stop.value.code == 2
+    assert "geoloc eval drive OUT" in capsys.readouterr().err

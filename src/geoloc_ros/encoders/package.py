@@ -22,28 +22,76 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from geoloc_ros.encoders.resizing import RESIZES
 from geoloc_ros.errors import ModelError, first_line, shown
 
 SCHEMA = 1
+QUERY_FILE = "query.onnx"
+REFERENCE_FILE = "reference.onnx"
+#: in the place of the two: one network that describes views and satellite crops alike
+SHARED_FILE = "encoder.onnx"
+#: log-likelihood ratio that no place ever collects: who asks for it believes none
+NEVER_ENOUGH = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuerySpec:
     """What the query encoder eats.
 
+    A `panorama` is an equirectangular strip: columns are equal steps of azimuth, clockwise from
+    left to right, all the way round; rows are equal steps of elevation, the highest first.
+
     Attributes:
         view: which view the camera frame is turned into.
         height_px: rows.
         width_px: columns.
-        hfov_deg: horizontal field of view of a perspective view; 0 for ground_plane.
-        extent_m: side of the square overhead patch of a ground_plane view; 0 for perspective.
+        hfov_deg: horizontal field of view of a perspective view; 360 for a panorama; 0 for
+            ground_plane.
+        extent_m: side of the square overhead patch of a ground_plane view; else 0.
+        vfov_deg: vertical field of view of a panorama, between the outer edges; else 0.
+        centre_elevation_deg: elevation of the middle of a panorama above the horizon; else 0.
+        centre_azimuth_deg: where the middle of a panorama looks when it belongs to a tile,
+            clockwise from what is up in the tile: 0 if up in the tile is the middle column, 180
+            if it is the outer edge; else 0.
+        alignment: how the panoramas and tiles lay that the model was trained on: `north`, all
+            with north up, or `heading`, turned with the vehicle; empty for other views.
     """
 
-    view: Literal["perspective", "ground_plane"]
+    view: Literal["perspective", "ground_plane", "panorama"]
     height_px: int
     width_px: int
     hfov_deg: float = 0.0
     extent_m: float = 0.0
+    vfov_deg: float = 0.0
+    centre_elevation_deg: float = 0.0
+    centre_azimuth_deg: float = 0.0
+    alignment: Literal["", "north", "heading"] = ""
+
+    @property
+    def elevations_deg(self) -> tuple[float, float]:
+        """Elevation of the lower and of the upper edge of a panorama."""
+        half = 0.5 * self.vfov_deg
+        return self.centre_elevation_deg - half, self.centre_elevation_deg + half
+
+    def content(self) -> dict[str, Any]:
+        """What is written of it; of other views nothing that only panoramas have.
+
+        Cards and indexes from before there were panoramas keep their hashes so.
+        """
+        content = dataclasses.asdict(self)
+        if self.view != "panorama":
+            for name in _OF_PANORAMAS:
+                del content[name]
+        return content
+
+
+#: fields that say nothing of other views -> what they are there
+_OF_PANORAMAS: dict[str, float | str] = {
+    "vfov_deg": 0.0,
+    "centre_elevation_deg": 0.0,
+    "centre_azimuth_deg": 0.0,
+    "alignment": "",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +114,7 @@ class Calibration:
     """How similarity becomes likelihood and how far to trust the result.
 
     `geoloc calibrate` fits all of it; from a single world it cannot tell `confirm_evidence`, which
-    then stays as it was.
+    then stays as it was. `Calibration.none` is what an encoder has until then.
 
     Attributes:
         temperature: likelihood of an independent image grows as exp(similarity / temperature).
@@ -94,6 +142,19 @@ class Calibration:
     confirm_entries: float = 10_000.0
     fitted_on: str = ""
 
+    @classmethod
+    def none(cls, temperature: float = 0.05) -> Calibration:
+        """Of an encoder whose similarities nobody has looked at: no place is ever believed.
+
+        Retrieval and hypotheses work with it as guesses; the status stays SEARCHING.
+        """
+        return cls(temperature=temperature, confirm_evidence=NEVER_ENOUGH)
+
+    @property
+    def missing(self) -> bool:
+        """Whether this is `Calibration.none`."""
+        return not self.fitted_on and self.confirm_evidence >= NEVER_ENOUGH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
@@ -101,9 +162,10 @@ class ModelPackage:
 
     Attributes:
         root: its directory.
-        files: file name -> sha256.
+        files: file name -> sha256: QUERY_FILE and REFERENCE_FILE, or SHARED_FILE for both sides.
         mean: per RGB channel, of pixels in 0..1; also the fill colour of unseen pixels.
         std: per RGB channel.
+        resize: how whole pictures of a data set are brought to size, a key of `RESIZES`.
         training: command, seeds, data, date-free provenance.
         scores: held-out figures by name.
     """
@@ -120,9 +182,20 @@ class ModelPackage:
     licence: str = "Apache-2.0"
     metric: str = "cosine"
     channel_order: str = "RGB"
+    resize: str = "area"
     calibration: Calibration = field(default_factory=Calibration)
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def query_file(self) -> str:
+        """Name of the file that describes views."""
+        return SHARED_FILE if SHARED_FILE in self.files else QUERY_FILE
+
+    @property
+    def reference_file(self) -> str:
+        """Name of the file that describes satellite crops."""
+        return SHARED_FILE if SHARED_FILE in self.files else REFERENCE_FILE
 
     @property
     def encoder_sha256(self) -> str:
@@ -133,7 +206,7 @@ class ModelPackage:
     @property
     def preprocessing_sha256(self) -> str:
         """Identity of everything that happens to pixels before the encoders see them."""
-        parts = [dataclasses.asdict(self.query), dataclasses.asdict(self.reference)]
+        parts = [self.query.content(), dataclasses.asdict(self.reference)]
         text = json.dumps([*parts, self.mean, self.std, self.channel_order], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -143,7 +216,7 @@ class ModelPackage:
         Raises:
             ModelError: it cannot be written; an earlier one is kept as it was.
         """
-        content = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        content = {"schema": SCHEMA, **dataclasses.asdict(self), "query": self.query.content()}
         del content["root"]
         text = json.dumps(content, indent=2) + "\n"
         path = self.root / "model.json"
@@ -212,6 +285,18 @@ def load_package(root: Path) -> ModelPackage:
         ModelError: no `model.json`, unreadable, another schema, a value that makes no sense, or a
             file altered or missing.
     """
+    package = read_card(root)
+    for name, expected in package.files.items():
+        verify_file(root / name, expected)
+    return package
+
+
+def read_card(root: Path) -> ModelPackage:
+    """What a package says of itself; its files, which may be large, are not looked at.
+
+    Raises:
+        ModelError: no `model.json`, unreadable, another schema or a value that makes no sense.
+    """
     path = root / "model.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -230,9 +315,7 @@ def load_package(root: Path) -> ModelPackage:
             f"{path} is incomplete or has unknown keys: {first_line(error)}; "
             "export the model again"
         ) from error
-    _check_values(package)
-    for name, expected in package.files.items():
-        verify_file(root / name, expected)
+    check_values(package, path, "export the model again")
     return package
 
 
@@ -258,6 +341,10 @@ def _sha256_by_name(value: object) -> bool:
     )
 
 
+def _one_set_of_files(value: dict[str, str]) -> bool:
+    return SHARED_FILE not in value or not {QUERY_FILE, REFERENCE_FILE} & set(value)
+
+
 _Rule = tuple[Callable[[Any], bool], str]
 _NAME: _Rule = (_name, "one line of 1 to 200 characters")
 _FINITE: _Rule = (_finite, "a finite number")
@@ -270,11 +357,17 @@ _RULES: dict[str, _Rule] = {
     "name": _NAME,
     "version": _NAME,
     "licence": _NAME,
-    "query.view": (lambda v: v in ("perspective", "ground_plane"), "perspective or ground_plane"),
+    "query.view": (
+        lambda v: v in ("perspective", "ground_plane", "panorama"),
+        "perspective, ground_plane or panorama",
+    ),
     "query.height_px": _COUNT,
     "query.width_px": _COUNT,
     "query.hfov_deg": _FINITE,
     "query.extent_m": _FINITE,
+    "query.vfov_deg": _FINITE,
+    "query.centre_elevation_deg": _FINITE,
+    "query.centre_azimuth_deg": _FINITE,
     "reference.size_px": _COUNT,
     "reference.extent_m": _POSITIVE,
     "reference.offset_forward_m": _FINITE,
@@ -284,9 +377,14 @@ _RULES: dict[str, _Rule] = {
     ),
     "std": (lambda v: len(v) == 3 and all(_positive(x) for x in v), "3 finite numbers above 0"),
     "descriptor_dim": _COUNT,
-    "files": (_sha256_by_name, "file names without folders, each with 64 hex digits of sha256"),
+    "files": (
+        lambda v: _sha256_by_name(v) and _one_set_of_files(v),
+        "file names without folders, each with 64 hex digits of sha256; "
+        f"{SHARED_FILE}, or {QUERY_FILE} and {REFERENCE_FILE}",
+    ),
     "metric": (lambda v: v == "cosine", "cosine"),
     "channel_order": (lambda v: v == "RGB", "RGB"),
+    "resize": (lambda v: isinstance(v, str) and v in RESIZES, f"one of {', '.join(RESIZES)}"),
     "calibration.temperature": _POSITIVE,
     "calibration.background": _FINITE,
     "calibration.background_sigma": _NOT_NEGATIVE,
@@ -300,21 +398,46 @@ _RULES: dict[str, _Rule] = {
     "training": _MAPPING,
     "scores": _MAPPING,
 }
+_NO_PANORAMA: dict[str, _Rule] = {
+    f"query.{name}": (lambda v, nothing=nothing: v == nothing, f"{nothing!r} but for panoramas")
+    for name, nothing in _OF_PANORAMAS.items()
+}
 #: what else must hold for a view
 _RULES_OF_VIEW: dict[str, dict[str, _Rule]] = {
     "perspective": {
-        "query.hfov_deg": (lambda v: 0.0 < v < 180.0, "above 0 and below 180 degrees")
+        "query.hfov_deg": (lambda v: 0.0 < v < 180.0, "above 0 and below 180 degrees"),
+        **_NO_PANORAMA,
     },
-    "ground_plane": {"query.extent_m": _POSITIVE},
+    "ground_plane": {"query.extent_m": _POSITIVE, **_NO_PANORAMA},
+    "panorama": {
+        "query.hfov_deg": (lambda v: v == 360.0, "360 degrees for a panorama"),
+        "query.vfov_deg": (lambda v: 0.0 < v <= 180.0, "above 0 and at most 180 degrees"),
+        "query.elevations_deg": (
+            lambda v: v[0] >= -90.0 and v[1] <= 90.0,
+            "within -90..90 degrees: centre_elevation_deg and half of vfov_deg above and below it",
+        ),
+        "query.centre_azimuth_deg": (lambda v: 0.0 <= v < 360.0, "0 to below 360 degrees"),
+        "query.alignment": (lambda v: v in ("north", "heading"), "north or heading"),
+        "reference.offset_forward_m": (lambda v: v == 0.0, "0 m for a panorama"),
+    },
 }
 
 
-def _check_values(package: ModelPackage) -> None:
+def check_values(package: ModelPackage, where: Path, again: str) -> None:
+    """See that a card makes sense.
+
+    Args:
+        package: what it says.
+        where: the file it stands in, for the message.
+        again: what to do about a value that makes none.
+
+    Raises:
+        ModelError: names the first value that makes none.
+    """
     for rules in (_RULES, _RULES_OF_VIEW.get(str(package.query.view), {})):
         for field_name, (fits, words) in rules.items():
             value = attrgetter(field_name)(package)
             if not fits(value):
                 raise ModelError(
-                    f"{package.root / 'model.json'}: {field_name} is {shown(value)}; it must be "
-                    f"{words}; export the model again"
+                    f"{where}: {field_name} is {shown(value)}; it must be {words}; {again}"
                 )

@@ -153,7 +153,7 @@ def _ancestor(package: ModelPackage | None) -> dict[str, Any]:
         return {}
     return {
         "name": package.name,
-        "query": dataclasses.asdict(package.query),
+        "query": package.query.content(),
         "encoder_sha256": package.encoder_sha256,
         "scores": package.scores,
         "training": package.training,
