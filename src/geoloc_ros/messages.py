@@ -310,6 +310,20 @@ def fix(message: Any) -> tuple[LatLon, float] | None:  # noqa: ANN401
 
 
 @_of_ros
+def fix_sigma_m(message: Any) -> float:  # noqa: ANN401
+    """Largest horizontal standard deviation of a NavSatFix, m.
+
+    NaN where nothing is known: covariance of type unknown, not finite or zero, which no receiver
+    can mean.
+    """
+    covariance = np.asarray(message.position_covariance, dtype=np.float64).reshape(3, 3)[:2, :2]
+    if int(message.position_covariance_type) == 0 or not np.isfinite(covariance).all():
+        return float("nan")
+    largest = float(np.linalg.eigvalsh(0.5 * (covariance + covariance.T))[-1])
+    return float(np.sqrt(largest)) if largest > 0.0 else float("nan")
+
+
+@_of_ros
 def pose_matrix(message: Any) -> FloatArray | None:  # noqa: ANN401
     """T_frame_body (4, 4) of a PoseStamped, None where it is not finite."""
     try:

@@ -19,7 +19,11 @@ def test_the_exported_package_loads_and_agrees_with_torch(kind: str, tmp_path: P
     torch.manual_seed(0)
     pair = nets.EncoderPair(kind).eval()
     export_package(
-        pair, tmp_path, name="toy", version="0", training={"command": "c"},
+        pair,
+        tmp_path,
+        name="toy",
+        version="0",
+        training={"command": "c"},
         scores={"r1": 0.5, "x": np.nan},
     )
     package = load_package(tmp_path)

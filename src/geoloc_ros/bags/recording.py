@@ -56,7 +56,7 @@ class Recording:
     """
 
     def __init__(self, reader: BagReader, config: InputConfig) -> None:
-        self._reader = reader
+        self._reader, self._base_frame = reader, config.base_frame
         self.topics = _resolve(reader, config)
         info = self._first_camera_info()
         self.camera = CameraModel.from_camera_info(
@@ -134,6 +134,14 @@ class Recording:
                 f"use --truth {fix_topics[0]}"
             )
         return stamps, poses
+
+    def place_of(self, frame_id: str) -> FloatArray | None:
+        """Where a frame lies on the vehicle (3,), m; None where /tf_static does not say."""
+        try:
+            matrix = messages.find_transform(self._transforms(), self._base_frame, frame_id)
+        except BagError:
+            return None
+        return matrix[:3, 3]
 
     def _first_camera_info(self) -> messages.CameraInfoData:
         if not self.topics.camera_info:

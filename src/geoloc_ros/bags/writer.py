@@ -220,17 +220,23 @@ class BagWriter:
         position: LatLon,
         altitude_m: float,
         frame_id: str = "base_link",
+        sigma_m: float | None = 0.01,
+        has_fix: bool = True,
     ) -> None:
-        """Write a sensor_msgs/NavSatFix with a fix and a covariance of (1 cm)^2, as truth has."""
-        status = self._make("sensor_msgs/msg/NavSatStatus", {"status": 0, "service": 1})
+        """Write a sensor_msgs/NavSatFix; as truth has it, a fix within a centimetre.
+
+        A `sigma_m` of None writes a covariance of type unknown.
+        """
+        values = {"status": 0 if has_fix else -1, "service": 1}
+        status = self._make("sensor_msgs/msg/NavSatStatus", values)
         fields = {
             "header": self._header(stamp_ns, frame_id),
             "status": status,
             "latitude": position.lat_deg,
             "longitude": position.lon_deg,
             "altitude": float(altitude_m),
-            "position_covariance": np.eye(3).reshape(9) * 1e-4,
-            "position_covariance_type": 3,
+            "position_covariance": np.eye(3).reshape(9) * (sigma_m or 0.0) ** 2,
+            "position_covariance_type": 0 if sigma_m is None else 3,
         }
         self._write(topic, stamp_ns, "sensor_msgs/msg/NavSatFix", fields)
 

@@ -126,10 +126,15 @@ class WindowCutter:
     """Cuts crops from imagery that is read a square at a time; for several threads at once."""
 
     def __init__(
-        self, ground: OrthoWindows, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
+        self,
+        ground: OrthoWindows,
+        spec: ReferenceSpec,
+        fill_rgb: tuple[float, float, float],
+        kept: int = _KEPT,
     ) -> None:
-        """Remember what is to be cut; see `CropCutter`."""
+        """Remember what is to be cut, see `CropCutter`, and how many squares are kept."""
         self._ground, self._spec, self._fill = ground, spec, fill_rgb
+        self._most = kept
         # farthest a crop reaches from its anchor, and a few pixels for resampling
         self._reach_m = abs(spec.offset_forward_m) + spec.extent_m + 16.0 * ground.gsd_m
         # what is much finer than the crops is read no finer than they are
@@ -178,7 +183,7 @@ class WindowCutter:
             known = self._kept.pop((column, row), None)
             cutter = known or Future()
             self._kept[column, row] = cutter
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         if known is None:
             try:
@@ -246,15 +251,24 @@ def credited(ground: Imagery, credit: str) -> Imagery:
 
 
 def cutter_of(
-    ground: Imagery, spec: ReferenceSpec, fill_rgb: tuple[float, float, float]
+    ground: Imagery,
+    spec: ReferenceSpec,
+    fill_rgb: tuple[float, float, float],
+    kept: int = _KEPT,
 ) -> Cutter:
     """What cuts crops from imagery.
+
+    Args:
+        ground: the imagery.
+        spec: of a crop.
+        fill_rgb: colour of missing ground, 0..255.
+        kept: squares of large imagery kept in memory, for those who do not go along.
 
     Raises:
         ImageryError: the spec has no size or extent.
     """
     if isinstance(ground, OrthoWindows):
-        return WindowCutter(ground, spec, fill_rgb)
+        return WindowCutter(ground, spec, fill_rgb, kept)
     return CropCutter(ground, spec, fill_rgb)
 
 

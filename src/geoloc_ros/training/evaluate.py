@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from scipy.spatial import cKDTree
 from torch import nn  # noqa: TID253
 
+from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.training.nets import EncoderPair
 from geoloc_ros.training.pictures import fitted, to_tensor
@@ -25,6 +27,9 @@ Image = npt.NDArray[np.uint8]
 # Fractions of the R3 sequence (Roberts, "The unreasonable effectiveness of quasirandom
 # sequences", 2018): powers of 1 / 1.2207..., the root of x^4 = x + 1.
 _R3 = 1.0 / 1.22074408460575947536 ** np.arange(1, 4)
+
+# A step between two views of a drive that is longer is not driven.
+BROKEN_M = 30.0
 
 
 @torch.inference_mode()
@@ -77,6 +82,34 @@ def road_anchors(lines: Sequence[FloatArray], pitch_m: float) -> FloatArray:
             yaw = yaw + (scatter[:, 2] - 0.5) * np.radians(24.0)
             poses.append(np.stack([x, y, wrap_angle(yaw)], axis=1))
     return np.concatenate(poses)
+
+
+def driven_anchors(tracks: Sequence[FloatArray], most: int) -> FloatArray:
+    """Index-like anchors along the ways that drives took, in both directions, as `road_anchors`.
+
+    Args:
+        tracks: poses (N, 3) of each drive, in its order; the line breaks where it jumps.
+        most: anchors; where 1.5 m of pitch would give more, it is wider.
+    """
+    lines = []
+    for track in tracks:
+        step_m = np.hypot(*np.diff(track[:, :2], axis=0).T)
+        breaks = np.flatnonzero(step_m > BROKEN_M) + 1
+        lines += [line for line in np.split(track, breaks) if len(line) > 1]
+    if not lines:
+        raise TrainingError("no drive is longer than two views; nothing can be searched along it")
+    length_m = sum(float(np.hypot(*np.diff(line[:, :2], axis=0).T).sum()) for line in lines)
+    return road_anchors(lines, max(1.5, 2.0 * length_m / most))
+
+
+def grid_near(poses: FloatArray, pitch_m: float, headings: int, near_m: float) -> FloatArray:
+    """Anchors on a grid near poses (N, 3), all headings, (M, 3)."""
+    low, high = poses[:, :2].min(axis=0) - near_m, poses[:, :2].max(axis=0) + near_m
+    x, y = (np.arange(a, b + pitch_m, pitch_m) for a, b in zip(low, high, strict=True))
+    points = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    points = points[cKDTree(poses[:, :2]).query(points)[0] <= near_m]
+    yaw = np.arange(headings) * 2 * np.pi / headings - np.pi
+    return np.column_stack([np.repeat(points, headings, axis=0), np.tile(yaw, len(points))])
 
 
 def grid_anchors(ortho: Ortho, pitch_m: float, headings: int, margin_m: float) -> FloatArray:

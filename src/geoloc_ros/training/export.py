@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import math
 import warnings
@@ -15,7 +16,12 @@ import numpy as np
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import nn  # noqa: TID253
 
-from geoloc_ros.encoders.package import ModelPackage, file_sha256
+from geoloc_ros.encoders.package import (
+    QUERY_FILE,
+    REFERENCE_FILE,
+    ModelPackage,
+    file_sha256,
+)
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS, STD, EncoderPair
 
@@ -92,26 +98,34 @@ def export_package(
     Raises:
         TrainingError: an encoder fails its checks.
     """
-    query, reference = QUERY_SPECS[pair.kind], REFERENCE_SPECS[pair.kind]
+    package = skeleton(pair.kind, root, name, version)
+    query, side = package.query, package.reference.size_px
     root.mkdir(parents=True, exist_ok=True)
     parity = max(
-        export_onnx(pair.query, query.height_px, query.width_px, root / "query.onnx"),
-        export_onnx(pair.reference, reference.size_px, reference.size_px, root / "reference.onnx"),
+        export_onnx(pair.query, query.height_px, query.width_px, root / QUERY_FILE),
+        export_onnx(pair.reference, side, side, root / REFERENCE_FILE),
     )
-    files = {name: file_sha256(root / name) for name in ("query.onnx", "reference.onnx")}
-    package = ModelPackage(
-        root=root,
-        name=name,
-        version=version,
-        query=query,
-        reference=reference,
-        mean=MEAN,
-        std=STD,
-        descriptor_dim=128,
-        files=files,
+    package = dataclasses.replace(
+        package,
+        files={name: file_sha256(root / name) for name in (QUERY_FILE, REFERENCE_FILE)},
         training={**training, "onnx_opset": OPSET, "onnx_parity": float(f"{parity:.1e}")},
         scores={k: round(v, 4) if math.isfinite(v) else None for k, v in scores.items()},
     )
     package.save()
     LOG.info("exported %s, parity %.1e", root, parity)
     return package
+
+
+def skeleton(kind: str, root: Path = Path(), name: str = "", version: str = "") -> ModelPackage:
+    """A package of encoders of a kind that has no files yet: what they look at, and no more."""
+    return ModelPackage(
+        root=root,
+        name=name or kind,
+        version=version or "0",
+        query=QUERY_SPECS[kind],
+        reference=REFERENCE_SPECS[kind],
+        mean=MEAN,
+        std=STD,
+        descriptor_dim=128,
+        files={},
+    )

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Self-distillation with a limited field of view, after GeoDistill (arXiv 2507.10935).
 
-A teacher, the averaged weights, sees the whole view; the student sees a window of it and is to find
-alike the same places. The teacher is made surer than the student (temperatures 0.09 and 0.2 there).
-There, the student's prediction is a map of one tile; here, it is the similarity to every reference
-of the batch, wrong poses close by among them.
+A teacher, the averaged weights, sees the whole view; the student sees a window of it and is to
+find alike the same places. The teacher is made surer than the student (temperatures 0.09 and 0.2
+there). There, the student's prediction is a map of one tile; here, it is the similarity to every
+reference of the batch, wrong poses close by among them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from geoloc_ros.training.data import Batch
 from geoloc_ros.training.draws import Draws
 from geoloc_ros.training.field_of_view import SHARPEN, hidden
 from geoloc_ros.training.losses import info_nce, layout_loss, relation_loss
-from geoloc_ros.training.nets import QUERY_SPECS, EncoderPair, How
+from geoloc_ros.training.nets import QUERY_SPECS, EncoderPair, How, Seen
 from geoloc_ros.training.pictures import fitted, to_tensor
 from geoloc_ros.training.precision import precision_on
 from geoloc_ros.training.side_by_side import both
@@ -194,16 +194,17 @@ class Lesson:
         return query, torch.cat([own(leaves.reference), own(leaves.extra)])
 
     def _backward(
-        self, seen: Any, gradients: tuple[Tensor, Tensor], batch: Batch, own: int
+        self, seen: Seen, gradients: tuple[Tensor, Tensor], batch: Batch, own: int
     ) -> dict[str, Tensor]:
         """Run gradients back through the networks, that of the layout's loss among them."""
         terms: dict[str, Tensor] = {}
         sides: list[tuple[list[Tensor], list[Tensor | None]]] = []
         shares = batch.query_layout, batch.reference_layout
         for i, name in enumerate(("query", "reference")):
-            roots: list[Tensor] = [seen[i]]
-            flows: list[Tensor | None] = [gradients[i].to(seen[i].dtype)]
-            said, meant = seen[2 + i], shares[i]
+            descriptors = (seen[0], seen[1])[i]
+            roots: list[Tensor] = [descriptors]
+            flows: list[Tensor | None] = [gradients[i].to(descriptors.dtype)]
+            said, meant = (seen[2], seen[3])[i], shares[i]
             if said is not None and meant is not None:
                 rows = own if i == 0 else len(said)
                 known = torch.from_numpy(meant).to(self._crew.device)

@@ -179,9 +179,7 @@ class PosedPairs:
             )
         return Batch(np.stack(query), np.stack(reference), self._ignore(places), *layouts)
 
-    def _places(
-        self, rows: IntArray, generators: list[Rng], extra: int, wide: bool
-    ) -> _Places:
+    def _places(self, rows: IntArray, generators: list[Rng], extra: int, wide: bool) -> _Places:
         reach = (WIDE if wide else NARROW)[self._query.view]
         true, angles = self.poses[rows].copy(), np.zeros((len(rows), 3))
         crops = np.empty((len(rows) + extra, 3))

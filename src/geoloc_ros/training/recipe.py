@@ -54,6 +54,10 @@ class Material(Protocol):
         """Render, mine or check what is missing; one process does. Answers what there is."""
         ...
 
+    def samples(self) -> int:
+        """How many pairs there are to train on; after `prepare`."""
+        ...
+
     def load(self, train: TrainConfig) -> Lessons:
         """Read what was prepared."""
         ...
@@ -106,7 +110,7 @@ def train_encoder(
     crew = crew or alone()
     cv2.setNumThreads(1)
     if crew.is_first:
-        LOG.info("%s", recipe.material.prepare())
+        recipe.material.prepare()
     crew.wait()
     lessons = recipe.material.load(recipe.train)
     teacher = PackageTeacher(recipe.teacher, recipe.running.threads) if recipe.teacher else None

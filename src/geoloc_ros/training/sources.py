@@ -70,9 +70,7 @@ class MinedSource:
             self._near = self.pairs.near(config.pool)
         if number < config.geographic_epochs or not self._query.any():
             return self._near
-        alike = similarity_neighbours(
-            self._query, self._reference, self.pairs.same, config.pool
-        )
+        alike = similarity_neighbours(self._query, self._reference, self.pairs.same, config.pool)
         # Some samples keep their street: the filter needs to tell metres apart.
         keep = rng.random(len(alike)) < config.street
         alike[keep, :] = self._near[keep, : alike.shape[1]]

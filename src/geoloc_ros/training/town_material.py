@@ -88,9 +88,13 @@ class TownMaterial:
     def prepare(self) -> str:
         """Render what is missing."""
         train, validation = self._shards()
-        return (
-            f"{len(train)} training and {len(validation)} validation towns in {self.data}"
-        )
+        return f"{len(train)} training and {len(validation)} validation towns in {self.data}"
+
+    def samples(self) -> int:
+        """How many views or pairs an epoch has, at most."""
+        if self.kind == "ground_plane":
+            return 1_000_000
+        return self.towns * self.world.views
 
     def _shards(self) -> tuple[list[Path], list[Path]]:
         train, validation = self.seeds()

@@ -4,7 +4,7 @@
 
 A run may be killed at any step. It goes on from its last checkpoint and ends, on the same machine
 with the same number of threads, with the same bytes as if nothing had happened: every random draw
-is a function of where it is made (`draws`), and everything else that matters lies in the checkpoint.
+is a function of where it is made (`draws`), and all else that matters lies in the checkpoint.
 """
 
 from __future__ import annotations
@@ -179,7 +179,9 @@ class Trainer:
         """
         state = read_checkpoint(self.checkpoint)
         kept, asked = state["config"], dataclasses.asdict(self.config)
-        free = {"epochs"} if state["epoch"] <= PLATEAU * min(kept["epochs"], asked["epochs"]) else ()
+        free = (
+            {"epochs"} if state["epoch"] <= PLATEAU * min(kept["epochs"], asked["epochs"]) else ()
+        )
         refuse_changes(self.checkpoint, kept, asked, free)
         lesson = self.lesson
         lesson.model.load_state_dict(state["model"])

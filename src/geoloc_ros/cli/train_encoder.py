@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""`geoloc train encoder`: an encoder pair from made towns, from drives or from a data set."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+from geoloc_ros.cli import train_material
+from geoloc_ros.cli.training import changed, check_bounds, extra
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.registry import find_model
+from geoloc_ros.errors import TrainingError
+
+_DESCRIPTION = """\
+Train an encoder pair, validate it where it was not trained, and write a model package as it gets
+better: MODEL/model.json, query.onnx, reference.onnx, README.md. Symmetric InfoNCE with smoothed
+labels and a learned temperature; batches of neighbours on the ground, later of places that look
+alike (Sample4Geo, arXiv 2303.11851). Needs the extra dependencies: pip install
+'geoloc_ros[train]'.
+
+It learns from made towns, rendered where missing; or, with --drives, from recordings with a
+trusted fix over imagery of the same ground, of which whole blocks are held out; or, with
+--dataset, from a published data set. docs/training.md explains each.
+
+A run can be killed at any time: --resume goes on from its last checkpoint and ends with the same
+bytes. Under torchrun, several processes train together as one would with the whole batch.
+"""
+_EPILOG = """\
+examples:
+  geoloc train encoder --kind perspective --out models/perspective   # how the shipped one was made
+  geoloc train encoder --kind ground_plane --out models/ground_plane --aerial photos/
+  geoloc train encoder --kind perspective --out /tmp/try --towns 2 --epochs 1   # a quick try
+  geoloc train encoder --start perspective --drives mon.mcap tue.mcap --imagery city.tif \\
+      --truth /fix --out mine   # fine-tune the shipped pair on one's own drives
+  geoloc train encoder --kind panorama --dataset vigor --root /data/VIGOR --split same-train \\
+      --out vigor_small
+  torchrun --nproc-per-node 4 -m geoloc_ros.cli.main train encoder --kind perspective \\
+      --batch 384 --out models/mine   # four processes, one on each GPU
+"""
+TOWN_EPOCHS, START_EPOCHS = 14, 5
+WIDE_FROM = {"perspective": 3, "ground_plane": 6, "panorama": 3}
+WEIGHT_DECAY = {"perspective": 0.05, "ground_plane": 0.03, "panorama": 0.05}
+BATCH = 96
+LEARNING_RATE = {"towns": 2e-3, "dataset": 1e-3, "drives": 1e-3}
+# Of drives there are few views: so many steps, whatever an epoch holds.
+DRIVE_STEPS, MOST_DRIVE_EPOCHS = 300, 60
+PATIENCE = {"towns": 0, "drives": 8, "dataset": 5}
+BOUNDS = {
+    "epochs": (1, 10_000),
+    "batch": (16, 100_000),
+    "threads": (1, 1000),
+    "makers": (1, 1000),
+    "stop_after": (1, 10_000),
+    "patience": (0, 10_000),
+    "seed": (0, 2**31 - 1),
+}
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to `geoloc train`."""
+    parser = verbs.add_parser(
+        "encoder",
+        help="train an encoder pair and export it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--kind", choices=sorted(WIDE_FROM), help="which pair; not needed with --start")
+    add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
+    add("--start", metavar="MODEL",
+        help="begin with the weights of this package, of any picture size, not with random ones; "
+             "then with half the learning rate")  # fmt: skip
+    train_material.add_arguments(parser)
+    _add_recipe(parser.add_argument_group("how it learns"))
+    _add_running(parser.add_argument_group("how it is run"))
+    parser.set_defaults(run=_run)
+
+
+def _add_recipe(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--epochs", type=int, metavar="N",
+        help=f"passes over the data (default: {TOWN_EPOCHS} for towns, {START_EPOCHS} with "
+             f"--start; as many as give {DRIVE_STEPS} steps for drives; 40 for data "
+             "sets)")  # fmt: skip
+    add("--batch", type=int, metavar="N",
+        help=f"pairs per step, of all processes together (default: {BATCH}, or as many as there "
+             "are)")  # fmt: skip
+    add("--learning-rate", type=float, metavar="X",
+        help="peak of the schedule (default: 2e-3 for towns, 1e-3 else; half with "
+             "--start)")  # fmt: skip
+    add("--patience", type=int, metavar="N",
+        help="stop after N epochs without a better R@1 on the held-out part, keep the best; 0: "
+             "train to the end, keep the last "
+             f"(default: {PATIENCE['drives']} for drives, {PATIENCE['dataset']} for data sets, "
+             "0 for towns)")  # fmt: skip
+    add("--teacher", metavar="MODEL",
+        help="also learn to find alike what this larger package of the same view "
+             "does")  # fmt: skip
+    add("--self-distil", type=float, default=0.0, metavar="WEIGHT",
+        help="also learn to find alike with a part of the view what the averaged weights do with "
+             "all of it (after GeoDistill, arXiv 2507.10935; default: 0, off)")  # fmt: skip
+    add("--seed", type=int, default=1, help="of weights, order and augmentation (default: 1)")
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--work", type=Path, metavar="DIR",
+        help="checkpoint, log.csv, mined pairs (default: out/train/KIND)")  # fmt: skip
+    add("--resume", action="store_true", help="continue from the checkpoint in --work")
+    add("--stop-after", type=int, metavar="N",
+        help="interrupt the run after N epochs; --resume goes on")  # fmt: skip
+    add("--prepare-only", action="store_true",
+        help="stop when towns are rendered, drives mined or the data set checked")  # fmt: skip
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(default: auto)")
+    add("--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
+        help="of the networks; auto: half precision where the device is faster for it "
+             "(default: auto)")  # fmt: skip
+    add("--save-memory", action="store_true",
+        help="keep few activations and work the others out again (gradient "
+             "checkpointing)")  # fmt: skip
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
+    add("--makers", type=int, default=1, metavar="N",
+        help="threads that make batches ahead (default: 1)")  # fmt: skip
+    add("--tensorboard", action="store_true", help="write figures to WORK/tensorboard, too")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    check_bounds(arguments, {**BOUNDS, **train_material.BOUNDS})
+    source = train_material.check(arguments)
+    logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
+    start = find_model(arguments.start) if arguments.start else None
+    teacher = find_model(arguments.teacher) if arguments.teacher else None
+    kind = _kind(arguments, start)
+    arguments.work = arguments.work or Path("out/train") / kind
+    with extra("train"):
+        from geoloc_ros.training.crew import mustered
+        from geoloc_ros.training.recipe import Recipe, train_encoder
+    material = train_material.material(arguments, kind, start, teacher)
+    with mustered(arguments.device) as crew:
+        if crew.is_first:
+            print(material.prepare())
+        crew.wait()
+        if arguments.prepare_only:
+            return 0
+        config = _config(arguments, source, kind, material.samples(), crew.size)
+        config = dataclasses.replace(
+            config,
+            start=start.encoder_sha256 if start else "",
+            teacher=teacher.encoder_sha256 if teacher else "",
+        )
+        recipe = Recipe(
+            train=config,
+            running=_running(arguments),
+            material=material,
+            out=arguments.out,
+            name=f"geoloc-{kind.replace('_', '-')}" if source == "towns" else arguments.out.name,
+            start=start,
+            teacher=teacher,
+        )
+        scores = train_encoder(recipe, _command(arguments, kind), arguments.resume, crew)
+        if crew.is_first:
+            for name, value in scores.items():
+                print(f"{name:>12}  {value:.4g}")
+            print(f"model package: {arguments.out}")
+    return 0
+
+
+def _kind(arguments: argparse.Namespace, start: ModelPackage | None) -> str:
+    if start is None and arguments.kind is None:
+        raise TrainingError("which pair? name one with --kind, or a trained one with --start")
+    if start is not None and arguments.kind not in (None, start.query.view):
+        raise TrainingError(
+            f"--kind is {arguments.kind}, --start {arguments.start} is a {start.query.view} "
+            "model; leave --kind out, or start from another"
+        )
+    return str(arguments.kind or (start.query.view if start else ""))
+
+
+def _config(
+    arguments: argparse.Namespace, source: str, kind: str, samples: int, processes: int
+) -> Any:  # noqa: ANN401 - of a module that needs torch's extra
+    """The settings of a training, as asked for or as the material suggests."""
+    from geoloc_ros.training.config import TrainConfig
+
+    started = bool(arguments.start)
+    rate = arguments.learning_rate or LEARNING_RATE[source] * (0.5 if started else 1.0)
+    batch = arguments.batch or _largest_batch(min(BATCH, samples), processes)
+    epochs = arguments.epochs or (START_EPOCHS if started else TOWN_EPOCHS)
+    if source == "dataset":
+        epochs = arguments.epochs or 40
+    if source == "drives":
+        steps = max(1, samples // batch)
+        epochs = arguments.epochs or min(MOST_DRIVE_EPOCHS, -(-DRIVE_STEPS // steps))
+    config = TrainConfig(
+        kind=kind,
+        epochs=epochs,
+        batch=batch,
+        extra=batch // (3 * processes) * processes,
+        learning_rate=rate,
+        wide_from=WIDE_FROM[kind],
+        weight_decay=WEIGHT_DECAY[kind],
+        layout_weight=3.0 if source == "towns" else 0.0,
+        patience=PATIENCE[source] if arguments.patience is None else arguments.patience,
+        masked_weight=arguments.self_distil,
+        precision=arguments.precision,
+        seed=arguments.seed,
+    )
+    if source == "dataset":  # as in Sample4Geo
+        config = dataclasses.replace(config, cluster=65, pool=128, street=0.0, extra=0,
+                                     geographic_epochs=4)  # fmt: skip
+    if started:  # what the first epochs are for has been learnt
+        config = dataclasses.replace(config, geographic_epochs=1, wide_from=0)
+    return config
+
+
+def _largest_batch(most: int, processes: int) -> int:
+    """The largest batch that clusters of eight fill and processes share evenly."""
+    step = 8 * processes
+    if most < max(step, 16):
+        raise TrainingError(
+            f"{most} views are too few to train on; a batch needs {max(step, 16)}: take more "
+            "drives, or thin them less (--every, --per-place)"
+        )
+    return most // step * step
+
+
+def _running(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
+    from geoloc_ros.training.config import Running
+
+    return Running(
+        work=arguments.work,
+        threads=arguments.threads,
+        makers=arguments.makers,
+        forget=arguments.save_memory,
+        stop_after=arguments.stop_after,
+        tensorboard=arguments.tensorboard,
+    )
+
+
+def _command(arguments: argparse.Namespace, kind: str) -> str:
+    """The command that makes this model again, without paths of this machine."""
+    parts = ["geoloc train encoder", f"--kind {kind}", f"--out models/{arguments.out.name}"]
+    defaults = {
+        "epochs": None,
+        "batch": None,
+        "learning_rate": None,
+        "patience": None,
+        "self_distil": 0.0,
+        "seed": 1,
+        "stop_after": None,
+        "precision": "auto",
+    }
+    parts += changed(arguments, {**defaults, **train_material.DEFAULTS})
+    for option, value in (("--start", arguments.start), ("--teacher", arguments.teacher)):
+        if value is not None:
+            parts.append(f"{option} {Path(value).name}")
+    return " ".join([*parts, *train_material.named(arguments)])

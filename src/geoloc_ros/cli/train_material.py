@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What `geoloc train encoder` learns from: options of towns, drives and data sets."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import TrainingError
+
+TOWNS = {"perspective": 64, "ground_plane": 16, "panorama": 64}
+BOUNDS = {"towns": (1, 10_000), "first_seed": (0, 2**31 - 1), "per_place": (1, 1000)}
+#: options that change what comes out, as they are by default
+DEFAULTS: dict[str, object] = {
+    "towns": None,
+    "first_seed": 1000,
+    "every": 2.0,
+    "per_place": 6,
+    "max_sigma": 1.5,
+    "assume_sigma": 0.0,
+    "window": 15.0,
+    "block": 200.0,
+    "buffer": 50.0,
+    "hold_out": 0.2,
+    "split": "",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all materials."""
+    _add_towns(parser.add_argument_group("made towns (by default)"))
+    _add_drives(parser.add_argument_group("one's own drives"))
+    _add_dataset(parser.add_argument_group("a published data set"))
+
+
+def _add_towns(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    each = ", ".join(f"{value} for {kind}" for kind, value in TOWNS.items())
+    add("--towns", type=int, metavar="N", help=f"training towns (default: {each})")
+    add("--first-seed", type=int, default=DEFAULTS["first_seed"], metavar="SEED",
+        help="seed of the first training town; 2000.. validate, 900000.. are refused "
+             "(default: 1000)")  # fmt: skip
+    add("--data", type=Path, default=Path("out/train/towns"), metavar="DIR",
+        help="rendered towns, made where missing (default: out/train/towns)")  # fmt: skip
+    add("--aerial", type=Path, metavar="DIR",
+        help="aerial photos as DIR/SITE/*.jpg, for ground_plane; without it the pair learns from "
+             "made towns only")  # fmt: skip
+
+
+def _add_drives(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--drives", type=Path, nargs="+", metavar="BAG",
+        help="recordings: rosbag2 directories, .mcap, .db3 or .bag files")  # fmt: skip
+    add("--imagery", type=Path, nargs="+", metavar="TIF",
+        help="imagery of the ground driven, GeoTIFF, MBTiles or PMTiles; several: of other "
+             "years")  # fmt: skip
+    add("--truth", metavar="TOPIC", help="NavSatFix, or PoseStamped with a NavSatFix beside it")
+    _number(add, "--max-sigma", "M", "trust fixes of at most this standard deviation")
+    _number(add, "--assume-sigma", "M",
+            "what fixes without covariance are taken for; 0: they are refused")  # fmt: skip
+    _number(add, "--window", "M",
+            "way before and behind a frame on which fixes and odometry must agree")  # fmt: skip
+    _number(add, "--every", "M", "way from one frame to the next that is kept")
+    _number(add, "--per-place", "N", "views kept of one place and direction", int)
+    _number(add, "--block", "M", "side of the blocks of ground that are held out")
+    _number(add, "--hold-out", "SHARE", "of the views that is held out; 0: none")
+    _number(add, "--buffer", "M", "views nearer than this to a held-out one are not used")
+    add("--config", type=Path, help="YAML file; see 'geoloc config dump'")
+    add("--set", action="append", default=[], metavar="GROUP.NAME=VALUE",
+        help="override one parameter, for example input.image_topic=/front/image; "
+             "repeatable")  # fmt: skip
+
+
+def _add_dataset(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--dataset", metavar="NAME", help="vigor, cvusa, cvact, university, cvuk, kitti or ford")
+    add("--root", type=Path, metavar="DIR", help="folder of the data set")
+    add("--split", default="", help="to train on (default: its training split)")
+
+
+def _number(add: Any, option: str, unit: str, text: str, kind: type = float) -> None:  # noqa: ANN401
+    default = DEFAULTS[option.removeprefix("--").replace("-", "_")]
+    shown = f"{default:g}" if kind is float else str(default)
+    add(option, type=kind, default=default, metavar=unit, help=f"{text} (default: {shown})")
+
+
+def check(arguments: argparse.Namespace) -> str:
+    """See that options fit together; answers what is learnt from.
+
+    Raises:
+        TrainingError: they do not.
+    """
+    if arguments.drives and arguments.dataset:
+        raise TrainingError(
+            "--drives and --dataset exclude each other; train on one, then on both"
+        )
+    if arguments.drives:
+        for option in ("imagery", "truth"):
+            if not getattr(arguments, option):
+                raise TrainingError(
+                    f"--drives needs --{option}; 'geoloc bag info BAG' lists a recording's topics"
+                )
+        return "drives"
+    if arguments.dataset:
+        if not arguments.root:
+            raise TrainingError("--dataset needs --root, the folder the data set lies in")
+        return "dataset"
+    if arguments.aerial is not None and not arguments.aerial.is_dir():
+        raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")
+    return "towns"
+
+
+def material(
+    arguments: argparse.Namespace,
+    kind: str,
+    start: ModelPackage | None,
+    teacher: ModelPackage | None,
+) -> Any:  # noqa: ANN401 - of modules that need torch's extra
+    """What is learnt from."""
+    if arguments.drives:
+        return _drives(arguments, kind, start, teacher)
+    if arguments.dataset:
+        from geoloc_ros.training.dataset_material import DatasetMaterial
+
+        return DatasetMaterial(kind=kind, dataset=arguments.dataset, root=arguments.root,
+                               split=arguments.split)  # fmt: skip
+    from geoloc_ros.training.town_material import TownMaterial
+
+    return TownMaterial(
+        kind=kind,
+        towns=arguments.towns or TOWNS[kind],
+        first_seed=arguments.first_seed,
+        aerial=arguments.aerial,
+        data=arguments.data,
+        workers=arguments.threads,
+    )
+
+
+def _drives(
+    arguments: argparse.Namespace,
+    kind: str,
+    start: ModelPackage | None,
+    teacher: ModelPackage | None,
+) -> Any:  # noqa: ANN401
+    from geoloc_ros import config
+    from geoloc_ros.training.drive_material import DriveMaterial, look_for
+    from geoloc_ros.training.fixes import Gate
+    from geoloc_ros.training.mining import MiningConfig, Thinning
+    from geoloc_ros.training.place_split import SplitConfig
+
+    gate = Gate(
+        max_sigma_m=arguments.max_sigma,
+        assumed_sigma_m=arguments.assume_sigma,
+        window_m=arguments.window,
+    )
+    thinning = Thinning(every_m=arguments.every, per_place=arguments.per_place)
+    split = SplitConfig(
+        block_m=arguments.block, share=arguments.hold_out, buffer_m=arguments.buffer,
+        seed=arguments.seed,
+    )  # fmt: skip
+    return DriveMaterial(
+        kind=kind,
+        drives=tuple(arguments.drives),
+        imagery=tuple(arguments.imagery),
+        mining=MiningConfig(
+            truth_topic=arguments.truth,
+            gate=gate,
+            thinning=thinning,
+            config=config.load(arguments.config, tuple(arguments.set)),
+        ),
+        split=split,
+        folder=arguments.work / "drives",
+        start=start,
+        look=look_for(kind, teacher),
+    )
+
+
+def named(arguments: argparse.Namespace) -> Sequence[str]:
+    """Words of the command line that name files, without paths of this machine."""
+    words = []
+    if arguments.aerial is not None:
+        words.append("--aerial PHOTOS")
+    if arguments.drives:
+        words.append("--drives " + " ".join(p.name for p in arguments.drives))
+        words.append("--imagery " + " ".join(p.name for p in arguments.imagery))
+        words.append(f"--truth {arguments.truth}")
+    if arguments.dataset:
+        words.append(f"--dataset {arguments.dataset} --root DATA")
+    return words

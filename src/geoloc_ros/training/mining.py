@@ -1,0 +1,340 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs from a recording: views as the encoder gets them on the vehicle, with trusted poses.
+
+What is kept of a drive lies in a folder: `views.raw` (pixels, one view after the other),
+`masks.raw` (which of them were seen), `poses.npy` (anchors on the plane of the imagery),
+`stamps.npy`, and `meta.json` with what was thrown away and why. A folder is written whole or not
+at all, and found again by what it was made from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from geoloc_ros import messages
+from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.bags.recording import Recording
+from geoloc_ros.cameras.views import ViewBuilder, make_views
+from geoloc_ros.checked import Checked, param
+from geoloc_ros.config import Config
+from geoloc_ros.datatypes import FloatArray, Image, Mask, Odometry, View
+from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.errors import BagError, CameraError, ImageDecodeError, TrainingError
+from geoloc_ros.geo import se2
+from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.training.drive_poses import DeadReckoning, FramePoses
+from geoloc_ros.training.fixes import Fixes, Gate, read_fixes
+
+LOG = logging.getLogger(__name__)
+SCHEMA = 1
+_CELL_M, _CELL_RAD = 3.0, float(np.radians(22.5))
+# Grey levels. A view whose pixels differ by less from those of the view kept before is the same
+# picture sent twice; one that varies by less shows nothing.
+_SAME_LEVELS, _BLANK_LEVELS = 0.5, 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinning(Checked):
+    """How many frames of a drive are kept."""
+
+    every_m: float = param(2.0, "way from one kept frame to the next, m", ge=0.1, le=1000.0)
+    per_place: int = param(
+        6, "views kept of one place (3 m, 22.5 degrees), of all drives together", ge=1, le=1000
+    )
+    least_ground: float = param(0.9, "share of a crop that the imagery must cover", ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningConfig:
+    """How recordings become pairs.
+
+    Attributes:
+        gate: when a pose is trusted.
+        thinning: how many frames are kept.
+        truth_topic: NavSatFix or PoseStamped.
+        config: the tree whose `input` names topics and base frame.
+    """
+
+    truth_topic: str
+    gate: Gate = field(default_factory=Gate)
+    thinning: Thinning = field(default_factory=Thinning)
+    config: Config = field(default_factory=Config)
+
+    def content(self) -> dict[str, Any]:
+        """What decides which pairs come out."""
+        return {
+            "truth_topic": self.truth_topic,
+            "gate": dataclasses.asdict(self.gate),
+            "thinning": dataclasses.asdict(self.thinning),
+            "input": dataclasses.asdict(self.config.input),
+            "relief_m": self.config.view.relief_m,
+        }
+
+
+@dataclass(slots=True)
+class Places:
+    """How often each place has been seen so far, over all drives."""
+
+    seen: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+
+    @staticmethod
+    def key(pose: FloatArray) -> tuple[int, int, int]:
+        """The place of an anchor (3,)."""
+        x, y = np.floor(pose[:2] / _CELL_M).astype(int).tolist()
+        return x, y, int(np.floor(float(se2.wrap_angle(pose[2])) / _CELL_RAD))
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What one recording gave.
+
+    Attributes:
+        name: of the recording.
+        folder: where it lies.
+        views: (N, H, W, 3).
+        masks: (N, H, W) seen pixels.
+        poses: (N, 3) anchors.
+        meta: counts and settings; `full`: whether all pixels of all views are seen.
+    """
+
+    name: str
+    folder: Path
+    views: Image
+    masks: Mask
+    poses: FloatArray
+    meta: dict[str, Any]
+
+    @property
+    def full(self) -> bool:
+        """Whether all pixels of all views are seen."""
+        return bool(self.meta["full"])
+
+
+@dataclass(frozen=True)
+class Target:
+    """What pairs are made for.
+
+    Attributes:
+        package: says which view is wanted; its files are not needed.
+        plane: of the imagery.
+        coverage: share of ground (N,) in the crops at anchors (N, 3).
+        imagery: identity of the imagery.
+    """
+
+    package: ModelPackage
+    plane: LocalFrame
+    coverage: Callable[[FloatArray], FloatArray]
+    imagery: str
+
+    def content(self) -> dict[str, Any]:
+        """What decides which pairs come out."""
+        return {
+            "origin": list(dataclasses.astuple(self.plane.origin)),
+            "query": self.package.query.content(),
+            "reference": dataclasses.asdict(self.package.reference),
+            "mean": list(self.package.mean),
+            "imagery": self.imagery,
+        }
+
+
+def mine(bag: Path, target: Target, config: MiningConfig, places: Places, folder: Path) -> Mined:
+    """Take the pairs of one recording, or read them if they have been taken.
+
+    Args:
+        bag: the recording.
+        target: what for.
+        config: how.
+        places: seen so far; brought up to date.
+        folder: for this recording's pairs.
+
+    Raises:
+        BagError: the recording cannot be used.
+        CameraError: its camera cannot give the view.
+        TrainingError: no pose can be trusted, or nothing is left.
+    """
+    content = {
+        "schema": SCHEMA,
+        "bag": bag_identity(bag),
+        **target.content(),
+        **config.content(),
+        "before": _digest(sorted(places.seen.items())),
+    }
+    key = _digest(content)
+    if not _is_kept(folder, key):
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        report = _Miner(bag, target, config, places, part).run()
+        meta = {"key": key, "made_from": content, **report}
+        (part / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    mined = read_mined(bag.name, folder)
+    places.seen.update(Places.key(pose) for pose in mined.poses)
+    return mined
+
+
+def read_mined(name: str, folder: Path) -> Mined:
+    """The pairs in a folder.
+
+    Raises:
+        TrainingError: it is missing or incomplete.
+    """
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        poses, query = np.load(folder / "poses.npy"), meta["made_from"]["query"]
+        shape = (len(poses), query["height_px"], query["width_px"])
+        views = np.memmap(folder / "views.raw", np.uint8, "r", shape=(*shape, 3))
+        masks = np.memmap(folder / "masks.raw", np.bool_, "r", shape=shape)
+        return Mined(name, folder, views, masks, poses, meta)
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{folder} is unusable ({error}); delete it and mine anew") from error
+
+
+def bag_identity(bag: Path) -> list[list[Any]]:
+    """Name, size and time of each file of a recording: reading all its bytes would take long."""
+    files = sorted(bag.rglob("*")) if bag.is_dir() else [bag]
+    found = [(p, p.stat()) for p in files if p.is_file()]
+    return [[p.name, stat.st_size, stat.st_mtime_ns] for p, stat in found]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_kept(folder: Path, key: str) -> bool:
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(meta, dict) and meta.get("key") == key
+
+
+class _Miner:
+    """Walks through one recording."""
+
+    def __init__(
+        self, bag: Path, target: Target, config: MiningConfig, places: Places, out: Path
+    ) -> None:
+        self._bag, self._target, self._config, self._out = bag, target, config, out
+        self._seen = Counter(places.seen)
+        self._frames: Counter[str] = Counter()
+        self._stamps: list[int] = []
+        self._anchors: list[FloatArray] = []
+        self._last: tuple[FloatArray, FloatArray] | None = None  # pose and pixels
+        self._height_m: float | None = None
+        self._full = True
+
+    def run(self) -> dict[str, Any]:
+        """Mine; answers what became of frames and of fixes, and whether views are full."""
+        with BagReader(self._bag) as reader:
+            recording = Recording(reader, self._config.config.input)
+            topic, gate = self._config.truth_topic, self._config.gate
+            plane = self._target.plane
+            fixes = read_fixes(reader, recording, topic, plane, gate)
+            odometry = DeadReckoning(_odometry(reader, recording.topics.odometry))
+            if not len(odometry) and not fixes.know_heading:
+                raise TrainingError(
+                    f"{self._bag} has fixes but no odometry, so nobody knows where its camera "
+                    "looked; record odometry, or give a PoseStamped as --truth"
+                )
+            poses = FramePoses(fixes, odometry, gate)
+            package = self._target.package
+            views = make_views(recording.camera, recording.T_base_camera, package)
+            self._walk(recording, poses, views)
+        if not self._anchors:
+            raise TrainingError(
+                f"no frame of {self._bag} can be used: "
+                + ", ".join(f"{n} {why}" for why, n in self._frames.most_common())
+            )
+        np.save(self._out / "poses.npy", np.stack(self._anchors))
+        np.save(self._out / "stamps.npy", np.array(self._stamps, dtype=np.int64))
+        return {"frames": dict(self._frames), "fixes": _fixes_report(fixes), "full": self._full}
+
+    def _walk(self, recording: Recording, poses: FramePoses, views: ViewBuilder) -> None:
+        bar = tqdm(total=recording.frame_count, desc=self._bag.name, unit="frame")
+        self._pixels = (self._out / "views.raw").open("wb")
+        self._seen_pixels = (self._out / "masks.raw").open("wb")
+        # Of a damaged recording what could be read will do.
+        with bar, self._pixels, self._seen_pixels, suppress(BagError):
+            for stamp_ns, topic, message in recording.records():
+                if topic == recording.topics.height:
+                    height_m = messages.height_m(message) - self._config.config.view.relief_m
+                    self._height_m = height_m if np.isfinite(height_m) else None
+                elif topic == recording.topics.image:
+                    bar.update()
+                    self._frames[self._judge(stamp_ns, message, poses, views)] += 1
+
+    def _judge(self, stamp_ns: int, message: Any, poses: FramePoses, views: ViewBuilder) -> str:  # noqa: ANN401
+        """Keep a frame, or say why not."""
+        pose = poses.at(stamp_ns)
+        if isinstance(pose, str):
+            return pose
+        if self._last is not None:
+            moved_m = float(np.hypot(*(pose[:2] - self._last[0][:2])))
+            if moved_m < self._config.thinning.every_m:
+                return "standing"
+        try:
+            rgb, reduction = messages.reduced_rgb(message, views.reduction)
+            if views.needs_height and self._height_m is None:
+                return "no_height"
+            view = views.build(rgb, self._height_m, reduction=reduction)
+        except ImageDecodeError:
+            return "unreadable"
+        except CameraError:
+            return "no_view"
+        anchor = se2.compose(pose, view.anchor)
+        return self._keep(stamp_ns, pose, anchor, view)
+
+    def _keep(self, stamp_ns: int, pose: FloatArray, anchor: FloatArray, view: View) -> str:
+        place = Places.key(anchor)
+        if self._seen[place] >= self._config.thinning.per_place:
+            return "seen_often"
+        if self._target.coverage(anchor[None])[0] < self._config.thinning.least_ground:
+            return "outside_imagery"
+        pixels = view.image.astype(np.float64)
+        if not view.mask.any() or float(pixels[view.mask].std()) < _BLANK_LEVELS:
+            return "blank"
+        if self._last is not None and np.abs(pixels - self._last[1]).mean() < _SAME_LEVELS:
+            return "same_picture"
+        self._seen[place] += 1
+        self._last, self._full = (pose, pixels), self._full and bool(view.mask.all())
+        self._stamps.append(stamp_ns)
+        self._anchors.append(anchor)
+        self._pixels.write(np.ascontiguousarray(view.image).tobytes())
+        self._seen_pixels.write(np.ascontiguousarray(view.mask).tobytes())
+        return "kept"
+
+
+def _odometry(reader: BagReader, topic: str) -> list[Odometry]:
+    """All odometry of a recording, of a damaged one what can be read."""
+    found: list[Odometry] = []
+    if topic:
+        with suppress(BagError):
+            for stamp_ns, _, message in reader.messages((topic,)):
+                found.append(messages.odometry(message, stamp_ns))
+    return found
+
+
+def _fixes_report(fixes: Fixes) -> dict[str, Any]:
+    return {
+        "read": fixes.read,
+        "trusted": len(fixes),
+        "refused": fixes.refused,
+        "median_sigma_m": float(np.median(fixes.sigma_m)),
+        "notes": list(fixes.notes),
+    }
