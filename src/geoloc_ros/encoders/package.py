@@ -38,19 +38,60 @@ NEVER_ENOUGH = 1e6
 class QuerySpec:
     """What the query encoder eats.
 
+    A `panorama` is an equirectangular strip: columns are equal steps of azimuth, clockwise from
+    left to right, all the way round; rows are equal steps of elevation, the highest first.
+
     Attributes:
         view: which view the camera frame is turned into.
         height_px: rows.
         width_px: columns.
-        hfov_deg: horizontal field of view of a perspective view; 0 for ground_plane.
-        extent_m: side of the square overhead patch of a ground_plane view; 0 for perspective.
+        hfov_deg: horizontal field of view of a perspective view; 360 for a panorama; 0 for
+            ground_plane.
+        extent_m: side of the square overhead patch of a ground_plane view; else 0.
+        vfov_deg: vertical field of view of a panorama, between the outer edges; else 0.
+        centre_elevation_deg: elevation of the middle of a panorama above the horizon; else 0.
+        centre_azimuth_deg: where the middle of a panorama looks when it belongs to a tile,
+            clockwise from what is up in the tile: 0 if up in the tile is the middle column, 180
+            if it is the outer edge; else 0.
+        alignment: how the panoramas and tiles lay that the model was trained on: `north`, all
+            with north up, or `heading`, turned with the vehicle; empty for other views.
     """
 
-    view: Literal["perspective", "ground_plane"]
+    view: Literal["perspective", "ground_plane", "panorama"]
     height_px: int
     width_px: int
     hfov_deg: float = 0.0
     extent_m: float = 0.0
+    vfov_deg: float = 0.0
+    centre_elevation_deg: float = 0.0
+    centre_azimuth_deg: float = 0.0
+    alignment: Literal["", "north", "heading"] = ""
+
+    @property
+    def elevations_deg(self) -> tuple[float, float]:
+        """Elevation of the lower and of the upper edge of a panorama."""
+        half = 0.5 * self.vfov_deg
+        return self.centre_elevation_deg - half, self.centre_elevation_deg + half
+
+    def content(self) -> dict[str, Any]:
+        """What is written of it; of other views nothing that only panoramas have.
+
+        Cards and indexes from before there were panoramas keep their hashes so.
+        """
+        content = dataclasses.asdict(self)
+        if self.view != "panorama":
+            for name in _OF_PANORAMAS:
+                del content[name]
+        return content
+
+
+#: fields that say nothing of other views -> what they are there
+_OF_PANORAMAS: dict[str, float | str] = {
+    "vfov_deg": 0.0,
+    "centre_elevation_deg": 0.0,
+    "centre_azimuth_deg": 0.0,
+    "alignment": "",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +206,7 @@ class ModelPackage:
     @property
     def preprocessing_sha256(self) -> str:
         """Identity of everything that happens to pixels before the encoders see them."""
-        parts = [dataclasses.asdict(self.query), dataclasses.asdict(self.reference)]
+        parts = [self.query.content(), dataclasses.asdict(self.reference)]
         text = json.dumps([*parts, self.mean, self.std, self.channel_order], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -175,7 +216,7 @@ class ModelPackage:
         Raises:
             ModelError: it cannot be written; an earlier one is kept as it was.
         """
-        content = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        content = {"schema": SCHEMA, **dataclasses.asdict(self), "query": self.query.content()}
         del content["root"]
         text = json.dumps(content, indent=2) + "\n"
         path = self.root / "model.json"
@@ -316,11 +357,17 @@ _RULES: dict[str, _Rule] = {
     "name": _NAME,
     "version": _NAME,
     "licence": _NAME,
-    "query.view": (lambda v: v in ("perspective", "ground_plane"), "perspective or ground_plane"),
+    "query.view": (
+        lambda v: v in ("perspective", "ground_plane", "panorama"),
+        "perspective, ground_plane or panorama",
+    ),
     "query.height_px": _COUNT,
     "query.width_px": _COUNT,
     "query.hfov_deg": _FINITE,
     "query.extent_m": _FINITE,
+    "query.vfov_deg": _FINITE,
+    "query.centre_elevation_deg": _FINITE,
+    "query.centre_azimuth_deg": _FINITE,
     "reference.size_px": _COUNT,
     "reference.extent_m": _POSITIVE,
     "reference.offset_forward_m": _FINITE,
@@ -351,12 +398,28 @@ _RULES: dict[str, _Rule] = {
     "training": _MAPPING,
     "scores": _MAPPING,
 }
+_NO_PANORAMA: dict[str, _Rule] = {
+    f"query.{name}": (lambda v, nothing=nothing: v == nothing, f"{nothing!r} but for panoramas")
+    for name, nothing in _OF_PANORAMAS.items()
+}
 #: what else must hold for a view
 _RULES_OF_VIEW: dict[str, dict[str, _Rule]] = {
     "perspective": {
-        "query.hfov_deg": (lambda v: 0.0 < v < 180.0, "above 0 and below 180 degrees")
+        "query.hfov_deg": (lambda v: 0.0 < v < 180.0, "above 0 and below 180 degrees"),
+        **_NO_PANORAMA,
     },
-    "ground_plane": {"query.extent_m": _POSITIVE},
+    "ground_plane": {"query.extent_m": _POSITIVE, **_NO_PANORAMA},
+    "panorama": {
+        "query.hfov_deg": (lambda v: v == 360.0, "360 degrees for a panorama"),
+        "query.vfov_deg": (lambda v: 0.0 < v <= 180.0, "above 0 and at most 180 degrees"),
+        "query.elevations_deg": (
+            lambda v: v[0] >= -90.0 and v[1] <= 90.0,
+            "within -90..90 degrees: centre_elevation_deg and half of vfov_deg above and below it",
+        ),
+        "query.centre_azimuth_deg": (lambda v: 0.0 <= v < 360.0, "0 to below 360 degrees"),
+        "query.alignment": (lambda v: v in ("north", "heading"), "north or heading"),
+        "reference.offset_forward_m": (lambda v: v == 0.0, "0 m for a panorama"),
+    },
 }
 
 
