@@ -76,9 +76,7 @@ def recall_in_submaps(
     return {area: float(n) / len(chosen) for area, n in zip(areas, found, strict=True)}
 
 
-def _first_is_right(
-    values: Float32Array, inside: Mask, right: IntArray
-) -> bool:
+def _first_is_right(values: Float32Array, inside: Mask, right: IntArray) -> bool:
     """Whether a right reference is the most similar of those inside; ties are lost."""
     right = right[inside[right]]
     if not len(right):

@@ -194,4 +194,3 @@ def average_precision(ranks: IntArray) -> float:
     after = (found + 1) / (ranks + 1)
     before = np.where(ranks > 0, found / np.maximum(ranks, 1), 1.0)
     return float(np.mean((before + after) / 2.0)) if len(ranks) else 0.0
-
