@@ -63,7 +63,7 @@ def describe(package: ModelPackage) -> dict[str, Any]:
         "folder": str(package.root),
         "view": package.query.view,
         "query": view_words(package.query),
-        "reference": crop_words(package.reference),
+        "reference": crop_words(package.query, package.reference),
         "pixels": f"{package.channel_order}, mean {_numbers(package.mean)}, std "
         f"{_numbers(package.std)}; whole pictures are resized by {package.resize}",
         "descriptor": package.descriptor_dim,

@@ -12,13 +12,21 @@ def view_words(query: QuerySpec) -> str:
     size = f"{query.height_px} x {query.width_px} px"
     if query.view == "perspective":
         return f"{size}, pinhole, {query.hfov_deg:g} degrees wide, level"
+    if query.view == "panorama":
+        low, high = query.elevations_deg
+        return (
+            f"{size}, panorama all round, elevations {low:g} to {high:g} degrees, trained with "
+            f"{'north' if query.alignment == 'north' else 'the heading'} up; the middle looks "
+            f"{query.centre_azimuth_deg:g} degrees right of that"
+        )
     return f"{size}, overhead, heading up, {query.extent_m:g} m; unseen pixels in the mean colour"
 
 
-def crop_words(reference: ReferenceSpec) -> str:
+def crop_words(query: QuerySpec, reference: ReferenceSpec) -> str:
     """What the reference encoder looks at."""
+    up = "north" if query.alignment == "north" else "heading"
     return (
-        f"{reference.size_px} x {reference.size_px} px, {reference.extent_m:g} m, heading up, "
+        f"{reference.size_px} x {reference.size_px} px, {reference.extent_m:g} m, {up} up, "
         f"centre {reference.offset_forward_m:g} m ahead of the anchor"
     )
 

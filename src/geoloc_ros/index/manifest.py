@@ -125,7 +125,7 @@ class Manifest:
 
     def _content(self) -> dict[str, Any]:
         content = {"schema": self.schema, **dataclasses.asdict(self)}
-        return {**content, "query": self.query.content()}
+        return {**content, "query": self.query.content(), "policy": self.policy.content()}
 
     def render(self) -> str:
         """The canonical text of `manifest.json`."""
@@ -217,6 +217,8 @@ def _check_values(m: Manifest) -> None:
         "query": _number(view.hfov_deg, 0.0, 360.0) and _number(view.extent_m, 0.0, MAX_RANGE_M),
         "reference.offset_forward_m": _number(crop.offset_forward_m, -MAX_RANGE_M, MAX_RANGE_M),
         "policy": _whole(policy.headings, 1, 360) and _whole(policy.seed, 0, 2**31 - 1),
+        "policy.north_up": isinstance(policy.north_up, bool)
+        and (not policy.north_up or view.view == "panorama"),
         "search": m.search == search_record(str(m.search["kind"])),
         "a shard's cell": all(quadtree.sound(shard.cell) for shard in shards)
         and not quadtree.overlap([shard.cell for shard in shards]),

@@ -60,7 +60,7 @@ def model_card(package: ModelPackage) -> str:
 | | |
 |---|---|
 | query | {view_words(package.query)} |
-| reference | {crop_words(package.reference)} |
+| reference | {crop_words(package.query, package.reference)} |
 | descriptor | {package.descriptor_dim} numbers, unit length, cosine similarity |
 | licence | {package.licence} |
 

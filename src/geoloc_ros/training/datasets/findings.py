@@ -70,9 +70,7 @@ class Findings:
         for what, cases in self._wrong.items():
             first = ", ".join(cases[:EXAMPLES]) + (", ..." if len(cases) > EXAMPLES else "")
             lines.append(f"  {len(cases)} {what}: {first}")
-        lines.append(
-            f"  its layout: 'geoloc eval retrieval --layout {self.dataset}' and docs/datasets.md"
-        )
+        lines.append("  the layout it must have is in docs/datasets.md; --layout prints it")
         raise DatasetError("\n".join(lines))
 
 

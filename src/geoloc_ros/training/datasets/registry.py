@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +168,6 @@ def without_distractors(opened: Opened) -> Opened:
     return Opened(subset(split, every, wanted), (*opened.notes, note))
 
 
-@functools.cache
 def layout_text(name: str) -> str:
     """Title, splits and folders of a data set, for people."""
     dataset = find_dataset(name)
