@@ -5,9 +5,9 @@
 
 A town in a style that no training has seen is driven through twice. Blocks of it are held out; of
 the rest the first metres of both drives, as many as given, fine-tune a shipped model, which is
-then asked for views of the held-out blocks, of another town of that style, and of a town of a style
-that it was trained on, to see what it has forgotten. Every view is searched among anchors along
-all roads of its town. The last weights are judged, so nothing was chosen by what is reported.
+then asked for views of the held-out blocks, of another town of that style, and of a town of a
+style that it was trained on, to see what it has forgotten. Every view is searched among anchors
+along all roads of its town. The last weights are judged, so what is reported chose nothing.
 
 What is in WORK already is not made again: worlds, pairs and finished lengths; an interrupted
 training goes on from its checkpoint.
@@ -40,7 +40,7 @@ from geoloc_ros.training.config import Running, TrainConfig
 from geoloc_ros.training.drive_material import DriveMaterial
 from geoloc_ros.training.evaluate import evaluate_areas, road_anchors
 from geoloc_ros.training.mining import Mined, MiningConfig, Thinning
-from geoloc_ros.training.nets import EncoderPair
+from geoloc_ros.training.pair import EncoderPair
 from geoloc_ros.training.place_split import BUFFER, HELD_OUT, TRAIN, SplitConfig
 from geoloc_ros.training.posed_pairs import Area
 from geoloc_ros.training.recipe import Recipe, train_encoder
@@ -159,7 +159,7 @@ class Bench:
 
     def tuned(self, length_m: float, seed: int) -> dict[str, Any]:
         """What comes of fine-tuning on so many metres."""
-        pair = EncoderPair(self.base.kind, layout=False)
+        pair = EncoderPair(self.base.kind)
         if not length_m:
             start_from(pair, self._start)
             return {"length_m": 0.0, "train_views": 0, "steps": 0, **self.judge(pair)}
@@ -233,8 +233,14 @@ def main() -> int:
             done.write_text(json.dumps(figures), encoding="utf-8")
         rows.append(json.loads(done.read_text(encoding="utf-8")))
         print(json.dumps(rows[-1]))
-    content = {"model": start.name, "encoder_sha256": start.encoder_sha256, "style": DESERT.name,
-               "seed": arguments.seed, "split": dataclasses.asdict(SPLIT), "rows": rows}  # fmt: skip
+    content = {
+        "model": start.name,
+        "encoder_sha256": start.encoder_sha256,
+        "style": DESERT.name,
+        "seed": arguments.seed,
+        "split": dataclasses.asdict(SPLIT),
+        "rows": rows,
+    }
     if arguments.json:
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.plot:

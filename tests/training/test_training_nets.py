@@ -12,12 +12,13 @@ from geoloc_ros.encoders.package import load_package  # noqa: E402
 from geoloc_ros.training import nets  # noqa: E402
 from geoloc_ros.training.card import model_card  # noqa: E402
 from geoloc_ros.training.export import MAX_BYTES, export_package  # noqa: E402
+from geoloc_ros.training.pair import EncoderPair  # noqa: E402
 
 
-@pytest.mark.parametrize("kind", ["perspective", "ground_plane"])
+@pytest.mark.parametrize("kind", ["perspective", "ground_plane", "panorama"])
 def test_the_exported_package_loads_and_agrees_with_torch(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    pair = nets.EncoderPair(kind).eval()
+    pair = EncoderPair(kind).eval()
     export_package(
         pair,
         tmp_path,
@@ -33,7 +34,7 @@ def test_the_exported_package_loads_and_agrees_with_torch(kind: str, tmp_path: P
         "reference": (package.reference.size_px,) * 2,
     }
     for name, shape in shapes.items():
-        path = tmp_path / f"{name}.onnx"
+        path = tmp_path / getattr(package, f"{name}_file")
         assert path.stat().st_size < MAX_BYTES
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         image = torch.randn(3, 3, *shape)

@@ -12,12 +12,13 @@ from geoloc_ros.encoders.package import ModelPackage  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.training import nets, start  # noqa: E402
 from geoloc_ros.training.export import export_package  # noqa: E402
+from geoloc_ros.training.pair import EncoderPair  # noqa: E402
 
 
-def trained(kind: str, folder: Path) -> tuple[nets.EncoderPair, ModelPackage]:
+def trained(kind: str, folder: Path) -> tuple[EncoderPair, ModelPackage]:
     """A pair whose normalisation layers all do something, and its package."""
     torch.manual_seed(3)
-    pair = nets.EncoderPair(kind)
+    pair = EncoderPair(kind)
     with torch.no_grad():
         for module in pair.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -32,7 +33,7 @@ def trained(kind: str, folder: Path) -> tuple[nets.EncoderPair, ModelPackage]:
 @pytest.mark.parametrize("kind", ["perspective", "ground_plane"])
 def test_a_training_starts_with_what_the_package_answers(kind: str, tmp_path: Path) -> None:
     old, package = trained(kind, tmp_path)
-    new = nets.EncoderPair(kind)
+    new = EncoderPair(kind)
     start.start_from(new, package)
     new.eval()
     spec = package.query
@@ -74,8 +75,8 @@ def test_a_trainer_starts_its_average_too(tmp_path: Path) -> None:
 def test_another_kind_or_architecture_is_refused(tmp_path: Path) -> None:
     _, package = trained("ground_plane", tmp_path)
     with pytest.raises(TrainingError, match="is a ground_plane model"):
-        start.start_from(nets.EncoderPair("perspective"), package)
-    other = nets.EncoderPair("ground_plane")
+        start.start_from(EncoderPair("perspective"), package)
+    other = EncoderPair("ground_plane")
     other.query.features = nets.backbone(nets.NetSpec(widths=(40, 80, 168), blocks=(1, 2, 2)))
     with pytest.raises(TrainingError, match="same architecture"):
         start.start_from(other, package)
@@ -86,6 +87,6 @@ def test_another_kind_or_architecture_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     _, package = trained("ground_plane", tmp_path)
-    (tmp_path / "query.onnx").write_bytes(b"no network" * 50)
+    (tmp_path / package.query_file).write_bytes(b"no network" * 50)
     with pytest.raises(Exception, match="export the model again"):
-        start.start_from(nets.EncoderPair("ground_plane"), package)
+        start.start_from(EncoderPair("ground_plane"), package)

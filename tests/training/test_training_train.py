@@ -16,8 +16,9 @@ from geoloc_ros.training import recipe as recipes  # noqa: E402
 from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
 from geoloc_ros.training.data import Shard, read_shard, write_shard  # noqa: E402
 from geoloc_ros.training.draws import WHOLE, Draws  # noqa: E402
-from geoloc_ros.training.nets import QUERY_SPECS, REFERENCE_SPECS, EncoderPair  # noqa: E402
+from geoloc_ros.training.nets import REFERENCE_SPECS  # noqa: E402
 from geoloc_ros.training.overhead import OverheadSource, Photo, cluster_poses  # noqa: E402
+from geoloc_ros.training.pair import EncoderPair, card_of  # noqa: E402
 from geoloc_ros.training.posed_pairs import WIDE, PosedPairs  # noqa: E402
 from geoloc_ros.training.raster import FILL  # noqa: E402
 from geoloc_ros.training.sampling import offset_pose  # noqa: E402
@@ -37,13 +38,13 @@ def no_export(pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
 
 def toy_pairs(*shards: Shard) -> PosedPairs:
     areas = [area_of(shard, "perspective") for shard in shards]
-    return PosedPairs(areas, QUERY_SPECS["perspective"], REFERENCE_SPECS["perspective"])
+    return PosedPairs(areas, card_of("perspective"))
 
 
 def perspective_trainer(folder: Path, threads: int = 1, **changes: Any) -> Trainer:
     settings = {"epochs": 2, "geographic_epochs": 1, "batch": 16, "extra": 4}
     config = TrainConfig(kind="perspective", **{**settings, **changes})
-    source = MinedSource(toy_pairs(toy_shard(1, 40), toy_shard(2, 40)))
+    source = MinedSource(toy_pairs(toy_shard(1, 40), toy_shard(2, 40)), 128)
     return Trainer(config, source, Running(work=folder, threads=threads))
 
 

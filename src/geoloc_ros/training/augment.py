@@ -189,6 +189,34 @@ def looked(image: Image, angles: FloatArray, spec: QuerySpec, fill: tuple[int, i
     return np.asarray(out, np.uint8)
 
 
+def view_angles(spec: QuerySpec, rng: Rng) -> FloatArray:
+    """By how much one view is turned, as its kind allows: (3,) roll, pitch, turn to the left.
+
+    A camera is turned a little, a panorama all the way round by whole columns, an overhead patch
+    not at all: it is turned with its crop.
+    """
+    if spec.view == "perspective":
+        return look_angles(rng)
+    if spec.view == "panorama":
+        return np.array([0.0, 0.0, 2 * np.pi * int(rng.integers(spec.width_px)) / spec.width_px])
+    return np.zeros(3)
+
+
+def turned_view(
+    image: Image, angles: FloatArray, spec: QuerySpec, fill: tuple[int, int, int]
+) -> Image:
+    """A view (H, W, 3) turned by angles of `view_angles`; `fill`: colour of what was unseen."""
+    if spec.view == "panorama":
+        return rolled(image, round(angles[2] / (2 * np.pi) * image.shape[1]))
+    return looked(image, angles, spec, fill) if spec.view == "perspective" else image
+
+
+def rolled(panorama: Image, columns: int) -> Image:
+    """A panorama (H, W, 3) whose camera was turned to the left by so many columns."""
+    width = panorama.shape[1]
+    return np.asarray(panorama[:, (np.arange(width) - columns) % width])
+
+
 def look_around(
     images: Image,
     spec: QuerySpec,

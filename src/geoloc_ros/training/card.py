@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.words import crop_words, view_words
@@ -18,6 +19,10 @@ _WHAT = {
         "Matches camera images warped to a metric overhead patch (drones, 40-150 m) to satellite "
         "crops turned the same way."
     ),
+    "panorama": (
+        "Matches panoramas, all the way round, to satellite crops around the vehicle: both "
+        "with north up, or both turned with the vehicle."
+    ),
 }
 _LIMITS = {
     "perspective": (
@@ -29,30 +34,24 @@ _LIMITS = {
         "uniform fields, woods and water, and where the height is wrong by more than 15 %."
     ),
 }
+# Of a pair that has learnt from drives or from a data set.
+_OTHER_LIMITS = (
+    "It knows what it was trained on: such places, cameras, seasons and imagery. The figures "
+    "above are of ground held out of the same data; try it on a drive elsewhere (`geoloc replay`, "
+    "`geoloc eval`) before trusting it there."
+)
 
 
 def model_card(package: ModelPackage) -> str:
     """Markdown text of a package's README."""
     training = package.training
-    settings = training.get("settings", {})
     figures = "\n".join(f"| {k} | {v} |" for k, v in package.scores.items())
-    towns, unseen = training.get("train_seeds", []), training.get("validation_seeds", [])
-    aerial = ""
-    if training.get("aerial_sites"):
-        aerial = (
-            f"\n- Aerial photos of {', '.join(training['aerial_sites'])} "
-            f"({training['aerial_source']}); held out for validation: "
-            f"{', '.join(training['aerial_sites_held_out'])}."
-        )
-    started = ""
-    if training.get("start"):
-        first = training["start"]
-        size = f"{first['query']['height_px']} x {first['query']['width_px']} px"
-        started = (
-            f"\n- Began with the weights of a pair for queries of {size}, itself made by "
-            f"`{first['training']['command']}` ({first['training']['epochs_done']} epochs)."
-        )
-    notes = "".join(f"\n- {note}" for note in training.get("notes", []))
+    unseen = training.get("validation_seeds", [])
+    where = "on ground that was held out"
+    if unseen:
+        seeds = ", ".join(str(s) for s in unseen)
+        where = f"made towns with seeds {seeds}, never trained on"
+    limits = _OTHER_LIMITS if training.get("data") else _LIMITS.get(package.query.view, "")
     return f"""# {package.name} {package.version}
 
 {_WHAT[package.query.view]}
@@ -66,13 +65,9 @@ def model_card(package: ModelPackage) -> str:
 
 ## Training
 
-- {training.get("train_images", 0)} rendered views of {len(towns)} made towns \
-(seeds {min(towns, default=0)}-{max(towns, default=0)}).{aerial}{started}
-- {training.get("recipe", "")}; {training.get("epochs_done", 0)} of {settings.get("epochs", 0)} \
-epochs, seed {settings.get("seed", 0)}.
-- Again: `{training.get("command", "")}`{notes}
+{_training(training)}
 
-## Validation (made towns with seeds {", ".join(str(s) for s in unseen)}, never trained on)
+## Validation ({where})
 
 | figure | value |
 |---|---|
@@ -85,8 +80,41 @@ epochs, seed {settings.get("seed", 0)}.
 {calibration_section(package)}
 ## Limits
 
-{_LIMITS[package.query.view]}
+{limits}
 """
+
+
+def _training(training: dict[str, Any]) -> str:
+    """What the encoders have learnt from, a line each."""
+    settings, towns = training.get("settings", {}), training.get("train_seeds", [])
+    lines = [
+        training.get("data")
+        or f"{training.get('train_images', 0)} rendered views of {len(towns)} made towns "
+        f"(seeds {min(towns, default=0)}-{max(towns, default=0)})."
+    ]
+    if training.get("aerial_sites"):
+        lines.append(
+            f"Aerial photos of {', '.join(training['aerial_sites'])} "
+            f"({training['aerial_source']}); held out for validation: "
+            f"{', '.join(training['aerial_sites_held_out'])}."
+        )
+    for part, words in (("start", "Began with the weights of"), ("teacher", "Also taught by")):
+        if training.get(part):
+            first = training[part]
+            size = f"{first['query']['height_px']} x {first['query']['width_px']} px"
+            command = first["training"].get("command", "")
+            lines.append(
+                f"{words} a pair for queries of {size}"
+                + (f", itself made by `{command}`" if command else "")
+                + "."
+            )
+    lines += [
+        f"{training.get('recipe', '')}; {training.get('epochs_done', 0)} of "
+        f"{settings.get('epochs', 0)} epochs, seed {settings.get('seed', 0)}.",
+        f"Again: `{training.get('command', '')}`",
+        *training.get("notes", []),
+    ]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def calibration_section(package: ModelPackage) -> str:

@@ -23,10 +23,9 @@ from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of, open_ground
 from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.drive_report import text, write_report
 from geoloc_ros.training.evaluate import driven_anchors, evaluate_areas, grid_near
-from geoloc_ros.training.export import skeleton
 from geoloc_ros.training.held_out_calibration import with_similarity
 from geoloc_ros.training.mining import Mined, MiningConfig, Places, Target, mine
-from geoloc_ros.training.nets import EncoderPair
+from geoloc_ros.training.pair import EncoderPair, card_of, resized_card
 from geoloc_ros.training.place_split import HELD_OUT, NAMES, TRAIN, SplitConfig, split_by_place
 from geoloc_ros.training.posed_pairs import Area, PosedPairs
 from geoloc_ros.training.recipe import Lessons
@@ -88,17 +87,13 @@ class DriveMaterial:
     look: tuple[int, int, int] | None = None
     _opened: dict[str, Any] = field(default_factory=dict)
 
-    def package(self) -> ModelPackage:
-        """What views and crops are made for."""
-        package = skeleton(self.kind)
-        if self.look is None:
-            return package
-        rows, columns, side = self.look
-        return dataclasses.replace(
-            package,
-            query=dataclasses.replace(package.query, height_px=rows, width_px=columns),
-            reference=dataclasses.replace(package.reference, size_px=side),
-        )
+    def card(self) -> ModelPackage:
+        """What the encoders look at."""
+        return card_of(self.kind)
+
+    def made_for(self) -> ModelPackage:
+        """What views and crops are made for: the encoders, or a teacher with a sharper eye."""
+        return resized_card(self.card(), *self.look) if self.look else self.card()
 
     def prepare(self) -> str:
         """Mine what is missing, share out the ground and write the report."""
@@ -122,8 +117,8 @@ class DriveMaterial:
         """Read the pairs."""
         mined = self._mine()
         parts = self.parts(mined)
-        package = self.package()
-        pairs = PosedPairs([self.area(TRAIN)], package.query, package.reference)
+        pairs = PosedPairs([self.area(TRAIN)], self.made_for())
+        source = MinedSource(pairs, self.card().descriptor_dim)
         unseen = self.area(HELD_OUT)
         if train.patience and not len(unseen.poses):
             raise TrainingError(
@@ -139,9 +134,7 @@ class DriveMaterial:
             radius_m = RADIUS_M[self.kind]
             return evaluate_areas(pair, [unseen], [anchors], radius_m, joint=True)
 
-        return Lessons(
-            MinedSource(pairs), evaluate, (self._protocol(),) * 2, self._provenance(mined, parts)
-        )
+        return Lessons(source, evaluate, (self._protocol(),) * 2, self._provenance(mined, parts))
 
     def area(self, part: int) -> Area:
         """The views on a part of the ground, `TRAIN`, `HELD_OUT` or `BUFFER`."""
@@ -177,7 +170,7 @@ class DriveMaterial:
 
     def _ground(self) -> CutGround:
         if "cut" not in self._opened:
-            package = self.package()
+            package = self.made_for()
             red, green, blue = (255.0 * channel for channel in package.mean)
             cutters = tuple(
                 cutter_of(g, package.reference, (red, green, blue), KEPT_SQUARES)
@@ -192,7 +185,7 @@ class DriveMaterial:
         if "mined" not in self._opened:
             ground, cutter = self._grounds()[0], self._ground().cutters[0]
             target = Target(
-                self.package(),
+                self.made_for(),
                 ground.frame,
                 lambda poses: cutter.cut(poses)[1],
                 str(ground.provenance["sha256"]),
@@ -256,7 +249,7 @@ def look_for(kind: str, teacher: ModelPackage | None) -> tuple[int, int, int] | 
     """
     if teacher is None:
         return None
-    own = skeleton(kind)
+    own = card_of(kind)
     check_same_view((teacher.query, teacher.reference), (own.query, own.reference))
     return (
         max(teacher.query.height_px, own.query.height_px),

@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from scipy.spatial import cKDTree
-from torch import nn  # noqa: TID253
+from torch import Tensor, nn  # noqa: TID253
 
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import wrap_angle
-from geoloc_ros.training.nets import EncoderPair
-from geoloc_ros.training.pictures import fitted, to_tensor
-from geoloc_ros.training.posed_pairs import Area, Ground
+from geoloc_ros.training.pair import EncoderPair
+from geoloc_ros.training.posed_pairs import Area, Ground, Pictures
 from geoloc_ros.training.precision import precision_on
 from geoloc_ros.training.raster import Ortho
 
@@ -30,26 +29,38 @@ _R3 = 1.0 / 1.22074408460575947536 ** np.arange(1, 4)
 
 # A step between two views of a drive that is longer is not driven.
 BROKEN_M = 30.0
+# Pictures described at a time.
+BATCH = 64
 
 
 @torch.inference_mode()
-def describe(encoder: nn.Module, images: Image, batch: int = 64) -> Float32Array:
-    """Descriptors (N, D) of images (N, H, W, 3), fast (error about 1e-2 in bfloat16)."""
+def _described(
+    encoder: nn.Module, given: Callable[[Image], Tensor], images: Pictures
+) -> Float32Array:
     encoder.eval()
-    device, size = next(encoder.parameters()).device, encoder.takes
     out = []
-    for start in range(0, len(images), batch):
-        pictures = to_tensor(np.asarray(images[start : start + batch])).to(device)
-        given = fitted(pictures, *size)  # type: ignore[misc]
-        with precision_on(device).cast():
-            out.append(encoder(given).float().cpu().numpy())
+    for start in range(0, len(images), BATCH):
+        pictures = given(np.asarray(images[start : start + BATCH]))
+        with precision_on(pictures.device).cast():
+            out.append(encoder(pictures).float().cpu().numpy())
     return np.concatenate(out)
 
 
-def describe_crops(encoder: nn.Module, ground: Ground, poses: FloatArray) -> Float32Array:
+def describe_views(pair: EncoderPair, images: Pictures) -> Float32Array:
+    """Descriptors (N, D) of views (N, H, W, 3), fast (error about 1e-2 in bfloat16)."""
+    return _described(pair.query, pair.queries, images)
+
+
+def describe_references(pair: EncoderPair, images: Pictures) -> Float32Array:
+    """Descriptors (N, D) of reference pictures (N, h, w, 3), as fast."""
+    return _described(pair.reference, pair.references, images)
+
+
+def describe_crops(pair: EncoderPair, ground: Ground, poses: FloatArray) -> Float32Array:
     """Descriptors (N, D) of crops at anchors, cut a block at a time."""
     blocks = [
-        describe(encoder, ground.crops(poses[i : i + 512])) for i in range(0, len(poses), 512)
+        describe_references(pair, ground.crops(poses[i : i + 512]))
+        for i in range(0, len(poses), 512)
     ]
     return np.concatenate(blocks)
 
@@ -169,9 +180,9 @@ def evaluate_areas(
     Returns:
         `r1`, `r5`, `r10`, and the mean similarity of right and wrong pairs.
     """
-    queries = [describe(pair.query, a.images) for a in areas]
+    queries = [describe_views(pair, a.images) for a in areas]
     references = [
-        describe_crops(pair.reference, area.ground, places)
+        describe_crops(pair, area.ground, places)
         for area, places in zip(areas, anchors, strict=True)
     ]
     everything = np.concatenate(references)
@@ -185,7 +196,7 @@ def evaluate_areas(
             ranks.append(first_hit(query, everything, wide))
         else:
             ranks.append(first_hit(query, references[i], correct))
-        true = describe_crops(pair.reference, area.ground, area.poses)
+        true = describe_crops(pair, area.ground, area.poses)
         matched.append((query * true).sum(axis=1))
         wrong.append((query * true[::-1]).sum(axis=1))
     scores = recall(np.concatenate(ranks))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""From trained weights to a model package: two ONNX files, checked, and their card."""
+"""From trained weights to a model package: checked ONNX files, one or two, and their card."""
 
 from __future__ import annotations
 
@@ -19,19 +19,29 @@ from torch import nn  # noqa: TID253
 from geoloc_ros.encoders.package import (
     QUERY_FILE,
     REFERENCE_FILE,
+    SHARED_FILE,
     ModelPackage,
     file_sha256,
 )
 from geoloc_ros.errors import TrainingError
-from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS, STD, EncoderPair
+from geoloc_ros.training.pair import SMALL, EncoderPair
 
 LOG = logging.getLogger(__name__)
 OPSET = 17
+# Of a file of small encoders, which ship with the package.
 MAX_BYTES = 15_000_000
 PARITY = 1e-4
 
 
-def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> float:
+def export_onnx(
+    encoder: nn.Module,
+    height: int,
+    width: int,
+    path: Path,
+    *,
+    any_size: bool = False,
+    max_bytes: int | None = MAX_BYTES,
+) -> float:
     """Write one encoder as ONNX (`image` (N, 3, H, W) -> `descriptor` (N, D)) and check it.
 
     Args:
@@ -39,19 +49,22 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
         height: rows of its input.
         width: columns of its input.
         path: file to write.
+        any_size: leave rows and columns open.
+        max_bytes: of the file; None: any number.
 
     Returns:
         Largest difference between torch and ONNX Runtime over a batch of another size.
 
     Raises:
-        TrainingError: the difference exceeds 1e-4 or the file exceeds 15 MB.
+        TrainingError: the difference exceeds 1e-4, or the file is too large.
     """
     import onnxruntime
 
     encoder = copy.deepcopy(encoder).cpu().eval()
     noise = torch.Generator().manual_seed(0)
     part = path.with_suffix(".part")
-    write_onnx(encoder, torch.randn(2, 3, height, width, generator=noise), part)
+    example = torch.randn(2, 3, height, width, generator=noise)
+    write_onnx(encoder, example, part, any_size=any_size)
     with torch.no_grad():
         probe = torch.randn(5, 3, height, width, generator=noise)
         expected = encoder(probe).numpy()
@@ -64,8 +77,8 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
         raise TrainingError(
             f"{path.name} differs from torch by {difference:.1e}; at most {PARITY}"
         )
-    if part.stat().st_size > MAX_BYTES:
-        raise TrainingError(f"{path.name} has {part.stat().st_size} bytes; at most {MAX_BYTES}")
+    if max_bytes is not None and part.stat().st_size > max_bytes:
+        raise TrainingError(f"{path.name} has {part.stat().st_size} bytes; at most {max_bytes}")
     part.replace(path)
     return difference
 
@@ -100,7 +113,7 @@ def export_package(
     training: dict[str, Any],
     scores: dict[str, Any],
 ) -> ModelPackage:
-    """Write `query.onnx`, `reference.onnx` and `model.json`.
+    """Write `query.onnx` and `reference.onnx`, or `encoder.onnx` for both, and `model.json`.
 
     Args:
         pair: trained encoders.
@@ -113,34 +126,30 @@ def export_package(
     Raises:
         TrainingError: an encoder fails its checks.
     """
-    package = skeleton(pair.kind, root, name, version)
-    query, side = package.query, package.reference.size_px
+    card, side = pair.card, pair.card.reference.size_px
+    rows, columns = card.query.height_px, card.query.width_px
+    most = MAX_BYTES if pair.kind in SMALL else None
     root.mkdir(parents=True, exist_ok=True)
-    parity = max(
-        export_onnx(pair.query, query.height_px, query.width_px, root / QUERY_FILE),
-        export_onnx(pair.reference, side, side, root / REFERENCE_FILE),
-    )
+    if pair.shared:
+        names = [SHARED_FILE]
+        differ = (rows, columns) != (side, side)
+        path = root / SHARED_FILE
+        parity = export_onnx(pair.query, rows, columns, path, any_size=differ, max_bytes=most)
+    else:
+        names = [QUERY_FILE, REFERENCE_FILE]
+        parity = max(
+            export_onnx(pair.query, rows, columns, root / QUERY_FILE),
+            export_onnx(pair.reference, side, side, root / REFERENCE_FILE),
+        )
     package = dataclasses.replace(
-        package,
-        files={name: file_sha256(root / name) for name in (QUERY_FILE, REFERENCE_FILE)},
+        card,
+        root=root,
+        name=name,
+        version=version,
+        files={name: file_sha256(root / name) for name in names},
         training={**training, "onnx_opset": OPSET, "onnx_parity": float(f"{parity:.1e}")},
         scores={k: round(v, 4) if math.isfinite(v) else None for k, v in scores.items()},
     )
     package.save()
     LOG.info("exported %s, parity %.1e", root, parity)
     return package
-
-
-def skeleton(kind: str, root: Path = Path(), name: str = "", version: str = "") -> ModelPackage:
-    """A package of encoders of a kind that has no files yet: what they look at, and no more."""
-    return ModelPackage(
-        root=root,
-        name=name or kind,
-        version=version or "0",
-        query=QUERY_SPECS[kind],
-        reference=REFERENCE_SPECS[kind],
-        mean=MEAN,
-        std=STD,
-        descriptor_dim=128,
-        files={},
-    )

@@ -16,6 +16,7 @@ from typing import Any
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import Tensor, nn  # noqa: TID253
 
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.training.checkpoint import Averaged
 from geoloc_ros.training.config import Running, TrainConfig
 from geoloc_ros.training.crew import Crew
@@ -23,8 +24,7 @@ from geoloc_ros.training.data import Batch
 from geoloc_ros.training.draws import Draws
 from geoloc_ros.training.field_of_view import SHARPEN, hidden
 from geoloc_ros.training.losses import info_nce, layout_loss, relation_loss
-from geoloc_ros.training.nets import QUERY_SPECS, EncoderPair, How, Seen
-from geoloc_ros.training.pictures import fitted, to_tensor
+from geoloc_ros.training.pair import EncoderPair, How, Seen
 from geoloc_ros.training.precision import precision_on
 from geoloc_ros.training.side_by_side import both
 from geoloc_ros.training.teacher import Teacher
@@ -79,18 +79,31 @@ class Lesson:
     """
 
     def __init__(
-        self, config: TrainConfig, running: Running, crew: Crew, teacher: Teacher | None = None
+        self,
+        config: TrainConfig,
+        running: Running,
+        crew: Crew,
+        card: ModelPackage | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
-        """Make networks with random weights, the same in every process."""
+        """Make networks with random weights, the same in every process.
+
+        Args:
+            config: what decides the outcome.
+            running: how it is run.
+            crew: this process among those that train together.
+            card: what the encoders look at; None: what is usual of their kind.
+            teacher: large encoders, if there are any.
+        """
         torch.manual_seed(config.seed)
         self.config, self._crew, self._teacher = config, crew, teacher
-        self.model = EncoderPair(config.kind, layout=config.layout_weight > 0.0)
+        self.model = EncoderPair(config.kind, config.layout_weight > 0.0, card)
         self.model.to(crew.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.forget(running.forget)
         self.average = Averaged(self.model, config.ema)
-        apart = self.model.query is not self.model.reference
-        at_once = running.threads > 1 and apart and crew.size == 1 and crew.device.type == "cpu"
+        cpu_alone = crew.size == 1 and crew.device.type == "cpu"
+        at_once = running.threads > 1 and cpu_alone and not self.model.shared
         self.how = How(precision_on(crew.device, config.precision), at_once)
         self.scaler = self.how.precision.scaler()
         self.optimizer = torch.optim.AdamW(_groups(self.model, config), lr=config.learning_rate)
@@ -118,10 +131,11 @@ class Lesson:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        query, reference = self._pictures(batch)
+        query = self.model.queries(batch.query)
+        reference = self.model.references(batch.reference)
         shown = query
         if self.config.masked_weight:
-            hide = hidden(query, QUERY_SPECS[self.config.kind], draws, self._crew.part)
+            hide = hidden(query, self.model.card.query, draws, self._crew.part)
             shown = torch.cat([query, hide])
         seen = self._network(shown, reference, self.how)
         leaves = self._leaves(seen[0], seen[1], len(query))
@@ -143,15 +157,6 @@ class Lesson:
         if self.config.masked_weight:
             found["masked"] = self.config.masked_weight
         return found
-
-    def _pictures(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Normalised pictures of the size the encoders take, on the device."""
-
-        def given(pictures: Any, encoder: Any) -> Tensor:  # noqa: ANN401
-            there = to_tensor(pictures).to(self._crew.device, non_blocking=True)
-            return fitted(there, *encoder.takes)
-
-        return given(batch.query, self.model.query), given(batch.reference, self.model.reference)
 
     def _leaves(self, query: Tensor, reference: Tensor, own: int) -> _Leaves:
         """Gather descriptors; the first `own` of this process's references are its queries'."""

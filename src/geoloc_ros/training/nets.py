@@ -5,14 +5,14 @@
 Cross-view retrieval lives on layout, so no head pools it away (compare the spatial-aware pooling
 of SAFA, Shi et al., NeurIPS 2019). The perspective pair goes one step further: the satellite crop
 is resampled along the camera's own columns before its CNN, so that a column means the same bearing
-on both sides (the polar transform of SAFA, here exact for a pinhole camera).
+on both sides (the polar transform of SAFA, here exact for a pinhole camera). The panorama pair
+does the same all the way round.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 import torch.nn.functional as F  # noqa: TID253
@@ -23,23 +23,22 @@ from geoloc_ros.training.joint_norm import JointNorm, run_layers
 from geoloc_ros.training.layout import (
     BINS,
     CLASSES,
-    QUERY_COLUMNS,
-    REFERENCE_COLUMNS,
     forward_m,
     tangents,
 )
-from geoloc_ros.training.precision import Precision
-from geoloc_ros.training.side_by_side import both
-
-Kind = Literal["perspective", "ground_plane"]
 
 QUERY_SPECS: dict[str, QuerySpec] = {
     "perspective": QuerySpec(view="perspective", height_px=96, width_px=192, hfov_deg=90.0),
     "ground_plane": QuerySpec(view="ground_plane", height_px=112, width_px=112, extent_m=96.0),
-}
+    "panorama": QuerySpec(
+        view="panorama", height_px=96, width_px=384, hfov_deg=360.0, vfov_deg=90.0,
+        alignment="heading",
+    ),
+}  # fmt: skip
 REFERENCE_SPECS: dict[str, ReferenceSpec] = {
     "perspective": ReferenceSpec(size_px=144, extent_m=72.0, offset_forward_m=30.0),
     "ground_plane": ReferenceSpec(size_px=112, extent_m=96.0, offset_forward_m=0.0),
+    "panorama": ReferenceSpec(size_px=144, extent_m=72.0, offset_forward_m=0.0),
 }
 # Of RGB pixels in 0..1; round figures near those of both views.
 MEAN = (0.45, 0.45, 0.43)
@@ -147,18 +146,17 @@ class LayoutHead(nn.Module):
 
 
 class PerspectiveQuery(nn.Module):
-    """Camera view (N, 3, 96, 192), level pinhole of 90 degrees -> unit descriptors (N, dim)."""
+    """Camera view (N, 3, H, W) whose columns are bearings -> unit descriptors (N, dim)."""
 
-    takes = 96, 192
     forget = False
 
-    def __init__(self, dim: int = 128) -> None:
+    def __init__(self, dim: int = 128, size: tuple[int, int] = (96, 192), code: int = 96) -> None:
         super().__init__()
         self.features = backbone(NetSpec())
-        self.head = ColumnHead(192, 6, 12, 96, dim)
+        self.head = ColumnHead(192, size[0] // 16, size[1] // 16, code, dim)
 
     def look(self, image: Tensor) -> Tensor:
-        """Features (N, 192, 6, 12) of normalised images."""
+        """Features (N, 192, H / 16, W / 16) of normalised images."""
         return run_layers(self.features, image, self.forget)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -182,21 +180,40 @@ def column_grid(query: QuerySpec, reference: ReferenceSpec, rows: int, columns: 
     return torch.stack([right / (reference.extent_m / 2), y], dim=-1)[None]
 
 
+def polar_grid(rows: int, columns: int) -> Tensor:
+    """Where to sample a centred crop so that columns are those of a panorama.
+
+    Columns run clockwise all the way round, up in the middle; rows from the edge of the crop (top)
+    to its centre, denser near the centre.
+
+    Returns:
+        (1, rows, columns, 2) x, y in -1..1 of the crop (`align_corners=False`).
+    """
+    near = 0.06
+    radius = near + (1.0 - near) * torch.linspace(1.0, 0.0, rows)[:, None] ** 1.4
+    bearing = 2 * math.pi * ((torch.arange(columns) + 0.5) / columns - 0.5)
+    return torch.stack([radius * bearing.sin(), -radius * bearing.cos()], dim=-1)[None]
+
+
 class PerspectiveReference(nn.Module):
-    """Satellite crop (N, 3, 144, 144), heading up -> unit descriptors (N, dim)."""
+    """Satellite crop (N, 3, S, S), resampled along a view's columns -> unit descriptors (N, dim).
+
+    Args:
+        grid: (1, rows, columns, 2) where the view's columns lie in the crop.
+        dim: numbers of a descriptor.
+        code: numbers that a column is collapsed to.
+    """
 
     grid: Tensor
-    takes = 144, 144
     forget = False
 
-    def __init__(self, dim: int = 128, rows: int = 64, columns: int = 128) -> None:
+    def __init__(self, grid: Tensor, dim: int = 128, code: int = 96) -> None:
         super().__init__()
-        specs = QUERY_SPECS["perspective"], REFERENCE_SPECS["perspective"]
-        self.register_buffer("grid", column_grid(*specs, rows, columns), persistent=False)
+        self.register_buffer("grid", grid, persistent=False)
         self.features = backbone(
             NetSpec(widths=(48, 96, 160), blocks=(1, 2, 1), strides=(1, 2, 1))
         )
-        self.head = ColumnHead(160, rows // 8, columns // 8, 96, dim)
+        self.head = ColumnHead(160, grid.shape[1] // 8, grid.shape[2] // 8, code, dim)
 
     def look(self, image: Tensor) -> Tensor:
         """Features (N, 160, rows / 8, columns / 8) of normalised crops."""
@@ -217,7 +234,6 @@ class OverheadEncoder(nn.Module):
     agree on least. Unseen pixels carry the mean colour, zero after normalisation, and stay zero.
     """
 
-    takes = 112, 112
     forget = False
 
     def __init__(self, dim: int = 128) -> None:
@@ -246,68 +262,3 @@ def standardise(image: Tensor) -> Tensor:
     centred = image - (image * weight).sum(dim=(2, 3), keepdim=True) / total
     variance = (centred * centred * weight).sum(dim=(2, 3), keepdim=True) / total
     return centred * weight / torch.sqrt(variance + 0.01)
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a pair of encoders is run in training; it changes time and memory, not the answer.
-
-    Attributes:
-        precision: of the networks.
-        at_once: run the two networks in two threads.
-    """
-
-    precision: Precision
-    at_once: bool = False
-
-
-# Descriptors (N, D) and (M, D), and what the layout heads say of each, if there are any.
-Seen = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-
-
-class EncoderPair(nn.Module):
-    """Query and reference encoder of one kind, with the learned temperature of their loss.
-
-    Attributes:
-        query: the query encoder.
-        reference: the reference encoder; the same module as `query` for ground_plane.
-        query_layout: says the layout from the query's features; perspective only, if asked for.
-        reference_layout: says it from the reference's.
-        log_scale: logarithm of the inverse temperature.
-    """
-
-    def __init__(self, kind: str, dim: int = 128, layout: bool = True) -> None:
-        super().__init__()
-        self.kind = kind
-        self.query: nn.Module
-        self.reference: nn.Module
-        self.query_layout: LayoutHead | None = None
-        self.reference_layout: LayoutHead | None = None
-        if kind == "perspective":
-            self.query, self.reference = PerspectiveQuery(dim), PerspectiveReference(dim)
-        else:
-            self.query = self.reference = OverheadEncoder(dim)
-        if kind == "perspective" and layout:
-            self.query_layout = LayoutHead(192, 6, QUERY_COLUMNS // 12)
-            self.reference_layout = LayoutHead(160, 8, REFERENCE_COLUMNS // 16)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-
-    def forget(self, wanted: bool) -> None:
-        """Whether the networks forget what they can work out again on the way back."""
-        for encoder in (self.query, self.reference):
-            encoder.forget = wanted  # type: ignore[assignment]
-
-    def forward(self, query: Tensor, reference: Tensor, how: How) -> Seen:
-        """Describe normalised queries (N, 3, H, W) and references (M, 3, h, w)."""
-
-        def see(encoder: Any, head: LayoutHead | None, images: Tensor) -> tuple[Any, Any]:  # noqa: ANN401
-            with how.precision.cast():
-                features = encoder.look(images)
-                return encoder.head(features), None if head is None else head(features)
-
-        (q, q_layout), (r, r_layout) = both(
-            lambda: see(self.query, self.query_layout, query),
-            lambda: see(self.reference, self.reference_layout, reference),
-            how.at_once and self.query is not self.reference,
-        )
-        return q, r, q_layout, r_layout

@@ -13,10 +13,12 @@ from torch import Tensor  # noqa: TID253
 from geoloc_ros.training.augment import normalise
 from geoloc_ros.training.nets import MEAN, STD
 
+Colour = tuple[float, float, float]
 
-def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
+
+def to_tensor(images: npt.NDArray[np.uint8], mean: Colour = MEAN, std: Colour = STD) -> Tensor:
     """Images (N, H, W, 3) uint8 -> normalised (N, 3, H, W), channels last."""
-    return torch.from_numpy(normalise(images, MEAN, STD))
+    return torch.from_numpy(normalise(images, mean, std))
 
 
 def fitted(pictures: Tensor, height: int, width: int) -> Tensor:

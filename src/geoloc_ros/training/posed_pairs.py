@@ -17,17 +17,26 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Float32Array, FloatArray, Image, Mask
-from geoloc_ros.encoders.package import QuerySpec, ReferenceSpec
+from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.se2 import compose
 from geoloc_ros.training import augment
 from geoloc_ros.training.data import Batch
 from geoloc_ros.training.draws import Draws, Part, Rng
 from geoloc_ros.training.layout import QUERY_COLUMNS, REFERENCE_COLUMNS, LayoutLesson, Raster
-from geoloc_ros.training.nets import MEAN
 from geoloc_ros.training.sampling import geographic_neighbours, offset_pose, too_near
 
 IntArray = npt.NDArray[np.int64]
+
+
+class Pictures(Protocol):
+    """Pictures of one size, in memory or read where they are looked at."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, at: Any, /) -> Any:  # noqa: ANN401 - as of an array
+        """One (H, W, 3), or a slice of them (n, H, W, 3)."""
 
 
 class Ground(Protocol):
@@ -53,11 +62,11 @@ class Area:
         masks: (N, H, W) seen pixels; None where the views are full.
     """
 
-    images: Image
+    images: Pictures
     poses: FloatArray
     ground: Ground
     layout: Raster | None = None
-    masks: Mask | None = None
+    masks: Pictures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +88,12 @@ class Reach:
 NARROW = {
     "perspective": Reach((1.0, 1.0, float(np.radians(5.0))), 4.0),
     "ground_plane": Reach((3.0, 3.0, float(np.radians(5.0))), 9.0),
+    "panorama": Reach((1.0, 1.0, float(np.radians(5.0))), 4.0),
 }
 WIDE = {
     "perspective": Reach((2.2, 2.0, float(np.radians(9.0))), 6.0),
     "ground_plane": Reach((5.0, 5.0, float(np.radians(9.0))), 12.0),
+    "panorama": Reach((2.2, 2.0, float(np.radians(9.0))), 6.0),
 }
 
 
@@ -112,28 +123,27 @@ class PosedPairs:
         towns: (N,) number of each sample's area.
     """
 
-    def __init__(self, areas: Sequence[Area], query: QuerySpec, reference: ReferenceSpec) -> None:
+    def __init__(self, areas: Sequence[Area], card: ModelPackage) -> None:
         """Join areas.
 
         Args:
             areas: with views.
-            query: of the views.
-            reference: of the crops.
+            card: what views and crops are made for.
 
         Raises:
             TrainingError: there is nothing to train on.
         """
         if not sum(len(a.poses) for a in areas):
             raise TrainingError("no views to train on; render towns or mine drives first")
-        self.areas, self._query = list(areas), query
+        self.areas, self._query = list(areas), card.query
         self.poses = np.concatenate([a.poses for a in areas])
         counts = [len(a.poses) for a in areas]
         self.towns = np.repeat(np.arange(len(areas)), counts).astype(np.int64)
         self._first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        self._fill = augment.fill_colour(MEAN)
+        self._fill = augment.fill_colour(card.mean)
         rasters = [a.layout for a in areas if a.layout is not None]
-        known = query.view == "perspective" and len(rasters) == len(areas)
-        self._layout = LayoutLesson(rasters, query, reference) if known else None
+        known = card.query.view == "perspective" and len(rasters) == len(areas)
+        self._layout = LayoutLesson(rasters, card.query, card.reference) if known else None
 
     def __len__(self) -> int:
         """How many samples."""
@@ -184,9 +194,8 @@ class PosedPairs:
         true, angles = self.poses[rows].copy(), np.zeros((len(rows), 3))
         crops = np.empty((len(rows) + extra, 3))
         for i, rng in enumerate(generators[: len(rows)]):
-            if self._query.view == "perspective":
-                angles[i] = augment.look_angles(rng)
-                true[i, 2] += angles[i, 2]
+            angles[i] = augment.view_angles(self._query, rng)
+            true[i, 2] += angles[i, 2]
             crops[i] = compose(true[i], rng.uniform(-1.0, 1.0, 3) * reach.right)
         for i, rng in enumerate(generators[len(rows) :]):
             crops[len(rows) + i] = offset_pose(true[i], rng, reach.wrong_from)
@@ -206,10 +215,13 @@ class PosedPairs:
     def _view(self, row: int, angles: FloatArray, rng: Rng, flip: bool) -> Image:
         area = self.areas[int(self.towns[row])]
         number = int(row - self._first[self.towns[row]])
-        view = augment.looked(np.asarray(area.images[number]), angles, self._query, self._fill)
+        view = augment.turned_view(area.images[number], angles, self._query, self._fill)
         view = augment.mild(mirrored(view, flip), rng)
         if area.masks is not None:
-            view[~mirrored(area.masks[number], flip)] = self._fill
+            unseen = (0, 0, 0)
+            white = np.where(area.masks[number][..., None], np.uint8(255), np.zeros(3, np.uint8))
+            seen = augment.turned_view(white, angles, self._query, unseen)
+            view[mirrored(seen, flip)[..., 0] < 128] = self._fill
         return view
 
     def _crop(self, pose: FloatArray, town: int, rng: Rng, flip: bool) -> Image:

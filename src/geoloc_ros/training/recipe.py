@@ -22,7 +22,7 @@ from geoloc_ros.training.card import model_card
 from geoloc_ros.training.config import Running, TrainConfig
 from geoloc_ros.training.crew import Crew, alone
 from geoloc_ros.training.export import export_package
-from geoloc_ros.training.nets import EncoderPair
+from geoloc_ros.training.pair import EncoderPair
 from geoloc_ros.training.teacher import PackageTeacher
 from geoloc_ros.training.train import Evaluate, Export, Source, Trainer
 
@@ -49,6 +49,10 @@ class Lessons:
 
 class Material(Protocol):
     """What a training is made from."""
+
+    def card(self) -> ModelPackage:
+        """What the encoders look at, as the card of a package without files."""
+        ...
 
     def prepare(self) -> str:
         """Render, mine or check what is missing; one process does. Answers what there is."""
@@ -114,7 +118,8 @@ def train_encoder(
     crew.wait()
     lessons = recipe.material.load(recipe.train)
     teacher = PackageTeacher(recipe.teacher, recipe.running.threads) if recipe.teacher else None
-    trainer = Trainer(recipe.train, lessons.source, recipe.running, crew, teacher)
+    card = recipe.material.card()
+    trainer = Trainer(recipe.train, lessons.source, recipe.running, crew, card, teacher)
     if resume:
         trainer.resume()
     elif recipe.start is not None:

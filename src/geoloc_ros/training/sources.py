@@ -45,7 +45,7 @@ class MinedSource:
     Mining uses the descriptors seen while training, so it costs no extra pass.
     """
 
-    def __init__(self, pairs: Pairs, dim: int = 128) -> None:
+    def __init__(self, pairs: Pairs, dim: int) -> None:
         self.pairs = pairs
         self._query = np.zeros((len(pairs), dim), np.float32)
         self._reference = np.zeros((len(pairs), dim), np.float32)

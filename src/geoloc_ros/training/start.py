@@ -20,7 +20,8 @@ from torch import Tensor, nn  # noqa: TID253
 
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError, TrainingError
-from geoloc_ros.training.nets import ColumnHead, EncoderPair
+from geoloc_ros.training.nets import ColumnHead
+from geoloc_ros.training.pair import EncoderPair
 
 Weights = list[tuple[Tensor, Tensor]]
 

@@ -16,8 +16,15 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.training.augment import fill_colour
 from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.data import Shard, TownGround, read_shard
-from geoloc_ros.training.evaluate import describe, evaluate_areas, first_hit, grid_anchors, recall
-from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS, EncoderPair
+from geoloc_ros.training.evaluate import (
+    describe_references,
+    describe_views,
+    evaluate_areas,
+    first_hit,
+    grid_anchors,
+    recall,
+)
+from geoloc_ros.training.nets import MEAN, REFERENCE_SPECS
 from geoloc_ros.training.overhead import (
     HELD_OUT_SITES,
     MaskBank,
@@ -26,6 +33,7 @@ from geoloc_ros.training.overhead import (
     read_photos,
     validation_pairs,
 )
+from geoloc_ros.training.pair import EncoderPair, card_of
 from geoloc_ros.training.posed_pairs import Area, PosedPairs
 from geoloc_ros.training.recipe import Lessons
 from geoloc_ros.training.sources import MinedSource
@@ -85,6 +93,10 @@ class TownMaterial:
         """
         return split_seeds(self.first_seed, self.towns, self.validation_towns)
 
+    def card(self) -> ModelPackage:
+        """What the encoders look at."""
+        return card_of(self.kind)
+
     def prepare(self) -> str:
         """Render what is missing."""
         train, validation = self._shards()
@@ -116,13 +128,15 @@ class TownMaterial:
     def _assemble(
         self, shards: list[Shard], unseen: list[Shard], photos: list[Photo]
     ) -> tuple[Source, Evaluate]:
-        query, reference = QUERY_SPECS[self.kind], REFERENCE_SPECS[self.kind]
         if self.kind == "perspective":
-            pairs = PosedPairs([area_of(s, self.kind) for s in shards], query, reference)
-            return MinedSource(pairs), lambda p, final: validate_perspective(p, unseen, final)
+            pairs = PosedPairs([area_of(s, self.kind) for s in shards], self.card())
+            source = MinedSource(pairs, self.card().descriptor_dim)
+            return source, lambda p, final: validate_perspective(p, unseen, final)
         held_out = read_photos(self.aerial, HELD_OUT_SITES) if self.aerial else []
         return (
-            OverheadSource(photos, shards, reference, fill_colour(MEAN), self.overhead_batches),
+            OverheadSource(
+                photos, shards, self.card().reference, fill_colour(MEAN), self.overhead_batches
+            ),
             lambda p, final: validate_overhead(p, unseen, held_out, final),
         )
 
@@ -190,7 +204,7 @@ def validate_overhead(
         masks = MaskBank([s.masks for s in shards])
         fill = fill_colour(MEAN)
         query, reference = validation_pairs(held_out, masks, spec, fill, 480, 5)
-        a, b = describe(pair.query, query), describe(pair.reference, reference)
+        a, b = describe_views(pair, query), describe_references(pair, reference)
         ranks = first_hit(a, b, np.eye(len(a), dtype=bool))
         scores |= {f"photo_{k}": v for k, v in recall(ranks).items()}
     return scores

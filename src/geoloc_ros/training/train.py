@@ -39,8 +39,7 @@ from geoloc_ros.training.crew import Crew, alone
 from geoloc_ros.training.data import Batch
 from geoloc_ros.training.draws import WHOLE, Draws, Part, Rng, plan_generator
 from geoloc_ros.training.lesson import Lesson, Taken
-from geoloc_ros.training.nets import EncoderPair
-from geoloc_ros.training.pictures import to_tensor
+from geoloc_ros.training.pair import EncoderPair
 from geoloc_ros.training.schedule import PLATEAU, schedule
 from geoloc_ros.training.start import settle, start_from
 from geoloc_ros.training.teacher import Teacher
@@ -102,6 +101,7 @@ class Trainer:
         source: of the batches.
         running: how it is run.
         crew: this process among those that train together.
+        card: what the encoders look at; None: what is usual of their kind.
         teacher: large encoders, if there are any.
     """
 
@@ -111,11 +111,12 @@ class Trainer:
         source: Source,
         running: Running,
         crew: Crew | None = None,
+        card: ModelPackage | None = None,
         teacher: Teacher | None = None,
     ) -> None:
         self.config, self.source, self.running = config, source, running
         self.crew = crew or alone()
-        self.lesson = Lesson(config, running, self.crew, teacher)
+        self.lesson = Lesson(config, running, self.crew, card, teacher)
         self.epoch, self.step, self._plans = 0, 0, 0
         self.history: list[Row] = []
         self._sums: dict[str, float] = {}
@@ -138,9 +139,9 @@ class Trainer:
         if not plan:
             raise _no_batch()
         batch = self.source.make(plan[0], self.config, Draws(self.config.seed, 0, 0), WHOLE)
-        settle(model.query, to_tensor(batch.query).to(self.crew.device))
-        if model.reference is not model.query:
-            settle(model.reference, to_tensor(batch.reference).to(self.crew.device))
+        settle(model.query, model.queries(batch.query))
+        if not model.shared:
+            settle(model.reference, model.references(batch.reference))
         self.lesson.average.model.load_state_dict(model.state_dict())
 
     @property

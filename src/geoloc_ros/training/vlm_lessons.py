@@ -26,10 +26,10 @@ from geoloc_ros.training.losses import layout_loss
 from geoloc_ros.training.nets import (
     QUERY_SPECS,
     REFERENCE_SPECS,
-    EncoderPair,
     LayoutHead,
     column_grid,
 )
+from geoloc_ros.training.pair import EncoderPair
 from geoloc_ros.training.precision import precision_on
 from geoloc_ros.training.start import start_from
 
