@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Early stopping keeps what was best on the held-out part, which may be what one began with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from test_training_start import trained  # noqa: E402
+from test_training_train import perspective_trainer  # noqa: E402
+
+from geoloc_ros.training.pair import EncoderPair  # noqa: E402
+
+
+class Judge:
+    """Gives scores from a list, and remembers what it was shown and what was exported."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self._scores = scores
+        self.shown: list[dict[str, Any]] = []
+        self.exported: list[int] = []
+
+    def evaluate(self, pair: EncoderPair, final: bool) -> dict[str, float]:
+        self.shown.append({k: v.clone() for k, v in pair.state_dict().items()})
+        return {"r1": self._scores[len(self.shown) - 1]}
+
+    def export(self, pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
+        self.exported.append(epoch)
+
+
+def test_training_stops_when_nothing_gets_better_and_keeps_the_best(tmp_path: Path) -> None:
+    judge = Judge([0.2, 0.5, 0.4, 0.3, 0.9])
+    trainer = perspective_trainer(tmp_path, epochs=9, patience=2)
+    assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.5}
+    assert trainer.epoch == 4
+    assert judge.exported == [1, 2]
+    kept = trainer.kept_model().state_dict()
+    assert all(torch.equal(v, judge.shown[1][k]) for k, v in kept.items())
+
+
+def test_what_one_began_with_is_kept_if_training_makes_it_worse(tmp_path: Path) -> None:
+    _, package = trained("perspective", tmp_path / "model")
+    judge = Judge([0.8, 0.3, 0.2])
+    trainer = perspective_trainer(
+        tmp_path / "run", epochs=9, patience=2, start=package.encoder_sha256
+    )
+    trainer.start(package)
+    assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.8}
+    assert judge.exported == [0]
+    assert trainer.kept()["epoch"] == 0
+
+
+def test_a_finished_run_that_is_resumed_stays_finished(tmp_path: Path) -> None:
+    judge = Judge([0.5, 0.4, 0.3])
+    settings = {"epochs": 9, "patience": 2}
+    perspective_trainer(tmp_path, **settings).run(judge.evaluate, judge.export)
+    again = perspective_trainer(tmp_path, **settings)
+    again.resume()
+    assert again.run(judge.evaluate, judge.export) == {"r1": 0.5}
+    assert len(judge.shown) == 3
+    kept = again.kept_model().state_dict()
+    assert all(torch.equal(v, judge.shown[0][k]) for k, v in kept.items())
+
+
+def test_without_patience_the_last_is_kept(tmp_path: Path) -> None:
+    judge = Judge([0.5, 0.4])
+    trainer = perspective_trainer(tmp_path, epochs=2)
+    assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.4}
+    assert judge.exported == [1, 2]
