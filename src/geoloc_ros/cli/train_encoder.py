@@ -43,8 +43,9 @@ examples:
       --batch 384 --out models/mine   # four processes, one on each GPU
 """
 TOWN_EPOCHS, START_EPOCHS = 14, 5
-WIDE_FROM = {"perspective": 3, "ground_plane": 6, "panorama": 3}
-WEIGHT_DECAY = {"perspective": 0.05, "ground_plane": 0.03, "panorama": 0.05}
+KINDS = ("perspective", "ground_plane", "panorama", "convnext_tiny", "convnext_base")
+WIDE_FROM = {"ground_plane": 6}
+WEIGHT_DECAY = {"ground_plane": 0.03}
 BATCH = 96
 LEARNING_RATE = {"towns": 2e-3, "dataset": 1e-3, "drives": 1e-3}
 # Of drives there are few views: so many steps, whatever an epoch holds.
@@ -71,7 +72,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--kind", choices=sorted(WIDE_FROM), help="which pair; not needed with --start")
+    add("--kind", choices=KINDS, help="which pair; not needed with --start")
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
     add("--start", metavar="MODEL",
         help="begin with the weights of this package, of any picture size, not with random ones; "
@@ -172,14 +173,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _kind(arguments: argparse.Namespace, start: ModelPackage | None) -> str:
-    if start is None and arguments.kind is None:
-        raise TrainingError("which pair? name one with --kind, or a trained one with --start")
-    if start is not None and arguments.kind not in (None, start.query.view):
+    if start is None:
+        if arguments.kind is None:
+            raise TrainingError("which pair? name one with --kind, or a trained one with --start")
+        return str(arguments.kind)
+    with extra("train"):
+        from geoloc_ros.training.pair import kind_of
+    kind = kind_of(start)
+    if arguments.kind not in (None, kind):
         raise TrainingError(
-            f"--kind is {arguments.kind}, --start {arguments.start} is a {start.query.view} "
-            "model; leave --kind out, or start from another"
+            f"--kind is {arguments.kind}, --start {arguments.start} is a {kind} model; leave "
+            "--kind out, or start from another"
         )
-    return str(arguments.kind or (start.query.view if start else ""))
+    return kind
 
 
 def _config(
@@ -203,8 +209,8 @@ def _config(
         batch=batch,
         extra=batch // (3 * processes) * processes,
         learning_rate=rate,
-        wide_from=WIDE_FROM[kind],
-        weight_decay=WEIGHT_DECAY[kind],
+        wide_from=WIDE_FROM.get(kind, 3),
+        weight_decay=WEIGHT_DECAY.get(kind, 0.05),
         layout_weight=3.0 if source == "towns" else 0.0,
         patience=PATIENCE[source] if arguments.patience is None else arguments.patience,
         masked_weight=arguments.self_distil,

@@ -12,7 +12,7 @@ from typing import Any
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 
-TOWNS = {"perspective": 64, "ground_plane": 16, "panorama": 64}
+TOWNS = {"perspective": 64, "ground_plane": 16}
 BOUNDS = {"towns": (1, 10_000), "first_seed": (0, 2**31 - 1), "per_place": (1, 1000)}
 #: options that change what comes out, as they are by default
 DEFAULTS: dict[str, object] = {
@@ -109,6 +109,11 @@ def check(arguments: argparse.Namespace) -> str:
         if not arguments.root:
             raise TrainingError("--dataset needs --root, the folder the data set lies in")
         return "dataset"
+    if arguments.kind is not None and arguments.kind not in TOWNS:
+        raise TrainingError(
+            f"made towns have views for {' and '.join(TOWNS)} encoders, none for "
+            f"{arguments.kind}; train it on a data set (--dataset)"
+        )
     if arguments.aerial is not None and not arguments.aerial.is_dir():
         raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")
     return "towns"
@@ -126,8 +131,14 @@ def material(
     if arguments.dataset:
         from geoloc_ros.training.dataset_material import DatasetMaterial
 
-        return DatasetMaterial(kind=kind, dataset=arguments.dataset, root=arguments.root,
-                               split=arguments.split)  # fmt: skip
+        return DatasetMaterial(
+            kind=kind,
+            dataset=arguments.dataset,
+            root=arguments.root,
+            split=arguments.split,
+            start=start,
+            teacher=teacher,
+        )
     from geoloc_ros.training.town_material import TownMaterial
 
     return TownMaterial(

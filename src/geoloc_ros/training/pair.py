@@ -197,6 +197,26 @@ class EncoderPair(nn.Module):
         return q, r, q_layout, r_layout
 
 
+def kind_of(package: ModelPackage) -> str:
+    """The kind of encoders in a package: as its training says, else by view and length.
+
+    Raises:
+        TrainingError: none that can be trained here.
+    """
+    said = package.training.get("settings", {}).get("kind")
+    if said in KINDS:
+        return str(said)
+    for kind, spec in CONVNEXTS.items():
+        if package.descriptor_dim == spec.widths[-1]:
+            return kind
+    if package.descriptor_dim == 128 and package.query.view in SMALL:
+        return package.query.view
+    raise TrainingError(
+        f"{package.name} holds encoders of {package.descriptor_dim} numbers that cannot be trained "
+        f"here; known are {', '.join(KINDS)}"
+    )
+
+
 def resized_card(card: ModelPackage, rows: int, columns: int, side: int) -> ModelPackage:
     """The same view in pictures of another size."""
     return dataclasses.replace(

@@ -21,7 +21,8 @@ from torch import Tensor, nn  # noqa: TID253
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError, TrainingError
 from geoloc_ros.training.nets import ColumnHead
-from geoloc_ros.training.pair import EncoderPair
+from geoloc_ros.training.pair import ConvNextEncoder, EncoderPair
+from geoloc_ros.training.start_convnext import load_convnext
 
 Weights = list[tuple[Tensor, Tensor]]
 
@@ -36,13 +37,16 @@ def start_from(pair: EncoderPair, package: ModelPackage) -> None:
     Raises:
         TrainingError: it is of another kind or architecture.
     """
-    if package.query.view != pair.kind:
+    if package.query.view != pair.card.query.view:
         raise TrainingError(
             f"{package.root} is a {package.query.view} model; start a {pair.kind} training from "
             f"a {pair.kind} model"
         )
+    if isinstance(pair.query, ConvNextEncoder):
+        load_convnext(pair.query, package.root / package.query_file)
+        return
     _load(pair.query, package.root / package.query_file)
-    if pair.reference is not pair.query:
+    if not pair.shared:
         _load(pair.reference, package.root / package.reference_file)
 
 
