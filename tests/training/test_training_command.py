@@ -39,11 +39,10 @@ def test_a_town_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first_seed", [-5, 1990, 2002, 899_999])
 def test_seeds_of_other_towns_are_refused(first_seed: int) -> None:
     pytest.importorskip("torch")
-    from geoloc_ros.training.recipe import Recipe
-    from geoloc_ros.training.train import TrainConfig
+    from geoloc_ros.training.town_material import TownMaterial
 
     with pytest.raises(TrainingError, match="must not touch"):
-        Recipe(train=TrainConfig(kind="perspective"), first_seed=first_seed).seeds()
+        TownMaterial(kind="perspective", first_seed=first_seed).seeds()
 
 
 def test_a_missing_photo_folder_is_refused(tmp_path: Path) -> None:
@@ -67,4 +66,4 @@ def test_the_command_line_loads_without_torch() -> None:
 
 def test_an_unfit_kind_ends_with_usage(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
-        run("--kind", "panorama", "--out", str(tmp_path))
+        run("--kind", "birds", "--out", str(tmp_path))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes that train together do what one does with the whole batch."""
 
+import dataclasses
 import os
 import socket
 import subprocess
@@ -20,28 +21,44 @@ from training_toy import toy_shard  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
 from geoloc_ros.training.crew import alone, mustered  # noqa: E402
+from geoloc_ros.training.data import Shard  # noqa: E402
 from geoloc_ros.training.draws import Draws, Part  # noqa: E402
 from geoloc_ros.training.joint_norm import JointNorm, run_layers  # noqa: E402
 from geoloc_ros.training.sources import MinedSource  # noqa: E402
 from geoloc_ros.training.train import Trainer  # noqa: E402
 
 HERE = Path(__file__).parent
-# Of weights after three steps of 1e-3: sums are made in another order, and Adam divides by roots.
-TOLERANCE = 2e-4
+# Relative to the largest of the numbers compared; descriptors and losses are in single precision.
+TOLERANCE = 1e-5
 
 
-def train(work: Path, forget: bool = False) -> dict[str, Any]:
-    """An epoch of three steps in single precision, and what is left of it."""
+def rough(shard: Shard) -> Shard:
+    """With pictures of noise: even ones leave normalisation next to nothing to divide by."""
+    noise = np.random.default_rng(shard.seed).integers(0, 255, shard.images.shape)
+    return dataclasses.replace(shard, images=noise.astype(np.uint8))
+
+
+def train(work: Path, forget: bool = False) -> None:
+    """One step; what is left of it lies in its checkpoint.
+
+    In double precision: a network with random weights makes half a percent of a gradient out of
+    the seventh digit of a picture, and sums over processes are made in another order.
+    """
     config = TrainConfig(
         kind="perspective", epochs=1, batch=8, extra=4, cluster=4, pool=8, warm_up=1,
         learning_rate=1e-3, masked_weight=0.5, precision="float32",
     )  # fmt: skip
-    source = MinedSource(toy_pairs(toy_shard(1, 14), toy_shard(2, 14)), 128)
+    source = MinedSource(toy_pairs(*(rough(toy_shard(seed, 6)) for seed in (1, 2))), 128)
     with mustered("cpu") as crew:
         running = Running(work=work, threads=1, forget=forget, save_every_s=1e9)
         trainer = Trainer(config, source, running, crew)
+        for network in (trainer.lesson.model, trainer.lesson.average.model):
+            network.double()
         trainer.run(lambda pair, final: {}, lambda pair, scores, epoch: None)
         trainer.save()
+
+
+def read(work: Path) -> dict[str, Any]:
     return torch.load(work / "checkpoint.pt", weights_only=True)
 
 
@@ -77,53 +94,55 @@ def together(work: Path, size: int, forget: bool = False) -> dict[str, Any]:
         )  # fmt: skip
     errors = [p.communicate(timeout=500)[1] for p in processes]
     assert [p.returncode for p in processes] == [0] * size, errors[0][-3000:] + errors[-1][-3000:]
-    return torch.load(work / "checkpoint.pt", weights_only=True)
+    return read(work)
 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return train(tmp_path_factory.mktemp("single"))
+    work = tmp_path_factory.mktemp("single")
+    train(work)
+    return read(work)
 
 
-def check_close(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert one["plans"] == other["plans"] == 3
-    for part in ("model", "average"):
-        for name, value in one[part].items():
-            if value.dtype.is_floating_point:
-                gap = float((value - other[part][name]).abs().max())
-                assert gap < TOLERANCE, f"{part} {name} differs by {gap:.1e}"
-    for name in ("query", "reference"):
-        assert torch.allclose(one["source"][name], other["source"][name], atol=1e-3)
-    losses = one["history"][0]["losses"], other["history"][0]["losses"]
-    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+def gradients(state: dict[str, Any]) -> list[torch.Tensor]:
+    """Of every weight: Adam's mean after one step is a tenth of it (Kingma and Ba, 2015)."""
+    return [moments["exp_avg"] * 10.0 for moments in state["optimizer"]["state"].values()]
+
+
+def gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max() / one.abs().max().clamp(min=1e-12))
 
 
 def test_two_processes_make_the_update_of_one_with_the_joint_batch(
     tmp_path: Path, single: dict[str, Any]
 ) -> None:
-    check_close(single, together(tmp_path, 2, forget=True))
+    pair = together(tmp_path, 2, forget=True)
+    assert single["plans"] == pair["plans"] == 1
+    of_one, of_two = gradients(single), gradients(pair)
+    largest = max(float(g.abs().max()) for g in of_one)
+    for mine, theirs in zip(of_one, of_two, strict=True):
+        assert float((mine - theirs).abs().max()) < TOLERANCE * largest
+    for name, value in single["model"].items():
+        if name.endswith(("running_mean", "running_var")):
+            assert gap(value, pair["model"][name]) < TOLERANCE, name
+    for name in ("query", "reference"):
+        assert gap(single["source"][name], pair["source"][name]) < TOLERANCE
+    losses = single["history"][0]["losses"], pair["history"][0]["losses"]
+    assert losses[1] == pytest.approx(losses[0], rel=TOLERANCE)
 
 
 def test_forgetting_activations_changes_no_bit(tmp_path: Path, single: dict[str, Any]) -> None:
-    again = train(tmp_path, forget=True)
+    train(tmp_path, forget=True)
+    again = read(tmp_path)
     for name, value in single["model"].items():
         assert torch.equal(value, again["model"][name]), name
 
 
-def test_the_weights_did_move(single: dict[str, Any]) -> None:
-    """By more than what is tolerated above."""
-    torch.manual_seed(1)
-    fresh = Trainer(
-        TrainConfig(kind="perspective", seed=1),
-        MinedSource(toy_pairs(toy_shard(1, 14)), 128), Running(work=Path(os.devnull).parent),
-        alone(),
-    )  # fmt: skip
-    moved = [
-        float((single["model"][name] - value).abs().max())
-        for name, value in fresh.lesson.model.state_dict().items()
-        if name.endswith("conv1.weight")
-    ]
-    assert min(moved) > 5 * TOLERANCE
+def test_what_is_compared_is_not_nothing(single: dict[str, Any]) -> None:
+    """Half of the batch alone has another gradient, by far more than what is tolerated."""
+    found = gradients(single)
+    assert len(found) > 60
+    assert sum(float(g.abs().max()) > 1e-4 for g in found) > 50
 
 
 def test_parts_of_a_batch_are_the_batch() -> None:

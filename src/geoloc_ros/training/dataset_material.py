@@ -91,10 +91,10 @@ class DatasetMaterial:
         """Check the folder; answers what there is."""
         opened, parts = self.opened(), self.parts()
         Preparation(self.card(), opened.split)  # refuses what the encoders cannot be given
+        split, title = opened.split, find_dataset(self.dataset).title
         lines = [
-            f"{find_dataset(self.dataset).title}, {opened.split.name}: {len(opened.split.queries)} "
-            f"queries, {len(opened.split.references)} references; "
-            f"{int((parts == TRAIN).sum())} pairs to train on, "
+            f"{title}, {split.name}: {len(split.queries)} queries, {len(split.references)} "
+            f"references; {int((parts == TRAIN).sum())} pairs to train on, "
             f"{int((parts == HELD_OUT).sum())} held out",
             *opened.notes,
         ]

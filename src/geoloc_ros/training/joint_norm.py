@@ -31,16 +31,21 @@ class JointNorm(nn.BatchNorm2d):
             return super().forward(x)
         again = getattr(_here, "again", False)
         if not _several():
-            if again:
-                return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
-            return super().forward(x)
-        mean, variance, count = _joint_statistics(x.float())
+            return self._once_more(x) if again else super().forward(x)
+        wide = x if x.dtype == torch.float64 else x.float()
+        mean, variance, count = _joint_statistics(wide)
         if not again:
             self._remember(mean.detach(), variance.detach(), count)
         shape = (1, -1, 1, 1)
         gain = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - gain * mean
         return x * gain.view(shape).to(x.dtype) + shift.view(shape).to(x.dtype)
+
+    def _once_more(self, x: Tensor) -> Tensor:
+        """The same answer again; what is counted, is counted in copies."""
+        running: Any = (self.running_mean, self.running_var)
+        copies = running[0].clone(), running[1].clone()
+        return F.batch_norm(x, *copies, self.weight, self.bias, True, 0.0, self.eps)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: float) -> None:
@@ -58,18 +63,37 @@ def _several() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; what flows back into it is summed, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
+        return _summed(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ANN401
+        return _summed(gradient)
+
+
+def _summed(x: Tensor) -> Tensor:
+    import torch.distributed as dist
+
+    total = x.contiguous().clone()
+    dist.all_reduce(total)
+    return total
+
+
 def _joint_statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
     """Mean and variance (C,) over all processes' (N, C, H, W), and how many values each is of.
 
     The processes hold batches of the same size. Gradients flow back through both sums.
     """
     import torch.distributed as dist
-    from torch.distributed.nn.functional import all_reduce
 
     size = dist.get_world_size()
-    mean = all_reduce(x.mean(dim=(0, 2, 3))) / size
+    mean: Tensor = _Sum.apply(x.mean(dim=(0, 2, 3))) / size
     centred = x - mean.view(1, -1, 1, 1)
-    variance = all_reduce(centred.square().mean(dim=(0, 2, 3))) / size
+    variance: Tensor = _Sum.apply(centred.square().mean(dim=(0, 2, 3))) / size
     return mean, variance, float(size * x.numel() / x.shape[1])
 
 

@@ -112,10 +112,7 @@ class Lesson:
     def join(self) -> None:
         """Begin to work with the other processes, all with the weights of the first."""
         if self._crew.size > 1:
-            # Batch statistics are of all processes already (`JointNorm`).
-            self._network = nn.parallel.DistributedDataParallel(
-                self.model, broadcast_buffers=False
-            )
+            self._network = nn.parallel.DistributedDataParallel(self.model)
             if not self.average.steps:
                 self.average.model.load_state_dict(self.model.state_dict())
 
@@ -216,7 +213,7 @@ class Lesson:
                 loss = layout_loss(said[:rows], known)
                 roots.append(self.scaler.scale(self.config.layout_weight * loss))
                 flows.append(None)
-                terms[f"layout_{name}"] = loss
+                terms[f"layout_{name}"] = self._crew.gather(loss.reshape(1)).mean()
             sides.append((roots, flows))
         if self.how.at_once:
             both(lambda: _run_back(*sides[0]), lambda: _run_back(*sides[1]), True)

@@ -84,11 +84,8 @@ class Residual(nn.Module):
 def backbone(spec: NetSpec) -> nn.Sequential:
     """A stem of stride 4 (one 8x8 convolution: the cheapest on a CPU) and residual stages."""
     width = spec.widths[0]
-    layers: list[nn.Module] = [
-        nn.Conv2d(3, width, 8, 4, 2, bias=False),
-        JointNorm(width),
-        nn.ReLU(inplace=True),
-    ]
+    stem = nn.Conv2d(3, width, 8, 4, 2, bias=False), JointNorm(width), nn.ReLU(inplace=True)
+    layers: list[nn.Module] = [nn.Sequential(*stem)]
     for channels, count, stride in zip(spec.widths, spec.blocks, spec.strides, strict=True):
         for i in range(count):
             layers.append(Residual(width, channels, stride if i == 0 else 1))

@@ -179,7 +179,7 @@ class EncoderPair(nn.Module):
 
     def _given(self, pictures: Image, height: int, width: int) -> Tensor:
         tensor = to_tensor(pictures, self.card.mean, self.card.std)
-        return fitted(tensor.to(self.log_scale.device, non_blocking=True), height, width)
+        return fitted(tensor.to(self.log_scale, non_blocking=True), height, width)
 
     def forward(self, query: Tensor, reference: Tensor, how: How) -> Seen:
         """Describe normalised queries (N, 3, H, W) and references (M, 3, h, w)."""
@@ -212,8 +212,8 @@ def kind_of(package: ModelPackage) -> str:
     if package.descriptor_dim == 128 and package.query.view in SMALL:
         return package.query.view
     raise TrainingError(
-        f"{package.name} holds encoders of {package.descriptor_dim} numbers that cannot be trained "
-        f"here; known are {', '.join(KINDS)}"
+        f"{package.name} holds encoders of {package.descriptor_dim} numbers that cannot be "
+        f"trained here; known are {', '.join(KINDS)}"
     )
 
 
