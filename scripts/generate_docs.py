@@ -7,7 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/flights.md, docs/real_flight.md, docs/scale.md
+README.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/training.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -198,7 +198,26 @@ def _scale_block(write: Callable[[Any], str]) -> str:
     return write(json.loads(path.read_text()))
 
 
+def _finetune_block() -> str:
+    path = ROOT / "docs/results/finetune.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/finetune.py` makes one."
+    places = {
+        "held_out_blocks": "held-out blocks",
+        "other_town": "another town of the style",
+        "known_style": "a style known before",
+    }
+    rows = json.loads(path.read_text())["rows"]
+    heads = [f"R@1 {words} ({rows[0][key]['views']} views)" for key, words in places.items()]
+    lines = [f"| way driven, m | views | {' | '.join(heads)} |", "|---|---|---|---|---|"]
+    for row in rows:
+        cells = " | ".join(_figure(row[key]["r1"]) for key in places)
+        lines.append(f"| {row['length_m']:g} | {row['train_views']} | {cells} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "finetune": _finetune_block,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -236,6 +255,7 @@ def main() -> int:
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
+        "docs/training.md": lambda: _blocks("docs/training.md"),
     }
     stale = []
     for name, write in pages.items():

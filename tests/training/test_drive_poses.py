@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a vehicle was when it took a picture, from fixes and odometry."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made_drives import into_odometry, round_trip
@@ -78,6 +80,21 @@ def test_a_frame_between_two_samples_is_interpolated() -> None:
     middle = 0.5 * (poses[300] + poses[301])
     found = frames.at(300 * STEP_NS + STEP_NS // 2)
     assert error(found, middle) == pytest.approx((0.0, 0.0), abs=0.02)
+
+
+def test_one_fix_a_second_will_do() -> None:
+    poses = round_trip(300.0)
+    frames = drive(poses, poses[:, :2])
+    fixes = frames._fixes
+    rows = np.arange(0, len(poses), 10)
+    sparse = dataclasses.replace(
+        fixes, stamp_ns=fixes.stamp_ns[rows], xy_m=fixes.xy_m[rows],
+        sigma_m=np.full(len(rows), 0.05), yaw_rad=fixes.yaw_rad[rows],
+    )  # fmt: skip
+    wide = dataclasses.replace(Gate(), window_m=40.0)
+    found = FramePoses(sparse, frames._odometry, wide)
+    for i in range(400, 420):
+        assert error(found.at(i * STEP_NS), poses[i]) == pytest.approx((0.0, 0.0), abs=0.05)
 
 
 def test_nothing_near_a_jump_is_used() -> None:

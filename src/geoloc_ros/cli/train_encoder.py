@@ -134,7 +134,6 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     check_bounds(arguments, {**BOUNDS, **train_material.BOUNDS})
     source = train_material.check(arguments)
-    logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
     start = find_model(arguments.start) if arguments.start else None
     teacher = find_model(arguments.teacher) if arguments.teacher else None
     kind = _kind(arguments, start)
@@ -145,6 +144,7 @@ def _run(arguments: argparse.Namespace) -> int:
     material = train_material.material(arguments, kind, start, teacher)
     with mustered(arguments.device) as crew:
         if crew.is_first:
+            logging.getLogger("geoloc_ros.training").setLevel(logging.INFO)
             print(material.prepare())
         crew.wait()
         if arguments.prepare_only:

@@ -170,9 +170,8 @@ def _drives(
     )
     thinning = Thinning(every_m=arguments.every, per_place=arguments.per_place)
     split = SplitConfig(
-        block_m=arguments.block, share=arguments.hold_out, buffer_m=arguments.buffer,
-        seed=arguments.seed,
-    )  # fmt: skip
+        block_m=arguments.block, share=arguments.hold_out, buffer_m=arguments.buffer
+    )
     return DriveMaterial(
         kind=kind,
         drives=tuple(arguments.drives),

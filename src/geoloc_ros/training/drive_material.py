@@ -38,7 +38,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: squares of large imagery kept in memory while training, of about 20 MB each
 KEPT_SQUARES = 64
-_MOST_VIEWS, _MOST_ENTRIES = 2000, 20_000
+# Of a validation: held-out views, and anchors they are searched among.
+_MOST_VIEWS, _MOST_ENTRIES = 1000, 20_000
 RADIUS_M = {"perspective": 8.0, "ground_plane": 15.0}
 
 
@@ -119,7 +120,7 @@ class DriveMaterial:
         parts = self.parts(mined)
         pairs = PosedPairs([self.area(TRAIN)], self.made_for())
         source = MinedSource(pairs, self.card().descriptor_dim)
-        unseen = self.area(HELD_OUT)
+        unseen = _thinned(self.area(HELD_OUT))
         if train.patience and not len(unseen.poses):
             raise TrainingError(
                 "early stopping needs ground that is held out; make --hold-out larger than 0, or "
@@ -227,6 +228,16 @@ class DriveMaterial:
             "recipe": "symmetric InfoNCE (arXiv 2303.11851), batches of neighbours on the ground, "
             "later of places that look alike",
         }  # fmt: skip
+
+
+def _thinned(area: Area) -> Area:
+    """An area with no more views than a validation can bear, evenly spread over it."""
+    count = len(area.poses)
+    if count <= _MOST_VIEWS:
+        return area
+    rows = np.linspace(0, count - 1, _MOST_VIEWS).astype(np.int64)
+    images = np.stack([area.images[int(row)] for row in rows])
+    return dataclasses.replace(area, images=images, poses=area.poses[rows], masks=None)
 
 
 def _part_of(

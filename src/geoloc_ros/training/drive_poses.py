@@ -22,7 +22,11 @@ from geoloc_ros.training.fixes import Fixes, Gate
 
 IntArray = npt.NDArray[np.int64]
 
-MAX_GAP_S = 1.0
+# To the nearest trusted fix, of which there is one before and one after a frame: receivers that
+# give one a second do so about once a second.
+NEAREST_FIX_S = 1.5
+# Odometry that pauses for longer has not seen what happened.
+ODOMETRY_GAP_S = 1.0
 # A fix agrees with odometry within three of its deviations, half a metre of registration in time,
 # and a fiftieth of the way between them.
 _SIGMAS, _LEEWAY_M, _DRIFT = 3.0, 0.5, 0.02
@@ -48,7 +52,7 @@ class DeadReckoning:
         self.poses = np.array([good[stamp] for stamp in order]).reshape(-1, 3)
         seconds = np.diff(self.stamp_ns) * 1e-9
         step_m = np.hypot(*np.diff(self.poses[:, :2], axis=0).T)
-        broken = (seconds > MAX_GAP_S) | (step_m > MAX_SPEED_MPS * seconds + 0.5)
+        broken = (seconds > ODOMETRY_GAP_S) | (step_m > MAX_SPEED_MPS * seconds + 0.5)
         step_m[broken] = 0.0
         if len(order):
             self.stretch = np.concatenate([[0], np.cumsum(broken)])
@@ -151,11 +155,10 @@ class FramePoses:
     def at(self, stamp_ns: int) -> FloatArray | str:
         """The base's pose (3,) on the plane at a stamp, or the reason why it is not known."""
         stamp = np.array([stamp_ns])
-        gap = self._gap_s(stamp_ns)
-        if gap > MAX_GAP_S:
+        if self._nearest_s(stamp_ns) > NEAREST_FIX_S:
             return "no_trusted_fix"
         if self._fixes.know_heading:
-            pose, known = interpolate_truth(self._truth, stamp)
+            pose, known = interpolate_truth(self._truth, stamp, max_gap_s=NEAREST_FIX_S)
             if not known[0]:
                 return "no_trusted_fix"
             if len(self._odometry) and (why := self._contradiction(stamp)):
@@ -171,15 +174,15 @@ class FramePoses:
         xy = turned(way[:2], laid.turn_rad) + laid.shift_m
         return np.array([*xy, float(wrap_angle(way[2] + laid.turn_rad))])
 
-    def _gap_s(self, stamp_ns: int) -> float:
-        """Time to the farther of the two fixes around a stamp."""
+    def _nearest_s(self, stamp_ns: int) -> float:
+        """Time to the nearer of the two fixes around a stamp; infinite outside of all."""
         stamps = self._fixes.stamp_ns
         after = int(np.searchsorted(stamps, stamp_ns, "left"))
         if after < len(stamps) and stamps[after] == stamp_ns:
             return 0.0
         if after in (0, len(stamps)):
             return np.inf
-        return float(max(stamps[after] - stamp_ns, stamp_ns - stamps[after - 1]) * 1e-9)
+        return float(min(stamps[after] - stamp_ns, stamp_ns - stamps[after - 1]) * 1e-9)
 
     def _contradiction(self, stamp: IntArray) -> str:
         laid = self._laid(stamp)
