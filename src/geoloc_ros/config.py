@@ -50,6 +50,13 @@ class ViewConfig(Checked):
     min_valid_share: float = param(
         0.15, "views with a smaller share of seen pixels are not used", ge=0.0, le=1.0
     )
+    yaw_step_deg: float = param(
+        15.0,
+        "a panorama is turned by as much at a time before it is compared with tiles that have "
+        "north up, deg",
+        ge=1.0,
+        le=90.0,
+    )
     relief_m: float = param(
         0.0,
         "roofs and trees lie on average this far above the ground that heights are measured from: "
