@@ -155,8 +155,8 @@ def test_what_cannot_be_a_panorama_is_refused():
     with pytest.raises(CameraError, match="at least one camera"):
         PanoramaView({}, SPEC)
     down = CameraModel.from_hfov(320, 320, 40.0)
-    with pytest.raises(CameraError, match="no camera sees anything between -35 and 25 degrees"):
-        PanoramaView({"": (down, mount_from_pitch(1.0, 90.0))}, SPEC)
+    with pytest.raises(CameraError, match="camera 'down' sees nothing between -35 and 25 degrees"):
+        PanoramaView({**rig(4, PINHOLE), "down": (down, mount_from_pitch(1.0, 90.0))}, SPEC)
     cameras = rig(4, PINHOLE)
     with pytest.raises(CameraError, match="aspect ratios differ"):
         PanoramaView(cameras, SPEC).stitch({"camera_0": (np.zeros((90, 320, 3), np.uint8), 1)})

@@ -84,8 +84,8 @@ class PanoramaView:
             fill_rgb: colour of unseen pixels, 0..255.
 
         Raises:
-            CameraError: no camera, the spec is of another view, a mount is no rigid motion, or
-                nothing of the strip is seen.
+            CameraError: no camera, the spec is of another view, a mount is no rigid motion, or a
+                camera sees nothing of the strip.
         """
         if spec.view != "panorama":
             raise CameraError(f"model wants a {spec.view} view; this is the panorama view")
@@ -102,12 +102,14 @@ class PanoramaView:
         whole = self._blend(
             tuple((name, camera, 1) for name, (camera, _) in cameras.items()), None
         )
-        if not whole.mask.any():
-            low, high = spec.elevations_deg
-            raise CameraError(
-                f"no camera sees anything between {low:g} and {high:g} degrees of elevation; "
-                "check the mounts (they must be those of the optical frames, z forward)"
-            )
+        for name, (sector, _) in zip(cameras, whole.parts, strict=True):
+            if not sector.warp.mask.any():
+                low, high = spec.elevations_deg
+                raise CameraError(
+                    f"camera {name!r} sees nothing between {low:g} and {high:g} degrees of "
+                    "elevation; check its mount (it must be that of the optical frame, z "
+                    "forward), or leave the camera out"
+                )
         self.coverage = float(whole.mask.mean())
 
     @property
