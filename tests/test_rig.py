@@ -64,7 +64,8 @@ def test_a_camera_that_has_failed_is_waited_for_no_longer_than_a_second():
     assert max(delays) == 100.0
     assert set(delays[11:]) == {0.0}
     assert rig.missing == {"rear": 29}
-    (shot,) = feed(rig, *moment(3000, "rear", "front", "left", "right"))  # it is back
+    feed(rig, *moment(3000, "front", "left", "right", "rear"))  # it is back, and the last to send
+    (shot,) = feed(rig, *moment(3100, "front", "left", "right", "rear"))
     assert len(shot.payloads) == 4
 
 

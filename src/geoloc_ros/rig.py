@@ -77,6 +77,7 @@ class Rig(Generic[Payload]):
             self.restart()
         elif self._is_late(stamp_ns, first_ns):
             self.late += 1
+            self._heard_ns[camera] = stamp_ns  # it is there, and will be waited for
             return
         elif camera in self._open or stamp_ns > first_ns + self._tolerance_ns:
             yield from self.flush()
