@@ -33,7 +33,7 @@ from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.messages import CameraInfoData
 
 HEIGHT_M = 6.0
-FRAMES = 110
+FRAMES = 125
 STEP_M = 1.5
 CAMERA = CameraModel.from_hfov(96, 96, 110.0)
 NAMES = ("front", "left", "rear", "right")
