@@ -117,7 +117,7 @@ class PanoramaView:
         self._fitters = {name: FrameFitter(camera) for name, (camera, _) in cameras.items()}
         self._mounts = {name: checked_mount(mount) for name, (_, mount) in cameras.items()}
         middle = np.mean([mount[:2, 3] for mount in self._mounts.values()], axis=0)
-        self._offset_m = float(middle[0]), float(middle[1])
+        self._offset_m = round(float(middle[0]), 4) + 0.0, round(float(middle[1]), 4) + 0.0
         self._blends: dict[object, _Blend] = {}
         whole = self._blend(
             tuple((name, camera, 1) for name, (camera, _) in cameras.items()), None
