@@ -192,7 +192,7 @@ class PanoramaView:
             normal[np.ix_(sides, sides)] += [[1.0, -1.0], [-1.0, 1.0]]
             wanted[sides] += bright[1] - bright[0], bright[0] - bright[1]
         gains = np.exp(np.linalg.solve(normal, wanted))
-        return np.clip(gains, 1.0 / MOST_GAIN, MOST_GAIN).astype(np.float32)
+        return np.asarray(np.clip(gains, 1.0 / MOST_GAIN, MOST_GAIN), dtype=np.float32)
 
     def _blend(
         self, fitted: tuple[tuple[str, CameraModel, int], ...], attitude: Attitude | None
@@ -219,7 +219,7 @@ class PanoramaView:
         height, width = self._directions.shape[:2]
         uv, seen = camera.project(self._directions.reshape(-1, 3) @ rotation_level_optical)
         uv, seen = uv.reshape(height, width, 2), seen.reshape(height, width)
-        columns = _span(seen.any(axis=0))
+        columns = _span(np.asarray(seen.any(axis=0)))
         uv, seen = uv[:, columns], seen[:, columns]
         size = camera.width, camera.height
         fill = float(self._fill[0]), float(self._fill[1]), float(self._fill[2])

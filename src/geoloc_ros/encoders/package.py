@@ -18,7 +18,8 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import attrgetter
+from functools import partial
+from operator import attrgetter, eq
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -348,7 +349,7 @@ _RULES: dict[str, _Rule] = {
     "scores": _MAPPING,
 }
 _NO_PANORAMA: dict[str, _Rule] = {
-    f"query.{name}": (lambda v, nothing=nothing: v == nothing, f"{nothing!r} but for panoramas")
+    f"query.{name}": (partial(eq, nothing), f"{nothing!r} but for panoramas")
     for name, nothing in _OF_PANORAMAS.items()
 }
 #: what else must hold for a view
