@@ -225,3 +225,21 @@ def test_colours_below_are_what_the_camera_sees(tmp_path: Path) -> None:
     drive = MadeDrive(round_trip(turns=0.1), imagery=pixels)
     picture = drive._colour_below(drive.poses[5])
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
+
+
+def test_cameras_of_a_rig_give_panoramas_with_what_they_do_not_see_masked(tmp_path: Path) -> None:
+    query = QuerySpec(
+        view="panorama", height_px=24, width_px=96, hfov_deg=360.0, vfov_deg=90.0,
+        alignment="heading",
+    )  # fmt: skip
+    reference = dataclasses.replace(CARD.reference, offset_forward_m=0.0)
+    around = dataclasses.replace(CARD, query=query, reference=reference)
+    bag = MadeDrive(along(60.0, (0.0, 0.0), 0.3), picture=noisy).write(tmp_path / "bag")
+    wide = dataclasses.replace(target(), package=around)
+    found = mine(bag, wide, config(), Places(), tmp_path / "pairs")
+    assert found.views.shape[1:] == (24, 96, 3)
+    assert not found.full
+    # The only camera looks ahead, 90 degrees wide: the middle quarter of the panorama.
+    assert found.masks[0][12, 40:56].all()
+    assert not found.masks[0][:, :30].any()
+    assert np.abs(found.poses[:, 2] - 0.3).max() < 0.01

@@ -124,7 +124,7 @@ class Replay:
         plane = index.manifest.frame
         with BagReader(self._inputs.bag) as reader, self._asking or nullcontext():
             start = time.perf_counter()
-            recording = Recording(reader, self._config.input)
+            recording = Recording(reader, self._config.input, package.query.view == "panorama")
             if self._inputs.truth_topic is not None:
                 recording.check_truth(self._inputs.truth_topic)
             tracker = self._tracker(package, index, recording)
@@ -132,7 +132,7 @@ class Replay:
             self._prepare_out()
             self._drive(recording, tracker)
             wall_s = time.perf_counter() - start
-            self._write(package, plane, wall_s)
+            self._write(package, plane, wall_s, _rig_notes(tracker))
             self._write_vlm(index)
             self._write_truth(recording, plane)
         return self._records.damage
@@ -164,7 +164,8 @@ class Replay:
             reranker=reranker_for(self._config.search.reranker, index.manifest),
             before=before,
         )
-        tracker.set_camera("", recording.camera, recording.T_base_camera)
+        for name, camera in recording.cameras.items():
+            tracker.set_camera(name, *camera)
         return tracker
 
     # -- the drive ----------------------------------------------------------------------------
@@ -232,7 +233,9 @@ class Replay:
         (out / "config.yaml").write_text(text, encoding="utf-8")
         (out / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
 
-    def _write(self, package: ModelPackage, plane: LocalFrame, wall_s: float) -> None:
+    def _write(
+        self, package: ModelPackage, plane: LocalFrame, wall_s: float, notes: list[str]
+    ) -> None:
         out, records = self._inputs.out, self._records
         stamps = [estimate.stamp_ns for estimate in records.estimates]
         tables.write_estimates(out, records.estimates)
@@ -255,7 +258,7 @@ class Replay:
             "config_sha256": configuration.sha256(self._config),
             "origin": {"lat_deg": plane.origin.lat_deg, "lon_deg": plane.origin.lon_deg},
             "anchor_offset_m": list(self._anchor_offset_m),
-            "notes": [records.damage] if records.damage else [],
+            "notes": [*([records.damage] if records.damage else []), *notes],
         }
         tables.write_summary(out, summary)
 
@@ -276,12 +279,22 @@ class Replay:
 def feed(tracker: Tracker, recording: Recording, record: Record) -> None:
     """Hand one message of a recording to the tracker."""
     stamp_ns, topic, message = record
-    if topic == recording.topics.image:
-        tracker.add_frame(stamp_ns, message)
+    if topic in recording.topics.images:
+        tracker.add_frame(stamp_ns, message, recording.topics.images[topic])
     elif topic == recording.topics.odometry:
         tracker.add_odometry(messages.odometry(message, stamp_ns))
     else:
         tracker.add_height(stamp_ns, messages.height_m(message))
+
+
+def _rig_notes(tracker: Tracker) -> list[str]:
+    """Which cameras of a rig were missing, and how often."""
+    if tracker.rig is None:
+        return []
+    return [
+        f"camera {name} is missing from {count} of {tracker.rig.shots} panoramas"
+        for name, count in sorted(tracker.rig.missing.items())
+    ]
 
 
 def _versions() -> dict[str, str]:

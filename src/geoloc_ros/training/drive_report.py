@@ -34,7 +34,6 @@ WORDS = {
     "blank": "the view shows nothing",
     "same_picture": "the same pixels as the one before",
     "unreadable": "the picture cannot be decoded",
-    "no_view": "the picture does not fit the camera",
 }
 _COLOURS = {TRAIN: "#2f9e44", BUFFER: "#adb5bd", HELD_OUT: "#f76707"}
 _MOST_PX = 1600

@@ -16,7 +16,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,14 +26,14 @@ import numpy as np
 from tqdm import tqdm
 
 from geoloc_ros import messages
-from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.bags.reader import BagReader, Record
 from geoloc_ros.bags.recording import Recording
-from geoloc_ros.cameras.views import ViewBuilder, make_views
+from geoloc_ros.bags.views import views_of
 from geoloc_ros.checked import Checked, param
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import FloatArray, Image, Mask, Odometry, View
 from geoloc_ros.encoders.package import ModelPackage
-from geoloc_ros.errors import BagError, CameraError, ImageDecodeError, TrainingError
+from geoloc_ros.errors import BagError, TrainingError
 from geoloc_ros.geo import se2
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.training.drive_poses import DeadReckoning, FramePoses
@@ -236,15 +236,15 @@ class _Miner:
         self._stamps: list[int] = []
         self._anchors: list[FloatArray] = []
         self._last: tuple[FloatArray, FloatArray] | None = None  # pose and pixels
-        self._height_m: float | None = None
-        self._full = True
+        self._has_height, self._full = False, True
 
     def run(self) -> dict[str, Any]:
         """Mine; answers what became of frames and of fixes, and whether views are full."""
         with BagReader(self._bag) as reader:
-            recording = Recording(reader, self._config.config.input)
+            package, plane = self._target.package, self._target.plane
+            rig = package.query.view == "panorama"
+            recording = Recording(reader, self._config.config.input, rig)
             topic, gate = self._config.truth_topic, self._config.gate
-            plane = self._target.plane
             fixes = read_fixes(reader, recording, topic, plane, gate)
             odometry = DeadReckoning(_odometry(reader, recording.topics.odometry))
             if not len(odometry) and not fixes.know_heading:
@@ -252,10 +252,7 @@ class _Miner:
                     f"{self._bag} has fixes but no odometry, so nobody knows where its camera "
                     "looked; record odometry, or give a PoseStamped as --truth"
                 )
-            poses = FramePoses(fixes, odometry, gate)
-            package = self._target.package
-            views = make_views(recording.camera, recording.T_base_camera, package)
-            self._walk(recording, poses, views)
+            self._walk(recording, FramePoses(fixes, odometry, gate))
         if not self._anchors:
             raise TrainingError(
                 f"no frame of {self._bag} can be used: "
@@ -265,42 +262,49 @@ class _Miner:
         np.save(self._out / "stamps.npy", np.array(self._stamps, dtype=np.int64))
         return {"frames": dict(self._frames), "fixes": _fixes_report(fixes), "full": self._full}
 
-    def _walk(self, recording: Recording, poses: FramePoses, views: ViewBuilder) -> None:
-        bar = tqdm(total=recording.frame_count, desc=self._bag.name, unit="frame")
+    def _walk(self, recording: Recording, poses: FramePoses) -> None:
+        """Look at every frame; views are made of those that may be kept."""
+        package, config = self._target.package, self._config.config
+        needs_height = package.query.view == "ground_plane"
+        records = tqdm(recording.records(), desc=self._bag.name, unit="msg")
+        pose = np.zeros(3)
+
+        def wanted(stamp_ns: int) -> bool:
+            nonlocal pose
+            found = poses.at(stamp_ns)
+            why = found if isinstance(found, str) else self._too_soon(found)
+            if not why and needs_height and not self._has_height:
+                why = "no_height"
+            if why:
+                self._frames[why] += 1
+                return False
+            self._frames["unreadable"] += 1  # until there is a view of it
+            pose = np.asarray(found)
+            return True
+
+        def heard() -> Iterator[Record]:
+            for record in records:
+                self._has_height |= record[1] == recording.topics.height
+                yield record
+
         self._pixels = (self._out / "views.raw").open("wb")
         self._seen_pixels = (self._out / "masks.raw").open("wb")
         # Of a damaged recording what could be read will do.
-        with bar, self._pixels, self._seen_pixels, suppress(BagError):
-            for stamp_ns, topic, message in recording.records():
-                if topic == recording.topics.height:
-                    height_m = messages.height_m(message) - self._config.config.view.relief_m
-                    self._height_m = height_m if np.isfinite(height_m) else None
-                elif topic == recording.topics.image:
-                    bar.update()
-                    self._frames[self._judge(stamp_ns, message, poses, views)] += 1
+        with records, self._pixels, self._seen_pixels, suppress(BagError):
+            for stamp_ns, view in views_of(recording, package, config, wanted, heard()):
+                self._frames["unreadable"] -= 1
+                self._frames[self._keep(stamp_ns, pose, view)] += 1
+        self._frames += Counter()  # drops what is zero
 
-    def _judge(self, stamp_ns: int, message: Any, poses: FramePoses, views: ViewBuilder) -> str:  # noqa: ANN401
-        """Keep a frame, or say why not."""
-        pose = poses.at(stamp_ns)
-        if isinstance(pose, str):
-            return pose
-        if self._last is not None:
-            moved_m = float(np.hypot(*(pose[:2] - self._last[0][:2])))
-            if moved_m < self._config.thinning.every_m:
-                return "standing"
-        try:
-            rgb, reduction = messages.reduced_rgb(message, views.reduction)
-            if views.needs_height and self._height_m is None:
-                return "no_height"
-            view = views.build(rgb, self._height_m, reduction=reduction)
-        except ImageDecodeError:
-            return "unreadable"
-        except CameraError:
-            return "no_view"
+    def _too_soon(self, pose: FloatArray) -> str:
+        if self._last is None:
+            return ""
+        moved_m = float(np.hypot(*(pose[:2] - self._last[0][:2])))
+        return "standing" if moved_m < self._config.thinning.every_m else ""
+
+    def _keep(self, stamp_ns: int, pose: FloatArray, view: View) -> str:
+        """Keep a view, or say why not."""
         anchor = se2.compose(pose, view.anchor)
-        return self._keep(stamp_ns, pose, anchor, view)
-
-    def _keep(self, stamp_ns: int, pose: FloatArray, anchor: FloatArray, view: View) -> str:
         place = Places.key(anchor)
         if self._seen[place] >= self._config.thinning.per_place:
             return "seen_often"
