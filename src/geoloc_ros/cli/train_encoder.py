@@ -39,7 +39,7 @@ examples:
       --truth /fix --out mine   # fine-tune the shipped pair on one's own drives
   geoloc train encoder --kind panorama --dataset vigor --root /data/VIGOR --split same-train \\
       --out vigor_small
-  torchrun --nproc-per-node 4 -m geoloc_ros.cli.main train encoder --kind perspective \\
+  torchrun --nproc-per-node 4 --no-python -- geoloc train encoder --kind perspective \\
       --batch 384 --out models/mine   # four processes, one on each GPU
 """
 TOWN_EPOCHS, START_EPOCHS = 14, 5

@@ -83,9 +83,15 @@ class DatasetMaterial:
         """What the encoders look at."""
         if self.start is None:
             return dataset_card(self.kind, self.opened().split)
-        kept, own = self.start, card_of(self.kind)
-        colours = {"mean": kept.mean, "std": kept.std, "resize": kept.resize}
-        return dataclasses.replace(own, query=kept.query, reference=kept.reference, **colours)
+        kept = self.start
+        return dataclasses.replace(
+            card_of(self.kind),
+            query=kept.query,
+            reference=kept.reference,
+            mean=kept.mean,
+            std=kept.std,
+            resize=kept.resize,
+        )
 
     def prepare(self) -> str:
         """Check the folder; answers what there is."""
@@ -218,7 +224,8 @@ def _extent_m(split: Split) -> float:
             f"nobody says how large the references of {split.dataset} are on the ground; train "
             "another kind, or import published weights"
         )
-    return round(float(np.median(gsd_m)) * split.references.load(0).shape[1], 1)
+    columns = split.references.load(0).shape[1]
+    return float(round(float(np.median(gsd_m)) * columns, 1))
 
 
 class _Prepared:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import Image
+from geoloc_ros.imagery.grid import Bounds
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.imagery.windows import Imagery
 from geoloc_ros.training.mining import Mined
@@ -106,7 +107,7 @@ def write_report(
     return content
 
 
-def _picture_below(ground: Imagery, bounds_m: tuple[float, ...]) -> tuple[Image, list[float]]:
+def _picture_below(ground: Imagery, bounds_m: tuple[float, ...]) -> tuple[Image, Bounds]:
     """The imagery of an area, coarse enough, and its west, east, south, north."""
     west, south, east, north = bounds_m
     gsd_m = max(ground.gsd_m, (east - west) / _MOST_PX, (north - south) / _MOST_PX)
@@ -116,10 +117,11 @@ def _picture_below(ground: Imagery, bounds_m: tuple[float, ...]) -> tuple[Image,
     )  # fmt: skip
     if not isinstance(ground, OrthoImage):
         found = ground.window(box, gsd_m)
-        return found.rgb, [found.bounds_m[i] for i in (0, 2, 1, 3)]
+        west, south, east, north = found.bounds_m
+        return found.rgb, (west, east, south, north)
     step = max(1, int(gsd_m / ground.gsd_m))
     west, south, east, north = ground.bounds_m
-    return ground.rgb[::step, ::step], [west, east, south, north]
+    return ground.rgb[::step, ::step], (west, east, south, north)
 
 
 def _draw(

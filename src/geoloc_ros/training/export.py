@@ -16,13 +16,8 @@ import numpy as np
 import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 from torch import nn  # noqa: TID253
 
-from geoloc_ros.encoders.package import (
-    QUERY_FILE,
-    REFERENCE_FILE,
-    SHARED_FILE,
-    ModelPackage,
-    file_sha256,
-)
+from geoloc_ros.encoders.card_rules import QUERY_FILE, REFERENCE_FILE, SHARED_FILE
+from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.pair import SMALL, EncoderPair
 

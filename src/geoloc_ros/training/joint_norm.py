@@ -10,7 +10,7 @@ twice in its running statistics.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -71,7 +71,7 @@ class _Sum(torch.autograd.Function):
         return _summed(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
         return _summed(gradient)
 
 
@@ -91,9 +91,10 @@ def _joint_statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
     import torch.distributed as dist
 
     size = dist.get_world_size()
-    mean: Tensor = _Sum.apply(x.mean(dim=(0, 2, 3))) / size
+    total: Callable[[Tensor], Tensor] = _Sum.apply
+    mean = total(x.mean(dim=(0, 2, 3))) / size
     centred = x - mean.view(1, -1, 1, 1)
-    variance: Tensor = _Sum.apply(centred.square().mean(dim=(0, 2, 3))) / size
+    variance = total(centred.square().mean(dim=(0, 2, 3))) / size
     return mean, variance, float(size * x.numel() / x.shape[1])
 
 

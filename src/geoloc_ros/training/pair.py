@@ -58,9 +58,10 @@ class ConvNextEncoder(nn.Module):
 
     def look(self, image: Tensor) -> Tensor:
         """Features (N, C, H / 32, W / 32) of normalised pictures."""
-        layers = [self.net.stem]
+        layers: list[nn.Module] = [self.net.stem]
         for stage in self.net.stages:
-            layers += [stage.downsample, *stage.blocks]  # type: ignore[list-item, union-attr]
+            halve, blocks = stage.children()
+            layers += [halve, *blocks.children()]
         return run_layers(nn.Sequential(*layers), image, self.forget)
 
     def head(self, features: Tensor) -> Tensor:

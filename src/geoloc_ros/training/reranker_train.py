@@ -21,7 +21,7 @@ from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.reranker_lists import Lists
 from geoloc_ros.training.reranker_nets import Judge, NetSpec, Scorer, ranking_loss
-from geoloc_ros.training.train import schedule
+from geoloc_ros.training.schedule import schedule
 
 LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
