@@ -51,7 +51,7 @@ def _reasons(
             ("Furthest", "First finds that lie furthest from the truth.", off),
         ]
     second = found.similarity[:, 1] if found.top.shape[1] > 1 else first
-    misled = np.where(found.rank > 0, first, np.nan)
+    misled = np.where(found.negatives_before > 0, first, np.nan)
     return [
         (
             "Clear finds",
@@ -60,7 +60,7 @@ def _reasons(
         ),
         (
             "Led astray",
-            "A wrong reference first, ordered by how alike it looks to the model.",
+            "A wrong reference before the right one, ordered by how alike the first looks.",
             misled,
         ),
         (
