@@ -7,7 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/flights.md, docs/real_flight.md, docs/scale.md
+README.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/datasets.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dataset_docs
 import scale_cost
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,6 +200,10 @@ def _scale_block(write: Callable[[Any], str]) -> str:
 
 
 BLOCKS = {
+    "layouts": dataset_docs.layouts,
+    "published": dataset_docs.published,
+    "retrieval_scale": dataset_docs.scale,
+    "pose_set": dataset_docs.pose_set,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -236,6 +241,7 @@ def main() -> int:
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
+        "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
     }
     stale = []
     for name, write in pages.items():
