@@ -8,7 +8,7 @@ import argparse
 import importlib
 
 #: modules of this folder that add verbs, in the order of the help text
-VERBS = ("model_info",)
+VERBS = ("model_import", "model_info")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
