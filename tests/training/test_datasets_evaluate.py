@@ -20,6 +20,7 @@ from geoloc_ros.training.datasets.descriptors import DescriptorCache
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.published import _ROWS, published
 from geoloc_ros.training.datasets.registry import DATASETS, open_split
+from geoloc_ros.training.importing import sample4geo
 
 
 @pytest.fixture
@@ -165,6 +166,18 @@ def test_camera_pictures_become_no_panorama(tmp_path, view):
     split = split_of(tmp_path, "perspective", GROUND, GROUND)
     with pytest.raises(DatasetError, match="no way there"):
         Preparation(make_model(tmp_path / "m", spec), split)
+
+
+@pytest.mark.parametrize("name", ["vigor", "cvusa", "cvact", "university"])
+def test_published_encoders_get_whole_pictures(tmp_path, name):
+    """Their figures were measured so: resized to the size of the recipe, nothing cut off."""
+    query = sample4geo.RECIPES[name].query
+    made.MAKERS[name](tmp_path / "data")
+    package = make_model(tmp_path / "m", query, resize="linear_exact")
+    texts = Preparation(package, open_split(name, tmp_path / "data").split).texts
+    size = f"{query.height_px} x {query.width_px} px"
+    assert texts[0] == f"the whole picture, {size}, linear_exact"
+    assert texts[1] == f"the whole picture, {SIDE} px, linear_exact"
 
 
 # The cache.
