@@ -47,7 +47,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--split", default="", metavar="NAME", help="which part (default: the first of --layout)"
     )
     parser.add_argument(
-        "--model", default="perspective", help="model package: a name or a directory"
+        "--model",
+        default="perspective",
+        help="model package: a name or a directory (default: %(default)s)",
     )
     _add_choices(parser)
     _add_outputs(parser)

@@ -22,7 +22,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import DatasetError
 from geoloc_ros.evaluation.retrieval import Found
 from geoloc_ros.training.datasets import score
-from geoloc_ros.training.datasets.base import Places
+from geoloc_ros.training.datasets.base import Places, Split
 from geoloc_ros.training.datasets.descriptors import DescriptorCache
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened
@@ -88,7 +88,7 @@ def evaluate(
     result["preparation"] = dict(zip(("queries", "references"), preparation.texts, strict=True))
     result.update(score.figures(split, found, radii_m))
     if area:
-        _need_places(split.dataset, score.has_places(split))
+        _need_truth(split)
         tile_m2 = _tile_m2(opened)
         result["area"] = score.area_figures(split, found, query, reference, tile_m2, seed)
     return Evaluated(opened, result, found, _first_error_m(opened, found))
@@ -138,9 +138,12 @@ def _head(opened: Opened, model: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _need_places(dataset: str, known: bool) -> None:
-    if not known:
-        raise DatasetError(f"{dataset} says not where its pictures are; leave out --area")
+def _need_truth(split: Split) -> None:
+    """See that recall versus area means something."""
+    if not score.has_places(split):
+        raise DatasetError(f"{split.dataset} says not where its pictures are; leave out --area")
+    if not split.positives.counts.any():
+        raise DatasetError(f"{split.dataset} has no right references; leave out --area")
 
 
 def _tile_m2(opened: Opened) -> float | None:
