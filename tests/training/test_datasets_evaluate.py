@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_models import DIM, PANORAMA, SIDE, make_model
 
+from geoloc_ros.cli import eval_retrieval
 from geoloc_ros.cli.main import main
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import QuerySpec, ReferenceSpec
@@ -346,7 +347,7 @@ def test_poses_along_and_across(capsys, tmp_path, model):
 
 def test_photos_by_their_nearest_neighbour(capsys, tmp_path, model):
     result = evaluate(capsys, tmp_path, "im2gps3k", model)
-    assert result["within_m"] == {"1000": 1, "25000": 1, "200000": 1, "750000": 1, "2.5e+06": 1}
+    assert result["within_m"] == {"1000": 1, "25000": 1, "200000": 1, "750000": 1, "2500000": 1}
     assert "recall" not in result
 
 
@@ -357,7 +358,7 @@ def test_positions_that_something_else_found(capsys, tmp_path, model):
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("img_id", "pred_lat", "pred_lng"), *rows])
     result = evaluate(capsys, tmp_path, "im2gps3k", model, "--predictions", str(table))
-    shares = [result["within_m"][k] for k in ("1000", "25000", "200000", "750000", "2.5e+06")]
+    shares = [result["within_m"][k] for k in ("1000", "25000", "200000", "750000", "2500000")]
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.6])
     assert (result["queries"], result["positions"]) == (5, 4)
 
@@ -407,6 +408,25 @@ def test_the_gallery_as_a_picture(capsys, tmp_path, panoramic):
     image = made.cv2.imread(str(tmp_path / "g.png"))
     assert image.shape[1] > 1500
     assert image.std() > 20.0
+
+
+def test_help_names_every_data_set():
+    assert f"data sets: {' '.join(DATASETS)};" in eval_retrieval._EPILOG
+
+
+def test_nothing_to_search_is_told_before_anything_is_described(capsys, tmp_path, model):
+    made.make_worldwide(tmp_path / "w", gallery=False)
+    command = ["eval", "retrieval", "--dataset", "im2gps3k", "--root", str(tmp_path / "w")]
+    command += ["--model", str(model.root), "--cache", str(tmp_path / "cache")]
+    assert main(command) == 2
+    assert "has nothing to search" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_strips_of_unknown_height_are_no_camera_views(tmp_path, model):
+    made.make_cvusa(tmp_path / "cvusa")
+    with pytest.raises(DatasetError, match="unknown height"):
+        Preparation(model, open_split("cvusa", tmp_path / "cvusa").split)
 
 
 def test_layout_and_check(capsys, tmp_path):

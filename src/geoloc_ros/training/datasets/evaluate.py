@@ -76,6 +76,7 @@ def evaluate(
         ModelError: the model cannot be given these pictures, or fails.
     """
     split = opened.split
+    score.need_references(split)
     preparation = Preparation(package, split)
     radii_m = tuple(radii_m) if score.has_places(split) else ()
     with _bar(len(split.queries), "describing queries", "picture") as tell:

@@ -43,7 +43,8 @@ class Preparation:
         """Refuse pictures that the model cannot be given.
 
         Raises:
-            DatasetError: what the camera saw is no panorama, no ground seen from above.
+            DatasetError: what the camera saw is no panorama, no ground seen from above; or it is
+                not known how much a panorama shows.
         """
         view, model = self.split.queries.view, self.package.query.view
         if (view, model) in {
@@ -55,6 +56,12 @@ class Preparation:
                 f"model {self.package.name} takes {model} views; the queries of "
                 f"{self.split.dataset} are of the kind {view}, from which there is no way there; "
                 "choose another model"
+            )
+        if self._camera_of_panorama and self.split.queries.vfov_deg is None:
+            raise DatasetError(
+                f"the panoramas of {self.split.dataset} are strips of unknown height in degrees: "
+                f"no view of {self.package.query.hfov_deg:g} degrees can be cut from them; "
+                "evaluate a model that takes panoramas"
             )
 
     @property
@@ -185,13 +192,7 @@ class Preparation:
 
     def _seen(self, panorama: Image) -> Image:
         """What a level camera sees towards the middle of a panorama."""
-        spec, vfov_deg = self.package.query, self.split.queries.vfov_deg
-        if vfov_deg is None:
-            raise DatasetError(
-                f"the panoramas of {self.split.dataset} are strips of unknown height in degrees: "
-                f"no camera view of {spec.hfov_deg:g} degrees can be cut from them; evaluate a "
-                "model that takes panoramas"
-            )
+        vfov_deg = self.split.queries.vfov_deg or 180.0
         key = panorama.shape[:2]
         if key not in self._warps:
             self._warps[key] = _camera_warp(key, vfov_deg, self.package)

@@ -73,6 +73,19 @@ def has_places(split: Split) -> bool:
     return asked is not None and given is not None and asked.unit == given.unit
 
 
+def need_references(split: Split) -> None:
+    """See that there is something to search.
+
+    Raises:
+        DatasetError: there is not.
+    """
+    if not len(split.references):
+        raise DatasetError(
+            f"{split.dataset} has nothing to search; --layout prints what it needs; or give "
+            "positions with --predictions"
+        )
+
+
 def search_split(
     split: Split,
     query: Float32Array,
@@ -81,16 +94,11 @@ def search_split(
     top: int = max(RANKS),
     tell: Callable[[int], object] = lambda done: None,
 ) -> Found:
-    """Search a split; see `evaluation.retrieval.search`.
+    """Search a split that has references; see `evaluation.retrieval.search`.
 
     Raises:
-        DatasetError: it has no references, or distances are asked for and places unknown.
+        DatasetError: distances are asked for and places unknown.
     """
-    if not len(split.references):
-        raise DatasetError(
-            f"{split.dataset} has nothing to search; --layout prints what it needs; "
-            "or give positions with --predictions"
-        )
     near = {radius: near_rows(split, radius) for radius in radii_m}
     truth = Truth(split.positives, split.semi_positives, dict(near))
     return search(query, reference, truth, top, tell)
@@ -124,8 +132,9 @@ def _distance_figures(split: Split, found: Found, radii_m: Sequence[float]) -> d
     rows = np.arange(len(found))
     error_m = distance_m(asked, rows, given, found.top[:, 0])
     result = position_figures(error_m, radii_m)
+    by_distance = retrieval_metrics.distance_recall
     result["recall_within_m"] = {
-        f"{radius:g}": {str(k): retrieval_metrics.distance_recall(found, radius, k) for k in RANKS}
+        key_of(radius): {str(k): by_distance(found, radius, k) for k in RANKS}
         for radius in radii_m
     }
     if asked.unit == "deg" and split.dataset not in _WORLD:
@@ -141,8 +150,13 @@ def _distance_figures(split: Split, found: Found, radii_m: Sequence[float]) -> d
         parts = retrieval_metrics.along_and_across(offset, heading_deg)
         for axis, name in enumerate(("longitudinal_within_m", "lateral_within_m")):
             shares = retrieval_metrics.share_within(parts[:, axis], LIMITS_M)
-            result[name] = {f"{limit:g}": share for limit, share in shares.items()}
+            result[name] = {key_of(limit): share for limit, share in shares.items()}
     return result
+
+
+def key_of(metres: float) -> str:
+    """A distance as a key: without a point or an exponent where it is a whole number."""
+    return f"{metres:.0f}" if metres == int(metres) else f"{metres:g}"
 
 
 def position_figures(error_m: FloatArray, radii_m: Sequence[float]) -> dict[str, Any]:
@@ -160,7 +174,7 @@ def position_figures(error_m: FloatArray, radii_m: Sequence[float]) -> dict[str,
             "mean": float(np.mean(known)) if len(known) else None,
         },
         "positions": len(known),
-        "within_m": {f"{radius:g}": share for radius, share in shares.items()},
+        "within_m": {key_of(radius): share for radius, share in shares.items()},
     }
 
 
