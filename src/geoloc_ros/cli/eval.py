@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from geoloc_ros.cli import eval_drive, eval_trajectory
+from geoloc_ros.cli import eval_compare, eval_drive, eval_trajectory
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,6 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     eval_drive.add_parser(verbs)
+    eval_compare.add_parser(verbs)
     eval_trajectory.add_parser(verbs)
     _explain_old_form(parser)
 
