@@ -15,7 +15,6 @@ reference. Towns are made with `geoloc synth make --seed ...`, seeds from 900000
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scoring import write_json
 
 from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
@@ -75,7 +75,7 @@ def main() -> int:
         title = f"Drives of {len(args.worlds)} made towns, as KITTI cross-view"
         write_gallery(example_groups(found), args.gallery, title, headline(found))
     if args.json:
-        args.json.write_text(json.dumps(found.result, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, found.result)
     return 0
 
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scoring import write_json
 from tqdm import tqdm
 
 from geoloc_ros.evaluation.retrieval import Truth, search
@@ -58,7 +59,7 @@ def main() -> int:
     }
     print(json.dumps(figures, indent=1))
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, figures)
     return 0
 
 

@@ -396,6 +396,18 @@ def test_the_table_stands_beside_published_rows(capsys, tmp_path, panoramic):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+def test_figures_can_be_required(capsys, tmp_path, panoramic):
+    root = tmp_path / "vigor"
+    made.make_vigor(root)
+    command = ["eval", "retrieval", "--dataset", "vigor", "--root", str(root), "--model",
+               str(panoramic.root), "--cache", str(tmp_path / "cache")]  # fmt: skip
+    assert main([*command, "--require", "recall.1>=0.9", "--require", "hit_rate>=0.9"]) == 0
+    assert main([*command, "--require", "recall.1<=0.5"]) == 1
+    assert "recall.1<=0.5 is not met: it is 1" in capsys.readouterr().err
+    assert main([*command, "--require", "within_m.5>=0.9"]) == 0
+    assert main([*command, "--require", "recal.1>=0"]) == 2
+
+
 def test_the_gallery_as_a_picture(capsys, tmp_path, panoramic):
     """With a rotated compass the model fails, and the failures are shown."""
     root, wrong = tmp_path / "vigor", make_model(tmp_path / "w", PANORAMA, mean=(0.9, 0.1, 0.5))
