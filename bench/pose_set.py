@@ -56,7 +56,7 @@ def main() -> int:
     )
     parser.add_argument("worlds", type=Path, nargs="+", metavar="WORLD")
     parser.add_argument("--root", type=Path, required=True, help="the data set; filled if empty")
-    parser.add_argument("--every", type=float, default=10.0, help="metres between frames (10)")
+    parser.add_argument("--every", type=float, default=3.0, help="metres between frames (3)")
     parser.add_argument("--model", default="perspective")
     parser.add_argument(
         "--gallery", type=Path, help="picture of the best and worst, .png or .html"
@@ -72,7 +72,7 @@ def main() -> int:
     found = evaluate(opened, package, OnnxEncoder(package, threads=2), cache, radii_m, area=True)
     print(details(found.result))
     if args.gallery:
-        title = f"Drives of {len(args.worlds)} made towns, as KITTI cross-view"
+        title = "Drives through made towns, as KITTI cross-view"
         write_gallery(example_groups(found), args.gallery, title, headline(found))
     if args.json:
         write_json(args.json, found.result)

@@ -38,6 +38,7 @@ class Evaluated:
         opened: the split.
         result: content of `retrieval.json`.
         found: what the search found; None where positions were given.
+        preparation: what the model saw; None where positions were given.
         error_m: (Q,) distance of the first find, or of the position given, to the truth; None
             where places are not known.
     """
@@ -45,6 +46,7 @@ class Evaluated:
     opened: Opened
     result: dict[str, Any]
     found: Found | None
+    preparation: Preparation | None
     error_m: FloatArray | None
 
 
@@ -92,7 +94,7 @@ def evaluate(
         _need_truth(split)
         tile_m2 = _tile_m2(opened)
         result["area"] = score.area_figures(split, found, query, reference, tile_m2, seed)
-    return Evaluated(opened, result, found, _first_error_m(opened, found))
+    return Evaluated(opened, result, found, preparation, _first_error_m(opened, found))
 
 
 def score_positions(
@@ -126,7 +128,7 @@ def score_positions(
     error_m[rows] = score.distance_m(asked, rows, given, np.arange(len(rows)))
     result = {**_head(opened, {}), "queries": len(said)}
     result.update(score.position_figures(error_m, radii_m))
-    return Evaluated(opened, result, None, error_m)
+    return Evaluated(opened, result, None, None, error_m)
 
 
 def _head(opened: Opened, model: dict[str, str]) -> dict[str, Any]:
