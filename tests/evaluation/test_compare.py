@@ -190,9 +190,14 @@ def _without_a_column(run):
     pq.write_table(pq.read_table(path).drop_columns(["cov_xx"]), path)
 
 
+def _with_a_broken_origin(run):
+    tables.write_summary(run, {"origin": {"lat_deg": 47.0}})
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
+        (_with_a_broken_origin, "is no lat_deg and lon_deg"),
         (_without_truth, "b has no truth"),
         (_later, "a and b share no frame"),
         (_elsewhere, "differ by up to 0.2 m"),

@@ -18,7 +18,7 @@ from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.track_files import read_text_track
 from geoloc_ros.evaluation.tracks import UNKNOWN_HEIGHT_M2, Fixes, Track, in_order
 from geoloc_ros.geo.rotations import turns_about_z
-from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.geo.wgs84 import LocalFrame
 
 TRACK_TYPES = (*messages.COVARIANCE_POSE_TYPES, *messages.POSE_TYPES, *messages.FIX_TYPES)
 
@@ -90,7 +90,7 @@ def _read_replay(folder: Path) -> Track:
         rotations=turns_about_z(yaw),
         cov_xy_yaw=estimates.cov_xy_yaw[rows],
         frame="map",
-        plane=_plane_of_replay(folder),
+        plane=tables.read_plane(folder),
         notes=(*notes, f"{len(claimed)} of {len(estimates)} frames are LOCALISED"),
     )
 
@@ -196,9 +196,4 @@ def _track(name: str, stamps: Any, values: list[Any], frame: str) -> Track:  # n
 
 def _plane_beside(path: Path) -> LocalFrame | None:
     """Where the frame of a replay's own `trajectory.mcap` lies."""
-    return _plane_of_replay(path.parent) if path.name == "trajectory.mcap" else None
-
-
-def _plane_of_replay(folder: Path) -> LocalFrame | None:
-    origin = tables.read_summary(folder).get("origin")
-    return LocalFrame(LatLon(origin["lat_deg"], origin["lon_deg"])) if origin else None
+    return tables.read_plane(path.parent) if path.name == "trajectory.mcap" else None
