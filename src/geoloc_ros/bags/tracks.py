@@ -12,6 +12,7 @@ import numpy as np
 
 from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.bags.tf_tracks import is_tf, read_tf_track
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, TrajectoryError
 from geoloc_ros.evaluation import tables
@@ -35,7 +36,8 @@ def read_track(name: str, axes: str | None = None) -> tuple[Track | Fixes, str]:
     Args:
         name: path of a text file, a recording, or a folder that `geoloc replay` wrote; that of a
             recording may be followed by a colon and a topic (`run.mcap:/amcl_pose`), and must be
-            where several topics hold trajectories.
+            where several topics hold trajectories, or by two frames of its transforms
+            (`run.mcap:/tf:map.base_link`).
         axes: which way the axes of a text file point, see `track_files.AXES`.
 
     Returns:
@@ -51,7 +53,7 @@ def read_track(name: str, axes: str | None = None) -> tuple[Track | Fixes, str]:
     if path.suffix in _RECORDINGS or (path / "metadata.yaml").exists():
         if axes:
             raise TrajectoryError(f"{path} is a recording, whose axes are those of ROS; no --axes")
-        return _read_recording(path, topic)
+        return read_tf_track(path, topic) if is_tf(topic) else _read_recording(path, topic)
     if topic:
         raise TrajectoryError(f"{path} is no recording, so it has no topic {topic}")
     if not path.is_dir():

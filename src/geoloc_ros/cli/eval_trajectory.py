@@ -23,13 +23,15 @@ _DESCRIPTION = f"""\
 Score trajectories against a reference: absolute and relative pose errors as the evo library takes
 them, and availability and covariance as 'geoloc eval drive' does. EST and REF are TUM, KITTI or
 EuRoC text files, recordings (rosbag2, mcap, db3, ROS 1 bag; PATH:/TOPIC where several topics hold
-poses: PoseWithCovarianceStamped, Odometry, PoseStamped or NavSatFix), or, for EST, folders that
-'geoloc replay' wrote. Nothing is moved before it is compared unless --align asks for it.
+poses: PoseWithCovarianceStamped, Odometry, PoseStamped or NavSatFix; PATH:/tf:PARENT.CHILD for
+transforms), or, for EST, folders that 'geoloc replay' wrote. Nothing is moved before it is
+compared unless --align asks for it.
 {EXIT_STATUS}
 """
 _EXAMPLES = """\
 examples:
   geoloc eval trajectory estimate.tum --truth groundtruth.tum
+  geoloc eval trajectory run.mcap:/tf:map.base_link --truth mocap.mcap:/vehicle/pose
   geoloc eval trajectory run.mcap:/amcl_pose run.mcap:/geoloc_localizer/pose \\
       --truth rtk.mcap:/fix --origin 46.52 6.63 --interpolate
   geoloc eval trajectory out/drive --truth rtk.mcap:/fix --interpolate \\
