@@ -19,6 +19,7 @@ from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.bootstrap import Resampling
 from geoloc_ros.evaluation.compare import compare
 from geoloc_ros.evaluation.paired_runs import pair_runs, read_runs
+from geoloc_ros.evaluation.series import drawn_pairs
 from geoloc_ros.report import compare_charts
 from geoloc_ros.report.compare_page import comparison_rows, write_comparison
 
@@ -97,19 +98,20 @@ def test_rows_say_what_was_found(pairs):
 
 
 def test_shares_end_at_the_share_of_frames_with_a_fix(pairs):
-    svg = compare_charts.error_shares(pairs)
+    drawn = drawn_pairs(pairs)
+    svg = compare_charts.error_shares(drawn)
     y = [float(d.split()[-1]) for d in re.findall(r'class="line run\d" d="([^"]+)"', svg)]
     chart_top, chart_bottom = 12.0, 260.0
     shares = [(chart_bottom - value) / (chart_bottom - chart_top) for value in y]
-    expected = [np.isfinite(compare_charts.errors_m(pairs, run)).mean() for run in (0, 1)]
+    expected = [np.isfinite(run.error_m).mean() for run in drawn.series]
     assert shares == pytest.approx(expected, abs=0.002)
 
 
 def test_a_lane_shows_where_a_run_is_localised(pairs):
-    stretches = compare_charts._stretches(np.array([True, True, False, True]))
+    stretches = compare_charts.stretches(np.array([True, True, False, True]))
     assert stretches == [(0, 2), (3, 4)]
-    assert compare_charts._stretches(np.zeros(3, dtype=bool)) == []
-    assert compare_charts.fixes_along(pairs).count('<rect class="run0"') >= 2
+    assert compare_charts.stretches(np.zeros(3, dtype=bool)) == []
+    assert compare_charts.fixes_along(drawn_pairs(pairs)).count('<rect class="run0"') >= 2
 
 
 def test_imagery_that_cannot_be_read_is_said(pairs, tmp_path):
@@ -119,9 +121,10 @@ def test_imagery_that_cannot_be_read_is_said(pairs, tmp_path):
 
 
 def test_more_runs_than_colours_are_refused(pairs, tmp_path):
-    many = replace(pairs, runs=pairs.runs * 4, rows=pairs.rows * 4)
+    runs = tuple(replace(pairs.runs[0], name=str(number)) for number in range(7))
+    many = replace(pairs, runs=runs, rows=pairs.rows[:1] * 7)
     with pytest.raises(ConfigError, match="at most 6"):
-        write_comparison(tmp_path / "out", many, {"notes": []})
+        write_comparison(tmp_path / "out", many, compare(many, QUICK))
     assert not (tmp_path / "out").exists()
 
 

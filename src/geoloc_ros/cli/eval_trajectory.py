@@ -7,9 +7,16 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from geoloc_ros.cli.requirements import EXIT_STATUS, add_require, enforce, requirements
+from geoloc_ros.cli.requirements import (
+    EXIT_STATUS,
+    add_require,
+    check_imagery,
+    enforce,
+    requirements,
+)
 from geoloc_ros.errors import BagError, TrajectoryError
 from geoloc_ros.evaluation.evo_metrics import ALIGNMENTS, UNITS
 from geoloc_ros.evaluation.side_by_side import figures_table
@@ -52,6 +59,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--truth", required=True, metavar="REF", help="what it is scored against")
     _add_pairing(parser)
     _add_comparing(parser)
+    parser.add_argument(
+        "--out", type=Path, help="folder for trajectory.html, trajectory.png and trajectory.json"
+    )
+    parser.add_argument(
+        "--imagery", type=Path, help="GeoTIFF for the map on the page, if positions are known"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, not the table")
     add_require(parser)
     parser.set_defaults(run=run)
@@ -130,6 +143,7 @@ def _add_comparing(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, print."""
     gates = requirements(args)
+    check_imagery(args.imagery)
     how = TrackScoring(**{item.name: getattr(args, item.name) for item in fields(TrackScoring)})
     twice = {name for name in args.estimate if args.estimate.count(name) > 1}
     if twice:
@@ -137,8 +151,15 @@ def run(args: argparse.Namespace) -> int:
     tracks, damages = _read([*args.estimate, args.truth], args.axes)
     origin = LatLon(*args.origin) if args.origin else None
     truth = tracks.pop()
-    scores = [score_track(*on_one_plane(track, truth, origin), how) for track in tracks]
+    pairs = [on_one_plane(track, truth, origin) for track in tracks]
+    scores = [score_track(*pair, how) for pair in pairs]
     _print(args, scores)
+    if args.out is not None:
+        from geoloc_ros.report.trajectory_page import write_trajectories
+
+        page = write_trajectories(args.out, scores, pairs[0][1], args.imagery)
+        if not args.json:
+            print(f"\npage: {page}")
     status = 0
     for name, score in zip(args.estimate, scores, strict=True):
         status |= enforce(
