@@ -7,7 +7,8 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/datasets.md
+README.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/evaluation.md,
+docs/datasets.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -192,6 +193,39 @@ def _soak_block() -> str:
     return "\n".join(lines)
 
 
+def _compare_block() -> str:
+    path = ROOT / "docs/results/compare.json"
+    if not path.exists():
+        return "No comparison is recorded yet: `geoloc eval compare --out` makes one."
+    from geoloc_ros.report.compare_page import VERDICTS, comparison_rows
+
+    content = json.loads(path.read_text())
+    first, blocks = content["baseline"], content["blocks"]
+    lines = []
+    for name, difference in content["differences"].items():
+        lines += [
+            f"| {difference['frames']} frames | {first} | {name} | difference | "
+            f"{100 * blocks['level']:g} % interval | |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in comparison_rows(difference):
+            cells = (row.name, row.baseline, row.value, row.difference, row.interval)
+            lines.append(f"| {' | '.join(cells)} | {VERDICTS[row.verdict]} |")
+    return "\n".join(lines)
+
+
+def _intervals_block() -> str:
+    path = ROOT / "docs/results/compare_intervals.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/compare_intervals.py` makes one."
+    lines = ["| errors last | drive | block | median | p95 |", "|---|---|---|---|---|"]
+    for row in json.loads(path.read_text())["rows"]:
+        cells = (f"{row[key]:g} m" for key in ("correlation_m", "drive_m", "block_m"))
+        shares = (f"{100 * row[key]:.0f} %" for key in ("median", "p95"))
+        lines.append(f"| {' | '.join((*cells, *shares))} |")
+    return "\n".join(lines)
+
+
 def _scale_block(write: Callable[[Any], str]) -> str:
     path = ROOT / "docs/results/index_build.json"
     if not path.exists():
@@ -207,6 +241,8 @@ BLOCKS = {
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
+    "compare": _compare_block,
+    "compare_intervals": _intervals_block,
     "soak": _soak_block,
     "overhead": _overhead_block,
     "commands": _commands_block,
@@ -241,6 +277,7 @@ def main() -> int:
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
+        "docs/evaluation.md": lambda: _blocks("docs/evaluation.md"),
         "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
     }
     stale = []

@@ -260,17 +260,27 @@ def static_transforms(message: Any) -> Transforms:  # noqa: ANN401
     Raises:
         BagError: a transform is no rigid motion.
     """
-    found: Transforms = {}
+    return {(parent, child): matrix for _, parent, child, matrix in stamped_transforms(message)}
+
+
+@_of_ros
+def stamped_transforms(message: Any) -> list[tuple[int, str, str, FloatArray]]:  # noqa: ANN401
+    """Transforms of a tf2_msgs/TFMessage: stamp in ns, parent, child, T_parent_child (4, 4).
+
+    Raises:
+        BagError: a transform is no rigid motion.
+    """
+    found = []
     for item in message.transforms:
-        names = (frame_name(item.header.frame_id), frame_name(item.child_frame_id))
+        parent, child = frame_name(item.header.frame_id), frame_name(item.child_frame_id)
         try:
             rotation = matrix_from_quat_xyzw(_quat(item.transform.rotation))
         except GeodesyError as error:
-            raise BagError(f"transform {names[0]} -> {names[1]} is broken: {error}") from None
+            raise BagError(f"transform {parent} -> {child} is broken: {error}") from None
         moved = _xyz(item.transform.translation)
         if not np.isfinite(moved).all():
-            raise BagError(f"transform {names[0]} -> {names[1]} is broken: moves by {moved} m")
-        found[names] = transform(rotation, moved)
+            raise BagError(f"transform {parent} -> {child} is broken: moves by {moved} m")
+        found.append((stamp_ns(item, 0), parent, child, transform(rotation, moved)))
     return found
 
 

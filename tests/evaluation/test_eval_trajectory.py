@@ -3,6 +3,7 @@
 """`geoloc eval trajectory`: from files, recordings and replay folders to figures and statuses."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -161,9 +162,32 @@ def test_requirements_give_the_status(truth, estimate, tmp_path, capsys):
     assert "an aligned estimate's covariance is not judged" in capsys.readouterr().err
 
 
+def test_the_page_shows_pauses_and_every_trajectory(truth, estimate, tmp_path, capsys):
+    ref = write_tum(tmp_path / "truth.tum", truth)
+    halting = estimate.rows(np.r_[10:40, 60:100])
+    names = [
+        str(write_tum(tmp_path / "whole.tum", estimate)),
+        str(write_tum(tmp_path / "halting.tum", halting)),
+    ]
+    out = tmp_path / "page"
+    assert main(["eval", "trajectory", *names, "--truth", str(ref), "--out", str(out)]) == 0
+    assert f"page: {out / 'trajectory.html'}" in capsys.readouterr().out
+    text = (out / "trajectory.html").read_text()
+    assert "halting.tum" in text
+    lines = re.findall(r'class="line run(\d)" d="([^"]+)"', text)
+    # of the charts along the way: one stroke, and two where the estimate pauses for two seconds
+    assert [(run, path.count("M")) for run, path in lines[:2]] == [("0", 1), ("1", 2)]
+    starts = [float(path[1:].split()[0]) for _, path in lines[:2]]
+    assert starts[1] > starts[0] + 50.0  # it begins 5 m later on the same axis
+    content = json.loads((out / "trajectory.json").read_text())
+    assert [row["pairs"] for row in content["trajectories"]] == [100, 70]
+    assert (out / "trajectory.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["truth.tum", "--imagery", "absent.tif"], "there is no file absent.tif"),
         (["absent.tum"], "cannot read absent.tum: No such file"),
         (["truth.tum", "truth.tum"], "given twice"),
         (["truth.tum:/topic"], "is no recording, so it has no topic /topic"),

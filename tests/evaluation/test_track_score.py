@@ -17,7 +17,12 @@ from made_tracks import shaken, winding, write_tum
 from geoloc_ros.errors import ConfigError, TrajectoryError
 from geoloc_ros.evaluation.track_files import read_text_track
 from geoloc_ros.evaluation.track_pairs import TrackScoring
-from geoloc_ros.evaluation.track_score import available_share, score_track, statistics
+from geoloc_ros.evaluation.track_score import (
+    available_share,
+    score_track,
+    statistics,
+    track_rows,
+)
 from geoloc_ros.evaluation.tracks import Fixes, Track, on_one_plane
 from geoloc_ros.geo.rotations import matrix_from_rpy, turns_about_z
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
@@ -144,6 +149,12 @@ def test_availability_is_time_not_poses():
 def test_statistics_of_nothing_are_unknown():
     assert set(statistics(np.empty(0)).values()) == {None}
     assert statistics(np.array([3.0, 4.0]))["rmse"] == pytest.approx(np.sqrt(12.5))
+
+
+def test_every_line_of_the_table_has_a_name_of_its_own():
+    figures = score_track(straight(), straight(), TrackScoring()).figures
+    names = [name for name, _, _ in track_rows(figures)]
+    assert len(names) == len(set(names))
 
 
 def test_stamps_pair_within_the_tolerance_only():

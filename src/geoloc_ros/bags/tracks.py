@@ -12,13 +12,14 @@ import numpy as np
 
 from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.bags.tf_tracks import is_tf, read_tf_track
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, TrajectoryError
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.track_files import read_text_track
 from geoloc_ros.evaluation.tracks import UNKNOWN_HEIGHT_M2, Fixes, Track, in_order
 from geoloc_ros.geo.rotations import turns_about_z
-from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.geo.wgs84 import LocalFrame
 
 TRACK_TYPES = (*messages.COVARIANCE_POSE_TYPES, *messages.POSE_TYPES, *messages.FIX_TYPES)
 
@@ -35,7 +36,8 @@ def read_track(name: str, axes: str | None = None) -> tuple[Track | Fixes, str]:
     Args:
         name: path of a text file, a recording, or a folder that `geoloc replay` wrote; that of a
             recording may be followed by a colon and a topic (`run.mcap:/amcl_pose`), and must be
-            where several topics hold trajectories.
+            where several topics hold trajectories, or by two frames of its transforms
+            (`run.mcap:/tf:map.base_link`).
         axes: which way the axes of a text file point, see `track_files.AXES`.
 
     Returns:
@@ -51,7 +53,7 @@ def read_track(name: str, axes: str | None = None) -> tuple[Track | Fixes, str]:
     if path.suffix in _RECORDINGS or (path / "metadata.yaml").exists():
         if axes:
             raise TrajectoryError(f"{path} is a recording, whose axes are those of ROS; no --axes")
-        return _read_recording(path, topic)
+        return read_tf_track(path, topic) if is_tf(topic) else _read_recording(path, topic)
     if topic:
         raise TrajectoryError(f"{path} is no recording, so it has no topic {topic}")
     if not path.is_dir():
@@ -90,7 +92,7 @@ def _read_replay(folder: Path) -> Track:
         rotations=turns_about_z(yaw),
         cov_xy_yaw=estimates.cov_xy_yaw[rows],
         frame="map",
-        plane=_plane_of_replay(folder),
+        plane=tables.read_plane(folder),
         notes=(*notes, f"{len(claimed)} of {len(estimates)} frames are LOCALISED"),
     )
 
@@ -196,9 +198,4 @@ def _track(name: str, stamps: Any, values: list[Any], frame: str) -> Track:  # n
 
 def _plane_beside(path: Path) -> LocalFrame | None:
     """Where the frame of a replay's own `trajectory.mcap` lies."""
-    return _plane_of_replay(path.parent) if path.name == "trajectory.mcap" else None
-
-
-def _plane_of_replay(folder: Path) -> LocalFrame | None:
-    origin = tables.read_summary(folder).get("origin")
-    return LocalFrame(LatLon(origin["lat_deg"], origin["lon_deg"])) if origin else None
+    return tables.read_plane(path.parent) if path.name == "trajectory.mcap" else None

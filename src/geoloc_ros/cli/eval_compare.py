@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from geoloc_ros.cli.requirements import EXIT_STATUS, add_require, enforce, requirements
-from geoloc_ros.errors import ImageryError
+from geoloc_ros.cli.requirements import (
+    EXIT_STATUS,
+    add_require,
+    check_imagery,
+    enforce,
+    requirements,
+)
 from geoloc_ros.evaluation.bootstrap import Resampling
 from geoloc_ros.evaluation.compare import compare
 from geoloc_ros.evaluation.paired_runs import pair_runs, read_runs
@@ -71,8 +76,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace) -> int:
     """Compare, print, and write the page."""
     gates = requirements(args)
-    if args.imagery is not None and not args.imagery.is_file():
-        raise ImageryError(f"there is no file {args.imagery}, which the page was to show")
+    check_imagery(args.imagery)
     how = Resampling(
         block_m=args.block, resamples=args.resamples, level=args.level, seed=args.seed
     )

@@ -7,9 +7,16 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from geoloc_ros.cli.requirements import EXIT_STATUS, add_require, enforce, requirements
+from geoloc_ros.cli.requirements import (
+    EXIT_STATUS,
+    add_require,
+    check_imagery,
+    enforce,
+    requirements,
+)
 from geoloc_ros.errors import BagError, TrajectoryError
 from geoloc_ros.evaluation.evo_metrics import ALIGNMENTS, UNITS
 from geoloc_ros.evaluation.side_by_side import figures_table
@@ -23,13 +30,15 @@ _DESCRIPTION = f"""\
 Score trajectories against a reference: absolute and relative pose errors as the evo library takes
 them, and availability and covariance as 'geoloc eval drive' does. EST and REF are TUM, KITTI or
 EuRoC text files, recordings (rosbag2, mcap, db3, ROS 1 bag; PATH:/TOPIC where several topics hold
-poses: PoseWithCovarianceStamped, Odometry, PoseStamped or NavSatFix), or, for EST, folders that
-'geoloc replay' wrote. Nothing is moved before it is compared unless --align asks for it.
+poses: PoseWithCovarianceStamped, Odometry, PoseStamped or NavSatFix; PATH:/tf:PARENT.CHILD for
+transforms), or, for EST, folders that 'geoloc replay' wrote. Nothing is moved before it is
+compared unless --align asks for it.
 {EXIT_STATUS}
 """
 _EXAMPLES = """\
 examples:
   geoloc eval trajectory estimate.tum --truth groundtruth.tum
+  geoloc eval trajectory run.mcap:/tf:map.base_link --truth mocap.mcap:/vehicle/pose
   geoloc eval trajectory run.mcap:/amcl_pose run.mcap:/geoloc_localizer/pose \\
       --truth rtk.mcap:/fix --origin 46.52 6.63 --interpolate
   geoloc eval trajectory out/drive --truth rtk.mcap:/fix --interpolate \\
@@ -50,6 +59,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--truth", required=True, metavar="REF", help="what it is scored against")
     _add_pairing(parser)
     _add_comparing(parser)
+    parser.add_argument(
+        "--out", type=Path, help="folder for trajectory.html, trajectory.png and trajectory.json"
+    )
+    parser.add_argument(
+        "--imagery", type=Path, help="GeoTIFF for the map on the page, if positions are known"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, not the table")
     add_require(parser)
     parser.set_defaults(run=run)
@@ -128,6 +143,7 @@ def _add_comparing(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, print."""
     gates = requirements(args)
+    check_imagery(args.imagery)
     how = TrackScoring(**{item.name: getattr(args, item.name) for item in fields(TrackScoring)})
     twice = {name for name in args.estimate if args.estimate.count(name) > 1}
     if twice:
@@ -135,8 +151,15 @@ def run(args: argparse.Namespace) -> int:
     tracks, damages = _read([*args.estimate, args.truth], args.axes)
     origin = LatLon(*args.origin) if args.origin else None
     truth = tracks.pop()
-    scores = [score_track(*on_one_plane(track, truth, origin), how) for track in tracks]
+    pairs = [on_one_plane(track, truth, origin) for track in tracks]
+    scores = [score_track(*pair, how) for pair in pairs]
     _print(args, scores)
+    if args.out is not None:
+        from geoloc_ros.report.trajectory_page import write_trajectories
+
+        page = write_trajectories(args.out, scores, pairs[0][1], args.imagery)
+        if not args.json:
+            print(f"\npage: {page}")
     status = 0
     for name, score in zip(args.estimate, scores, strict=True):
         status |= enforce(

@@ -1,14 +1,16 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The option `--require` of everything that scores: results a program can gate on."""
+"""What the verbs of `geoloc eval` share: `--require`, results a program can gate on."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from geoloc_ros.errors import ImageryError
 from geoloc_ros.evaluation.gates import OPERATORS, Gate, judge, parse_gate, verdict_lines
 
 STATUS_NOT_MET = 1
@@ -39,6 +41,16 @@ def requirements(args: argparse.Namespace) -> list[Gate]:
         ConfigError: one has another form.
     """
     return [parse_gate(text) for text in args.require]
+
+
+def check_imagery(path: Path | None) -> None:
+    """See that imagery for a page is there, before anything is scored.
+
+    Raises:
+        ImageryError: there is no such file.
+    """
+    if path is not None and not path.is_file():
+        raise ImageryError(f"there is no file {path}, which the page was to show")
 
 
 def enforce(

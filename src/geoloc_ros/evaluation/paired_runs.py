@@ -24,7 +24,7 @@ from geoloc_ros.evaluation.score import Scores, score
 from geoloc_ros.evaluation.side_by_side import run_names
 from geoloc_ros.evaluation.trajectory import distance_along_m
 from geoloc_ros.geo.planes import PlaneChange
-from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
+from geoloc_ros.geo.wgs84 import LocalFrame
 
 SAME_TRUTH_M = 0.05
 """Truths of two runs that differ by more at a common frame are truths of two drives."""
@@ -96,9 +96,7 @@ def _read_run(name: str, out: Path) -> Run:
         raise ReplayOutputError(
             f"{out} has no truth to compare errors by; replay with --truth TOPIC"
         )
-    origin = tables.read_summary(out).get("origin")
-    plane = LocalFrame(LatLon(origin["lat_deg"], origin["lon_deg"])) if origin else None
-    return Run(name, out, estimates, truth, score(estimates, truth), plane)
+    return Run(name, out, estimates, truth, score(estimates, truth), tables.read_plane(out))
 
 
 def pair_runs(runs: Sequence[Run]) -> PairedRuns:

@@ -13,7 +13,7 @@ import numpy as np
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import TrajectoryError
 from geoloc_ros.evaluation import metrics
-from geoloc_ros.evaluation.columns import IntArray
+from geoloc_ros.evaluation.columns import IntArray, Truth
 from geoloc_ros.evaluation.evo_metrics import (
     Aligned,
     Poses,
@@ -22,8 +22,10 @@ from geoloc_ros.evaluation.evo_metrics import (
     relative_errors,
 )
 from geoloc_ros.evaluation.result import position_figures
+from geoloc_ros.evaluation.series import Series
 from geoloc_ros.evaluation.track_pairs import TrackScoring, paired
 from geoloc_ros.evaluation.tracks import Track
+from geoloc_ros.evaluation.trajectory import distance_along_m
 from geoloc_ros.geo.rotations import turns_about_z
 
 
@@ -35,11 +37,13 @@ class TrackScore:
         figures: what is printed and written, by name; None where unknown.
         notes: what to know before believing them, one line each.
         unknown: why a figure may be None.
+        series: what is drawn of it.
     """
 
     figures: dict[str, Any]
     notes: tuple[str, ...]
     unknown: str
+    series: Series
 
 
 def score_track(estimate: Track, truth: Track, how: TrackScoring) -> TrackScore:
@@ -61,6 +65,7 @@ def score_track(estimate: Track, truth: Track, how: TrackScoring) -> TrackScore:
     aligned = align(_path(mine, planar), fixed, how.alignment)
     notes += _alignment_note(aligned, how.alignment)
     ape_m, ape_deg = absolute_errors(aligned.path, fixed)
+    way_m = _way_m(truth, theirs.stamp_ns)
     own = _own_figures(mine, theirs, aligned.path, how.alignment, notes)
     figures = {
         "estimate": estimate.name,
@@ -73,14 +78,16 @@ def score_track(estimate: Track, truth: Track, how: TrackScoring) -> TrackScore:
         "alignment_turned_deg": aligned.turned_deg,
         "alignment_scale": aligned.scale,
         "compared_in": "xy" if planar else "xyz",
-        "distance_m": _length_m(fixed.positions_m),
+        "distance_m": float(way_m[-1] - way_m[0]),
         **_availability(estimate, truth, how.max_gap_s),
         "ape_m": statistics(ape_m),
         "ape_deg": statistics(ape_deg),
         "rpe": _rpe(aligned.path, fixed, how, notes),
         **own,
     }
-    return TrackScore(figures, tuple(notes), _unknown(mine, theirs, how))
+    true = fixed.positions_m
+    series = _series(mine, aligned.path, true, way_m, how.max_gap_s)
+    return TrackScore(figures, tuple(notes), _unknown(mine, theirs, how), series)
 
 
 def track_rows(figures: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
@@ -103,7 +110,7 @@ def track_rows(figures: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
     rows.append(("APE of orientation, rmse", figures["ape_deg"]["rmse"], "deg"))
     for name in ("rmse", "median"):
         rows.append((f"RPE over {piece}, {name}", rpe["m"][name], "m"))
-    rows.append((f"RPE over {piece}, rmse", rpe["deg"]["rmse"], "deg"))
+    rows.append((f"RPE over {piece} of orientation, rmse", rpe["deg"]["rmse"], "deg"))
     rows += [(f"horizontal error, {name}", value, "m") for name, value in position.items()]
     rows += [(f"yaw error, {name}", value, "deg") for name, value in yaw.items()]
     rows += [
@@ -241,8 +248,30 @@ def _availability(estimate: Track, truth: Track, max_gap_s: float) -> dict[str, 
     return dict(zip(names, found, strict=True))
 
 
-def _length_m(positions_m: FloatArray) -> float:
-    return float(np.linalg.norm(np.diff(positions_m, axis=0), axis=1).sum())
+def _series(
+    estimate: Track, moved: Poses, true: FloatArray, way_m: FloatArray, max_gap_s: float
+) -> Series:
+    """Horizontal errors along the way, interrupted where the estimate pauses."""
+    error_m = metrics.position_error_m(moved.positions_m, true)
+    columns = np.column_stack([way_m, error_m, moved.positions_m[:, :2]])
+    if estimate.stamped:
+        pauses = np.flatnonzero(np.diff(estimate.stamp_ns) > round(max_gap_s * 1e9)) + 1
+        gap = columns[pauses - 1] * [1.0, np.nan, np.nan, np.nan]
+        columns = np.insert(columns, pauses, gap, axis=0)
+    return Series(
+        estimate.name, columns[:, 0], columns[:, 1], columns[:, 2:], frames=len(estimate)
+    )
+
+
+def _way_m(truth: Track, stamp_ns: IntArray) -> FloatArray:
+    """(N,) horizontal way along the truth from its start until some stamps."""
+    if truth.stamped:
+        along = distance_along_m(Truth(truth.stamp_ns, truth.planar_poses))
+    else:
+        steps_m = np.linalg.norm(np.diff(truth.positions_m[:, :2], axis=0), axis=1)
+        along = np.r_[0.0, np.cumsum(steps_m)]
+    start_ns = truth.stamp_ns[0]
+    return np.asarray(np.interp(stamp_ns - start_ns, truth.stamp_ns - start_ns, along))
 
 
 # -- what to know before believing ------------------------------------------------------------

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.evaluation.columns import BoolArray
-from geoloc_ros.evaluation.paired_runs import PairedRuns, Run
-from geoloc_ros.geo.planes import PlaneChange
+from geoloc_ros.evaluation.series import Drawn
+from geoloc_ros.imagery.grid import Bounds
 from geoloc_ros.report.basemap import Basemap, window_around
 from geoloc_ros.report.charts import thinned
 from geoloc_ros.report.svg import Chart
@@ -30,70 +29,59 @@ _WIDTH = 960
 _MARGINS = (118, 22, 12, 40)
 
 
-def errors_m(pairs: PairedRuns, run: int) -> FloatArray:
-    """(N,) errors at the common frames, NaN where a run has no fix or truth is unknown."""
-    error = pairs.runs[run].scores.error_m[pairs.rows[run]]
-    return np.asarray(np.where(pairs.scored(run), error, np.nan))
-
-
-def error_along(pairs: PairedRuns) -> str:
+def error_along(drawn: Drawn) -> str:
     """Position error of every run along the way, logarithmic."""
-    series = [errors_m(pairs, run) for run in range(len(pairs.runs))]
     chart = Chart(
-        _way(pairs),
-        (LEAST_M, _top(series)),
+        _way(drawn),
+        (LEAST_M, _top(drawn)),
         width=_WIDTH,
         height=300,
         log_y=True,
         margins=_MARGINS,
     )
-    for run, error in enumerate(series):
-        rows = thinned(error)
-        chart.line(pairs.distance_m[rows], error[rows], f"run{run}")
+    for number, run in enumerate(drawn.series):
+        rows = thinned(run.error_m)
+        chart.line(run.distance_m[rows], run.error_m[rows], f"run{number}")
     return chart.render(
-        "Position error along the way, logarithmic, of " + _names(pairs),
+        "Position error along the way, logarithmic, of " + _names(drawn),
         "driven, m",
         "error, m",
     )
 
 
-def fixes_along(pairs: PairedRuns) -> str:
-    """One lane for each run: where along the way it is LOCALISED."""
-    count = len(pairs.runs)
+def fixes_along(drawn: Drawn) -> str:
+    """One lane for each run: where along the way it has a fix."""
+    count = len(drawn.series)
     chart = Chart(
-        _way(pairs),
+        _way(drawn),
         (0.0, float(count)),
         width=_WIDTH,
         height=_LANE_PX * count + 44,
         margins=(118, 22, 8, 36),
     )
     chart.ticks(y=[])
-    for run in range(count):
-        lane = count - 1 - run
-        chart.text(
-            110, float(chart.y(lane + 0.5)) + 4, _short(pairs.runs[run].name), "lane", "end"
-        )
-        for start, end in _stretches(pairs.localised(run)):
-            last = min(end, len(pairs) - 1)
-            a, b = pairs.distance_m[start], pairs.distance_m[last]
-            chart.box(float(a), float(b), lane + 0.15, lane + 0.85, f"run{run}")
-    return chart.render(f"Where along the way each is LOCALISED: {_names(pairs)}", "driven, m")
+    for number, run in enumerate(drawn.series):
+        lane = count - 1 - number
+        chart.text(110, float(chart.y(lane + 0.5)) + 4, _short(run.name), "lane", "end")
+        for start, end in stretches(np.isfinite(run.error_m)):
+            a, b = run.distance_m[[start, min(end, len(run.distance_m) - 1)]].tolist()
+            chart.box(a, b, lane + 0.15, lane + 0.85, f"run{number}")
+    return chart.render(f"Where along the way each has a fix: {_names(drawn)}", "driven, m")
 
 
-def error_shares(pairs: PairedRuns) -> str:
-    """Share of all common frames that have a fix at most so far off; ends at the availability."""
-    series = [errors_m(pairs, run) for run in range(len(pairs.runs))]
-    low, high = LEAST_M, _top(series)
+def error_shares(drawn: Drawn) -> str:
+    """Share of all frames that have a fix at most so far off; it ends at the share with a fix."""
+    low, high = LEAST_M, _top(drawn)
     chart = Chart((low, high), (0.0, 1.0), width=_WIDTH, height=300, log_x=True, margins=_MARGINS)
     chart.ticks(y=[(value / 100, f"{value} %") for value in (0, 20, 40, 60, 80, 100)])
-    for run, error in enumerate(series):
-        found = np.sort(error[np.isfinite(error)])
-        share = np.arange(1, len(found) + 1) / max(len(error), 1)
-        rows = np.unique(np.linspace(0, max(len(found) - 1, 0), 400).astype(int))[: len(found)]
-        last = share[-1] if len(found) else 0.0
-        chart.line(np.r_[low, found[rows], high], np.r_[0.0, share[rows], last], f"run{run}")
+    for number, run in enumerate(drawn.series):
+        error, share = run.shares()
+        rows = np.unique(np.linspace(0, max(len(error) - 1, 0), 400).astype(int))[: len(error)]
+        last = share[-1] if len(error) else 0.0
+        x, y = np.r_[low, error[rows], high], np.r_[0.0, share[rows], last]
+        chart.line(x, y, f"run{number}")
     return chart.render(
-        f"Share of the frames with a fix at most so far off, of {_names(pairs)}",
+        f"Share of the frames with a fix at most so far off, of {_names(drawn)}",
         "position error, m (log)",
         "share of frames",
     )
@@ -126,38 +114,24 @@ def whisker(entry: Mapping[str, Any], scale: float) -> str:
 # -- the map ----------------------------------------------------------------------------------
 
 
-def fixes_xy_m(pairs: PairedRuns, run: int) -> FloatArray:
-    """(N, 2) estimated positions on the plane of the first run, NaN without a fix."""
-    mine = pairs.runs[run]
-    poses = mine.estimates.poses[pairs.rows[run]].copy()
-    poses[~pairs.localised(run)] = np.nan
-    known = np.isfinite(poses).all(axis=1)
-    first = pairs.runs[0].plane
-    if first is not None and mine.plane is not None and known.any():
-        poses[known] = PlaneChange(mine.plane, first).poses(poses[known])
-    return np.asarray(poses[:, :2])
-
-
-def window(pairs: PairedRuns) -> tuple[float, float, float, float]:
+def window(drawn: Drawn) -> Bounds:
     """West, south, east, north around the true track and every fix of every run."""
-    tracks = [fixes_xy_m(pairs, run) for run in range(len(pairs.runs))]
-    return window_around(np.concatenate([_true_xy_m(pairs.runs[0]), *tracks]))
+    return window_around(np.concatenate([drawn.true_xy_m, *(run.xy_m for run in drawn.series)]))
 
 
-def map_svg(pairs: PairedRuns, base: Basemap) -> str:
+def map_svg(drawn: Drawn, base: Basemap) -> str:
     """The true track and the fixes of every run."""
-    parts = [ground(base), true_track(_true_xy_m(pairs.runs[0]), base)]
-    for run in range(len(pairs.runs)):
-        xy = fixes_xy_m(pairs, run)
-        rows = np.flatnonzero(np.isfinite(xy[:, 0]))
+    parts = [ground(base), true_track(drawn.true_xy_m, base)]
+    for number, run in enumerate(drawn.series):
+        rows = np.flatnonzero(np.isfinite(run.xy_m[:, 0]))
         if len(rows):
-            far = np.hypot(*np.diff(xy[rows], axis=0).T) > JUMP_M
-            path = path_data(base.to_px(xy[rows]), (np.diff(rows) > 1) | far)
+            xy = run.xy_m[rows]
+            breaks = (np.diff(rows) > 1) | (np.hypot(*np.diff(xy, axis=0).T) > JUMP_M)
             parts.append(
-                f'<path class="track run{run}" d="{path}" '
-                f'style="stroke-width:{track_width(pairs, run):g}"/>'
+                f'<path class="track run{number}" d="{path_data(base.to_px(xy), breaks)}" '
+                f'style="stroke-width:{track_width(drawn, number):g}"/>'
             )
-    alt = f"Map: true track white with dark edge, fixes of {_names(pairs)} in their colours"
+    alt = f"Map: true track white with dark edge, fixes of {_names(drawn)} in their colours"
     return (
         f'<svg class="map still" role="img" aria-label="{escape(alt)}" '
         f'viewBox="0 0 {base.width_px} {base.height_px}" preserveAspectRatio="xMidYMid meet">'
@@ -165,36 +139,33 @@ def map_svg(pairs: PairedRuns, base: Basemap) -> str:
     )
 
 
-def track_width(pairs: PairedRuns, run: int) -> float:
+def track_width(drawn: Drawn, number: int) -> float:
     """Width of a track, so that those drawn later do not hide those drawn before."""
-    return 2.2 + 2.2 * (len(pairs.runs) - 1 - run)
-
-
-def _true_xy_m(run: Run) -> FloatArray:
-    return run.truth.poses[:, :2]
+    return 2.2 + 2.2 * (len(drawn.series) - 1 - number)
 
 
 # -- helpers ----------------------------------------------------------------------------------
 
 
-def _way(pairs: PairedRuns) -> tuple[float, float]:
-    return float(pairs.distance_m.min()), float(pairs.distance_m.max())
-
-
-def _top(series: list[FloatArray]) -> float:
-    values = np.concatenate(series)
-    values = values[np.isfinite(values)]
-    return max(10.0, float(values.max()) * 1.2) if len(values) else 10.0
-
-
-def _stretches(where: BoolArray) -> list[tuple[int, int]]:
+def stretches(where: BoolArray) -> list[tuple[int, int]]:
     """(first, one behind the last) of every stretch of True."""
     edges = np.flatnonzero(np.diff(np.r_[False, where, False]))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _names(pairs: PairedRuns) -> str:
-    return ", ".join(run.name for run in pairs.runs)
+def _way(drawn: Drawn) -> tuple[float, float]:
+    ends = np.concatenate([run.distance_m for run in drawn.series])
+    return float(ends.min()), float(ends.max())
+
+
+def _top(drawn: Drawn) -> float:
+    values = np.concatenate([run.error_m for run in drawn.series])
+    values = values[np.isfinite(values)]
+    return max(10.0, float(values.max()) * 1.2) if len(values) else 10.0
+
+
+def _names(drawn: Drawn) -> str:
+    return ", ".join(run.name for run in drawn.series)
 
 
 def _short(name: str) -> str:
