@@ -105,6 +105,8 @@ def import_onnx(
         expected = Expected(*(_unit(rows, query) for rows in raw))
         for one, name, rows in zip(given, names, raw, strict=False):
             _adopt(one, folder / name, rows)
+        half = any(_KINDS[one.kind] is np.float16 for one in given)
+        options = dataclasses.replace(options, precision="fp16" if half else "fp32")
         package = finish(draft, folder, probe, expected, options)
     return dataclasses.replace(package, root=out)
 
@@ -140,7 +142,7 @@ def _read(path: Path, card: Card) -> Given:
             f"{path}: input {taken} is of type {onnx.TensorProto.DataType.Name(kind.elem_type)}; "
             "it must take float pictures, normalised by mean and std of the card"
         )
-    if len(shape) != 4 or shape[1] not in (3, None):
+    if len(shape) != 4 or shape[1] not in (3, None) or (shape[1] is None and shape[3] == 3):
         raise ModelError(
             f"{path}: input {taken} has the shape {_shape(shape)}; it must be (N, 3, H, W), "
             "colours before rows and columns; export it so"
@@ -246,9 +248,6 @@ def _write_wrapped(given: Given, path: Path, unit: bool, dim: int) -> None:
     inner = model.graph
     dims = next(i for i in inner.input if i.name == INNER + given.input).type.tensor_type.shape.dim
     sides = [side.dim_value or name for side, name in zip(dims[2:], ("H", "W"), strict=True)]
-    dims[0].dim_param = "N"
-    for item in inner.output:
-        item.type.tensor_type.shape.dim[0].dim_param = "N"
     before = helper.make_node("Cast", [IMAGE], [INNER + given.input], to=given.kind)
     behind = [
         helper.make_node("Cast", [INNER + given.output], ["numbers"], to=TensorProto.FLOAT),

@@ -73,7 +73,7 @@ class Parity:
             raise ModelError(
                 f"the exported network describes otherwise than the one it was made from: {self}; "
                 f"{limit}a cosine of {LEAST_COSINE} are asked for in {precision}. Nothing was "
-                "imported" + ("; try --precision fp32" if precision == "fp16" else "")
+                "imported" + ("; bring the network in fp32" if precision == "fp16" else "")
             )
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor  # noqa: TID253 - this room is torch; nothing onboard imports it
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from torch import Tensor  # noqa: TID253
 
 from geoloc_ros.encoders.package import (
     Calibration,
@@ -127,7 +128,8 @@ def import_sample4geo(
             describes otherwise than the network.
     """
     tensors = read_weights(weights)
-    network = ConvNext(net)
+    with torch.device("meta"):  # the file's weights are all it needs
+        network = ConvNext(net)
     load_into(network, tensors, weights, prefix=PREFIX, ignored=(SCALE,))
     recipe = RECIPES[dataset]
     extent = extent_m or recipe.extent_m

@@ -18,9 +18,9 @@ from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.card_rules import SHARED_FILE
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError, first_line
-from geoloc_ros.training.export import OPSET, write_onnx
 from geoloc_ros.training.importing.packing import Expected, Options, finish, new_folder
 from geoloc_ros.training.importing.parity import Probe
+from geoloc_ros.training.onnx_writer import OPSET, write_onnx
 
 
 class UnitLength(nn.Module):
@@ -99,7 +99,16 @@ def pack_net(net: nn.Module, draft: ModelPackage, out: Path, options: Options) -
                 "and use 'geoloc model import onnx'"
             ) from error
         draft = dataclasses.replace(draft, training={**draft.training, "onnx_opset": OPSET})
-        package = finish(draft, folder, probe, expected, options)
+        try:
+            package = finish(draft, folder, probe, expected, options)
+        except ModelError as error:
+            if same:
+                raise
+            raise ModelError(
+                f"{error}. One file had to take two sizes of pictures, which not every network "
+                "bears: give both sides one size in the card, or export a file for each and use "
+                "'geoloc model import onnx'"
+            ) from error
     return dataclasses.replace(package, root=out)
 
 
