@@ -21,6 +21,7 @@ from geoloc_ros.config import Config
 from geoloc_ros.datatypes import CameraFrame, FloatArray, Motion, Odometry, PoseEstimate
 from geoloc_ros.encoders.base import Encoder
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import OdometryError
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.index.place_index import PlaceIndex
@@ -71,6 +72,8 @@ class Tracker:
         reranker: LanguageReranker | None = None,
         before: Callable[[int], None] | None = None,
     ) -> None:
+        if package.calibration.missing:
+            logger.warning("%s has no calibration: %s", package.name, NO_CALIBRATION)
         self._before = before
         self._package = package
         self._views: dict[str, ViewBuilder] = {}

@@ -38,6 +38,7 @@ from geoloc_ros.datatypes import CameraFrame, Candidates, PoseEstimate
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import BagError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.belief import Belief
@@ -255,9 +256,15 @@ class Replay:
             "config_sha256": configuration.sha256(self._config),
             "origin": {"lat_deg": plane.origin.lat_deg, "lon_deg": plane.origin.lon_deg},
             "anchor_offset_m": list(self._anchor_offset_m),
-            "notes": [records.damage] if records.damage else [],
+            "notes": self._notes(package),
         }
         tables.write_summary(out, summary)
+
+    def _notes(self, package: ModelPackage) -> list[str]:
+        notes = [self._records.damage] if self._records.damage else []
+        if package.calibration.missing:
+            notes.append(f"{package.name} has no calibration: {NO_CALIBRATION}")
+        return notes
 
     def _write_vlm(self, index: ShardedIndex) -> None:
         if self._asking is None:

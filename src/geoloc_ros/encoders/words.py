@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from geoloc_ros.encoders.package import Calibration, QuerySpec, ReferenceSpec
 
+NO_CALIBRATION = "no place is believed (status SEARCHING) until 'geoloc calibrate' has run"
+
 
 def view_words(query: QuerySpec) -> str:
     """What the query encoder looks at."""
@@ -34,7 +36,7 @@ def crop_words(query: QuerySpec, reference: ReferenceSpec) -> str:
 def calibration_words(calibration: Calibration) -> str:
     """What similarity is worth, in one line; what is missing, if it is."""
     if calibration.missing:
-        return "none: no place is believed (status SEARCHING) until 'geoloc calibrate' has run"
+        return f"none: {NO_CALIBRATION}"
     if not calibration.fitted_on:
         return "set by hand, fitted on nothing; 'geoloc calibrate' fits it"
     return (
