@@ -125,7 +125,7 @@ class Replay:
         plane = index.manifest.frame
         with BagReader(self._inputs.bag) as reader, self._asking or nullcontext():
             start = time.perf_counter()
-            recording = Recording(reader, self._config.input)
+            recording = Recording(reader, self._config.input, package.query.view == "panorama")
             if self._inputs.truth_topic is not None:
                 recording.check_truth(self._inputs.truth_topic)
             tracker = self._tracker(package, index, recording)
@@ -133,7 +133,7 @@ class Replay:
             self._prepare_out()
             self._drive(recording, tracker)
             wall_s = time.perf_counter() - start
-            self._write(package, plane, wall_s)
+            self._write(package, plane, wall_s, _notes(package) + _rig_notes(tracker))
             self._write_vlm(index)
             self._write_truth(recording, plane)
         return self._records.damage
@@ -165,7 +165,8 @@ class Replay:
             reranker=reranker_for(self._config.search.reranker, index.manifest),
             before=before,
         )
-        tracker.set_camera("", recording.camera, recording.T_base_camera)
+        for name, camera in recording.cameras.items():
+            tracker.set_camera(name, *camera)
         return tracker
 
     # -- the drive ----------------------------------------------------------------------------
@@ -233,7 +234,9 @@ class Replay:
         (out / "config.yaml").write_text(text, encoding="utf-8")
         (out / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
 
-    def _write(self, package: ModelPackage, plane: LocalFrame, wall_s: float) -> None:
+    def _write(
+        self, package: ModelPackage, plane: LocalFrame, wall_s: float, notes: list[str]
+    ) -> None:
         out, records = self._inputs.out, self._records
         stamps = [estimate.stamp_ns for estimate in records.estimates]
         tables.write_estimates(out, records.estimates)
@@ -256,15 +259,9 @@ class Replay:
             "config_sha256": configuration.sha256(self._config),
             "origin": {"lat_deg": plane.origin.lat_deg, "lon_deg": plane.origin.lon_deg},
             "anchor_offset_m": list(self._anchor_offset_m),
-            "notes": self._notes(package),
+            "notes": [*([records.damage] if records.damage else []), *notes],
         }
         tables.write_summary(out, summary)
-
-    def _notes(self, package: ModelPackage) -> list[str]:
-        notes = [self._records.damage] if self._records.damage else []
-        if package.calibration.missing:
-            notes.append(f"{package.name} has no calibration: {NO_CALIBRATION}")
-        return notes
 
     def _write_vlm(self, index: ShardedIndex) -> None:
         if self._asking is None:
@@ -283,12 +280,29 @@ class Replay:
 def feed(tracker: Tracker, recording: Recording, record: Record) -> None:
     """Hand one message of a recording to the tracker."""
     stamp_ns, topic, message = record
-    if topic == recording.topics.image:
-        tracker.add_frame(stamp_ns, message)
+    if topic in recording.topics.images:
+        tracker.add_frame(stamp_ns, message, recording.topics.images[topic])
     elif topic == recording.topics.odometry:
         tracker.add_odometry(messages.odometry(message, stamp_ns))
     else:
         tracker.add_height(stamp_ns, messages.height_m(message))
+
+
+def _notes(package: ModelPackage) -> list[str]:
+    """What must be said of the model."""
+    if not package.calibration.missing:
+        return []
+    return [f"{package.name} has no calibration: {NO_CALIBRATION}"]
+
+
+def _rig_notes(tracker: Tracker) -> list[str]:
+    """Which cameras of a rig were missing, and how often."""
+    if tracker.rig is None:
+        return []
+    return [
+        f"camera {name} is missing from {count} of {tracker.rig.shots} panoramas"
+        for name, count in sorted(tracker.rig.missing.items())
+    ]
 
 
 def _versions() -> dict[str, str]:
