@@ -7,7 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/flights.md, docs/real_flight.md, docs/scale.md
+README.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/models.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -198,7 +198,27 @@ def _scale_block(write: Callable[[Any], str]) -> str:
     return write(json.loads(path.read_text()))
 
 
+def _import_block() -> str:
+    path = ROOT / "docs/results/import_encoder.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/import_encoder.py` makes one."
+    found = json.loads(path.read_text())
+    kinds = ("fp32", "fp16")
+    lines = [
+        f"Reference {found['reference']}, torch {found['torch']}, `--dataset {found['dataset']}`, "
+        f"{found['pictures']} pictures:",
+        "",
+        f"| figure | {' | '.join(kinds)} |",
+        "|---|---|---|",
+    ]
+    for name in found["fp32"]:
+        cells = " | ".join(_figure(found[kind][name]) for kind in kinds)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "import_encoder": _import_block,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -236,6 +256,7 @@ def main() -> int:
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
+        "docs/models.md": lambda: _blocks("docs/models.md"),
     }
     stale = []
     for name, write in pages.items():

@@ -15,7 +15,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from importing_toy import SMALL, checkpoint  # noqa: E402
+from made_flight import write_imagery  # noqa: E402
 
+from geoloc_ros.cameras.models import CameraModel  # noqa: E402
+from geoloc_ros.cameras.mounts import mount_from_pitch  # noqa: E402
+from geoloc_ros.cameras.panorama import PanoramaView  # noqa: E402
 from geoloc_ros.cli.main import main  # noqa: E402
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder  # noqa: E402
 from geoloc_ros.encoders.package import (  # noqa: E402
@@ -25,6 +29,10 @@ from geoloc_ros.encoders.package import (  # noqa: E402
     load_package,
 )
 from geoloc_ros.errors import ModelError, TrainingError  # noqa: E402
+from geoloc_ros.imagery.ortho import OrthoImage  # noqa: E402
+from geoloc_ros.index.build import build_index  # noqa: E402
+from geoloc_ros.index.policy import SamplingPolicy  # noqa: E402
+from geoloc_ros.index.sharded_index import ShardedIndex  # noqa: E402
 from geoloc_ros.training.calibrate import calibrate  # noqa: E402
 from geoloc_ros.training.card import update_calibration  # noqa: E402
 from geoloc_ros.training.convnext import ConvNext, ConvNextSpec  # noqa: E402
@@ -34,6 +42,7 @@ from geoloc_ros.training.importing.parity import Parity, Probe  # noqa: E402
 from geoloc_ros.training.importing.sample4geo import import_sample4geo  # noqa: E402
 from geoloc_ros.training.importing.torch_net import pack_net  # noqa: E402
 from geoloc_ros.training.importing.weights import abbreviated, read_weights  # noqa: E402
+from geoloc_ros.yaw_hypotheses import YawHypotheses  # noqa: E402
 
 TWO = Options(images=2)
 
@@ -197,6 +206,29 @@ def test_an_import_is_not_calibrated_and_says_so(tmp_path, capsys):
     assert "Fitted on: worlds 1 2." in readme
     assert "no place is believed" not in readme
     assert "## Limits" in readme
+
+
+def test_an_imported_model_indexes_imagery_and_looks_all_round(tmp_path):
+    """The card speaks to views, index and search alike; nothing is learnt, so nothing is found."""
+    path = checkpoint(tmp_path / "w.pth")
+    package = import_sample4geo(path, "cvusa", tmp_path / "out", TWO, net=SMALL)
+    write_imagery(tmp_path / "city.tif")
+    ortho, encoder = OrthoImage.open(tmp_path / "city.tif"), OnnxEncoder(package)
+    policy = SamplingPolicy(kind="grid", pitch_m=70.0, north_up=True)
+    build_index(ortho, package, encoder, tmp_path / "index", policy, progress=False)
+    index = ShardedIndex.open(tmp_path / "index", package)
+    lens, mount = CameraModel.all_round(640, 320), mount_from_pitch(1.7, 0.0)
+    view = PanoramaView({"": (lens, mount)}, package.query).build(
+        Probe.of(package, 1, seed=1).views[0][:, :640].repeat(3, axis=0)[:320]
+    )
+    assert view.image.shape == (140, 768, 3)
+    yaws = YawHypotheses(90.0, package.query.width_px)
+    views = yaws.views(view, None)
+    descriptors = encoder.encode_query(np.stack([turned.image for turned in views]))
+    found = yaws.search(index, views, descriptors, 5)
+    assert descriptors.shape == (4, 32)
+    assert found.poses.shape == (5, 3)
+    assert np.isfinite(found.similarity).all()
 
 
 def test_weights_without_a_scale_or_in_half_precision_are_fine(tmp_path):
