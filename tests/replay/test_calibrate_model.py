@@ -5,7 +5,6 @@
 import dataclasses
 from pathlib import Path
 
-import made_ride
 import numpy as np
 import pytest
 from made_flight import Made, record, write_imagery, write_model
@@ -65,31 +64,10 @@ def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
         assert not abroad.localised.any()
 
 
-def test_a_model_of_panoramas_learns_it_too(tmp_path, capsys) -> None:
-    """Cameras all round, tiles with north up; the model is one that was just imported."""
-    ride = made_ride.make(tmp_path)
-    bare = dataclasses.replace(load_package(ride.model), calibration=Calibration.none())
-    bare.save()
-    worlds = []
-    for seed in (11, 12):
-        worlds.append(tmp_path / str(seed))
-        worlds[-1].mkdir()
-        write_imagery(worlds[-1] / "imagery.tif", seed)
-        here = dataclasses.replace(ride, imagery=worlds[-1] / "imagery.tif")
-        made_ride.record(here, worlds[-1] / "drive_00")
-    assert calibrate(ride.model, worlds[:1], tmp_path / "work") == 2
-    assert "has no calibration yet and one world cannot tell" in capsys.readouterr().err
-    assert calibrate(ride.model, worlds, tmp_path / "work") == 0
-    fitted = load_package(ride.model).calibration
-    assert fitted.matched - fitted.background > 3.0 * fitted.background_sigma
-    assert LEAST_EVIDENCE <= fitted.confirm_evidence < bare.calibration.confirm_evidence
-    at_home = tables.read_estimates(tmp_path / "work/11_drive_00")
-    assert at_home.localised.mean() > 0.5
-    assert not tables.read_estimates(tmp_path / "work/11_drive_00_on_12").localised.any()
-
-
 def test_one_world_keeps_the_evidence_the_card_asks_for(worlds, tmp_path) -> None:
-    before = write_model(tmp_path / "model").calibration
+    bare = dataclasses.replace(write_model(tmp_path / "model"), calibration=Calibration.none())
+    bare.save()
+    before = bare.calibration
     assert calibrate(tmp_path / "model", worlds[:1], tmp_path / "work") == 0
     fitted = load_package(tmp_path / "model").calibration
     assert fitted.confirm_evidence == before.confirm_evidence

@@ -53,18 +53,16 @@ def _run(arguments: argparse.Namespace) -> int:
     from geoloc_ros.training.calibrate import calibrate
     from geoloc_ros.training.card import update_calibration
 
-    package = find_model(arguments.model)
     policy = SamplingPolicy(
         kind="grid" if arguments.grid else "roads",
         pitch_m=arguments.pitch,
         headings=arguments.headings,
-        north_up=package.query.alignment == "north",
     )
     names = " ".join(path.name for path in arguments.worlds)
     grid = f" --grid --pitch {policy.pitch_m:g} --headings {policy.headings}"
     how = grid if arguments.grid else ""
     fitted = calibrate(
-        package,
+        find_model(arguments.model),
         arguments.worlds,
         arguments.work,
         config.load(arguments.config),

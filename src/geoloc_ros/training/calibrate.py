@@ -13,18 +13,24 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from geoloc_ros import messages
+from geoloc_ros.bags.reader import BagReader
+from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.replay import Replay, ReplayInputs
+from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config, FilterConfig
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import NEVER_ENOUGH, Calibration, ModelPackage
-from geoloc_ros.errors import TrainingError
-from geoloc_ros.evaluation import tables
-from geoloc_ros.evaluation.trajectory import interpolate_truth
+from geoloc_ros.errors import ImageDecodeError, TrainingError
+from geoloc_ros.evaluation import columns, tables
+from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
 from geoloc_ros.filtering import status
 from geoloc_ros.filtering.belief import Belief
 from geoloc_ros.filtering.calibration import fit_covariance, fit_evidence, fit_similarity
@@ -35,20 +41,33 @@ from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
 from geoloc_ros.index.sharded_index import ShardedIndex
-from geoloc_ros.training.similarities import TRUTH_TOPIC, WRONG_BEYOND_M, Samples, collect
 
 logger = logging.getLogger(__name__)
+
+TRUTH_TOPIC = "/ground_truth/pose"
+EVERY_M = 5.0
+WRONG_POSES = 256
+#: random poses nearer than this to the truth are not wrong
+WRONG_BEYOND_M = 30.0
+
+
+@dataclass(slots=True)
+class Samples:
+    """Similarities of images at the true pose and at wrong ones."""
+
+    matched: list[float] = field(default_factory=list)
+    background: list[FloatArray] = field(default_factory=list)
 
 
 def index_world(
     world: Path, package: ModelPackage, out: Path, policy: SamplingPolicy | None = None
 ) -> Path:
-    """Index a made world's imagery, along its roads unless the policy says otherwise.
+    """Index a made world's imagery, along its roads unless the policy says grid.
 
     An index of the same imagery, roads, model and policy that is already there is kept; another
     is replaced.
     """
-    policy = policy or SamplingPolicy(north_up=package.query.alignment == "north")
+    policy = policy or SamplingPolicy()
     ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
     roads = read_roads(world / "roads.geojson", ortho.frame) if policy.kind == "roads" else None
     if is_current(out, ortho, package, policy, roads):
@@ -90,7 +109,7 @@ def calibrate(
     indexes = {w: index_world(w, package, work / f"{w.name}.index", policy) for w in worlds}
     for world, path in indexes.items():
         for drive in _drives(world):
-            collect(package, ShardedIndex.open(path, package), drive, config, samples)
+            _collect(package, ShardedIndex.open(path, package), drive, config, samples)
     fitted = fit_similarity(
         np.array(samples.matched), np.array(samples.background), fitted_on=command
     )
@@ -121,6 +140,62 @@ def _drives(world: Path) -> Iterator[Path]:
 
 def _with(package: ModelPackage, calibration: Calibration) -> ModelPackage:
     return dataclasses.replace(package, calibration=calibration)
+
+
+def _collect(
+    package: ModelPackage, index: ShardedIndex, drive: Path, config: Config, samples: Samples
+) -> None:
+    """Similarities of a drive's images every few metres."""
+    encoder = OnnxEncoder(package, threads=2)
+    rng = np.random.default_rng(config.random_seed)
+    _, entries = index.entries()
+    with BagReader(drive) as reader:
+        recording = Recording(reader, config.input)
+        views = make_views(recording.camera, recording.T_base_camera, package)
+        truth = columns.truth_from(*recording.truth(TRUTH_TOPIC, index.manifest.frame))
+        wanted = _Every(truth, EVERY_M)
+        heights: dict[int, float] = {}
+        for stamp_ns, topic, message in tqdm(
+            recording.records(), desc=drive.parent.name, unit="msg"
+        ):
+            if topic == recording.topics.height:
+                heights[0] = messages.height_m(message) - config.view.relief_m
+            if topic != recording.topics.image or not wanted(stamp_ns):
+                continue
+            pose, known = interpolate_truth(truth, [stamp_ns])
+            if not known[0]:
+                continue
+            try:
+                rgb, reduction = messages.reduced_rgb(message, views.reduction)
+                view = views.build(rgb, heights.get(0), reduction=reduction)
+            except ImageDecodeError:
+                continue
+            descriptor = encoder.encode_query(view.image[None])[0]
+            anchor = se2.compose(pose[0], view.anchor)
+            wrong = entries[rng.integers(0, len(entries), WRONG_POSES)]
+            near = np.hypot(*(wrong[:, :2] - anchor[:2]).T) < WRONG_BEYOND_M
+            at, supported = index.similarity_at(descriptor, np.vstack([anchor, wrong]))
+            if supported[0]:
+                background = np.where(near | ~supported[1:], np.median(at[1:]), at[1:])
+                samples.matched.append(float(at[0]))
+                samples.background.append(background.astype(np.float64))
+
+
+class _Every:
+    """Whether another stretch of truth has been driven since the last stamp taken."""
+
+    def __init__(self, truth: columns.Truth, step_m: float) -> None:
+        self._stamps = truth.stamp_ns.astype(np.float64)
+        self._along = distance_along_m(truth)
+        self._step_m = step_m
+        self._next_m = 0.0
+
+    def __call__(self, stamp_ns: int) -> bool:
+        here = float(np.interp(stamp_ns, self._stamps, self._along))
+        if here < self._next_m:
+            return False
+        self._next_m = here + self._step_m
+        return True
 
 
 class _MostEvidence:
