@@ -33,7 +33,7 @@ from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.messages import CameraInfoData
 
 HEIGHT_M = 6.0
-FRAMES = 110
+FRAMES = 125
 STEP_M = 1.5
 CAMERA = CameraModel.from_hfov(96, 96, 110.0)
 NAMES = ("front", "left", "rear", "right")
@@ -157,9 +157,11 @@ def make(root: Path) -> Ride:
     return Ride(root, imagery, model, index, np.column_stack([xy, se2.wrap_angle(angle + 1.5708)]))
 
 
-def picture(ortho: OrthoImage, pose: FloatArray, mount: FloatArray) -> Image:
+def picture(
+    ortho: OrthoImage, pose: FloatArray, mount: FloatArray, camera: CameraModel = CAMERA
+) -> Image:
     """What a camera sees: the ground, and grey above the horizon."""
-    rays = CAMERA.rays() @ mount[:3, :3].T
+    rays = camera.rays() @ mount[:3, :3].T
     down = rays[..., 2] < -0.01
     reach = mount[2, 3] / np.where(down, -rays[..., 2], 1.0)
     ahead, left = (mount[k, 3] + rays[..., k] * reach for k in (0, 1))

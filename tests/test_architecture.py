@@ -32,11 +32,11 @@ ALLOWED = {
     "stage_clock": set(),
     "evaluation": STAGES | {"vlm"},
     "report": STAGES | {"evaluation", "vlm"},
-    "bags": STAGES | {"pipeline", "synchronizer", "tracker", "vlm", "evaluation", "report"},
+    "bags": STAGES | {"pipeline", "rig", "synchronizer", "tracker", "vlm", "evaluation", "report"},
     "ros": STAGES | {"pipeline", "rig", "synchronizer", "tracker", "vlm"},
     "vlm": {"encoders"},
     "synthetic": STAGES | {"bags"},
-    "training": STAGES | {"synthetic", "bags", "evaluation", "vlm"},
+    "training": STAGES | {"synthetic", "bags", "evaluation", "vlm", "yaw_hypotheses"},
 }
 
 

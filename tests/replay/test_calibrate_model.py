@@ -65,9 +65,7 @@ def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
 
 
 def test_one_world_keeps_the_evidence_the_card_asks_for(worlds, tmp_path) -> None:
-    bare = dataclasses.replace(write_model(tmp_path / "model"), calibration=Calibration.none())
-    bare.save()
-    before = bare.calibration
+    before = write_model(tmp_path / "model").calibration
     assert calibrate(tmp_path / "model", worlds[:1], tmp_path / "work") == 0
     fitted = load_package(tmp_path / "model").calibration
     assert fitted.confirm_evidence == before.confirm_evidence

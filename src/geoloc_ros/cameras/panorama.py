@@ -8,12 +8,17 @@ ahead, or as far beside that as the model wants north beside the middle of its p
 
 Everything is taken as infinitely far away. A thing at distance d, seen by two cameras b apart, is
 seen twice, b / d rad from each other: where they meet the strip is feathered over few degrees.
+
+Cameras that expose each for itself leave steps where they meet. Each picture gets one gain, so
+that neighbours are equally bright where both see the same (Brown and Lowe, International Journal
+of Computer Vision 74, 2007, section 6, in logarithms).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +43,12 @@ from geoloc_ros.geo.se2 import wrap_angle
 #: between cameras of 90 degrees, 60 degrees apart, it goes from 90 % to 10 % within 10 degrees.
 SHARPNESS = 4.0
 
+#: Where neighbours disagree by a factor e, how much of it a gain may cost: a gain of e^x costs
+#: `GAIN_COST` times x^2, a step of e^x between two neighbours x^2.
+GAIN_COST = 0.05
+MOST_GAIN = 2.0
+
+_SHARED_PIXELS = 50, 400
 _LEAST_WEIGHT = 1e-3
 _KEPT_BLENDS = 4
 
@@ -55,11 +66,20 @@ class _Sector:
 
 
 @dataclass(frozen=True)
+class _Overlap:
+    """Pixels that two sectors share: numbers of the sectors, flat indices in the patch of each."""
+
+    sectors: tuple[int, int]
+    pixels: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
 class _Blend:
-    """Sectors, their shares (H, n, 1) of each pixel, and what any of them sees (H, W)."""
+    """Sectors, their shares (H, n, 1) of each pixel, what any of them sees (H, W), overlaps."""
 
     parts: tuple[tuple[_Sector, Float32Array], ...]
     mask: Mask
+    overlaps: tuple[_Overlap, ...]
 
 
 class PanoramaView:
@@ -97,7 +117,7 @@ class PanoramaView:
         self._fitters = {name: FrameFitter(camera) for name, (camera, _) in cameras.items()}
         self._mounts = {name: checked_mount(mount) for name, (_, mount) in cameras.items()}
         middle = np.mean([mount[:2, 3] for mount in self._mounts.values()], axis=0)
-        self._offset_m = float(middle[0]), float(middle[1])
+        self._offset_m = round(float(middle[0]), 4) + 0.0, round(float(middle[1]), 4) + 0.0
         self._blends: dict[object, _Blend] = {}
         whole = self._blend(
             tuple((name, camera, 1) for name, (camera, _) in cameras.items()), None
@@ -144,12 +164,32 @@ class PanoramaView:
             for name, (rgb, reduction) in pictures.items()
         )
         blend = self._blend(fitted, quantised_attitude(attitude))
+        patches = [
+            sector.warp.apply(rgb)
+            for (sector, _), (rgb, _) in zip(blend.parts, pictures.values(), strict=True)
+        ]
         strip = np.zeros((*blend.mask.shape, 3), dtype=np.float32)
-        for (sector, share), (rgb, _) in zip(blend.parts, pictures.values(), strict=True):
-            strip[:, sector.columns] += share * sector.warp.apply(rgb)
-        image = np.rint(strip).astype(np.uint8)
+        gains = self._gains(patches, blend.overlaps)
+        for (sector, share), patch, gain in zip(blend.parts, patches, gains, strict=True):
+            strip[:, sector.columns] += (share * gain) * patch
+        image = np.clip(np.rint(strip), 0, 255).astype(np.uint8)
         image[~blend.mask] = self._fill
         return View(image, blend.mask, self._offset_m)
+
+    def _gains(self, patches: list[Image], overlaps: tuple[_Overlap, ...]) -> Float32Array:
+        """One factor for each patch (N,) that makes neighbours alike where they overlap."""
+        normal = GAIN_COST * np.eye(len(patches))
+        wanted = np.zeros(len(patches))
+        for overlap in overlaps:
+            bright = [
+                np.log1p(patches[number].reshape(-1, 3)[pixels].mean())
+                for number, pixels in zip(overlap.sectors, overlap.pixels, strict=True)
+            ]
+            sides = np.array(overlap.sectors)
+            normal[np.ix_(sides, sides)] += [[1.0, -1.0], [-1.0, 1.0]]
+            wanted[sides] += bright[1] - bright[0], bright[0] - bright[1]
+        gains = np.exp(np.linalg.solve(normal, wanted))
+        return np.clip(gains, 1.0 / MOST_GAIN, MOST_GAIN).astype(np.float32)
 
     def _blend(
         self, fitted: tuple[tuple[str, CameraModel, int], ...], attitude: Attitude | None
@@ -252,4 +292,24 @@ def _blended(sectors: list[_Sector], shape: tuple[int, ...]) -> _Blend:
     seen = total > 0.0
     total[~seen] = 1.0
     shares = [(sector.weight / total[:, sector.columns])[..., None] for sector in sectors]
-    return _Blend(tuple(zip(sectors, shares, strict=True)), seen)
+    pairs = combinations(range(len(sectors)), 2)
+    overlaps = (_overlap(sectors, pair, shape) for pair in pairs)
+    shared = tuple(overlap for overlap in overlaps if len(overlap.pixels[0]))
+    return _Blend(tuple(zip(sectors, shares, strict=True)), seen, shared)
+
+
+def _overlap(sectors: list[_Sector], pair: tuple[int, int], shape: tuple[int, ...]) -> _Overlap:
+    """What two sectors share, thinned out evenly; nothing where it is too little to tell."""
+    places = []
+    both = np.ones(shape, dtype=np.bool_)
+    for number in pair:
+        sector = sectors[number]
+        place = np.full(shape, -1, dtype=np.intp)
+        own = np.arange(sector.weight.size).reshape(sector.weight.shape)
+        place[:, sector.columns] = np.where(sector.weight > 0.0, own, -1)
+        both &= place >= 0
+        places.append(place)
+    fewest, most = _SHARED_PIXELS
+    at = np.flatnonzero(both)
+    at = at[:: max(1, len(at) // most)] if len(at) >= fewest else at[:0]
+    return _Overlap(pair, (places[0].ravel()[at], places[1].ravel()[at]))
