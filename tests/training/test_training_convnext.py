@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ConvNeXt against its definition, and against timm where timm is installed."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from geoloc_ros.training.convnext import ConvNext, ConvNextSpec  # noqa: E402
 from geoloc_ros.training.importing.made import made_weights  # noqa: E402
 
 PUBLISHED = "convnext_base.fb_in22k_ft_in1k_384"
+#: of the network of that name in timm 1.0.31, without a classifier
+NAMES_SHA256 = "38e440686716c10019a660c930cf0b934cb39ff52ecb0218c97b03d3bb3f4d71"
 
 
 def built(spec=SMALL, seed=1):
@@ -80,11 +84,18 @@ def test_it_is_the_network_of_the_paper(size):
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+def names_sha256(weights):
+    """Identity of all names and shapes."""
+    lines = sorted(f"{name} {tuple(value.shape)}" for name, value in weights.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def test_the_full_size_has_the_published_names():
     """Counts and names of timm's convnext_base without a classifier."""
     with torch.device("meta"):
         weights = ConvNext().state_dict()
     assert len(weights) == 342
+    assert names_sha256(weights) == NAMES_SHA256
     assert sum(value.numel() for value in weights.values()) == 87_566_464
     shapes = {
         "stem.0.weight": (128, 3, 4, 4),
@@ -111,6 +122,8 @@ def test_it_is_timms(spec, size):
     sizes = {"depths": spec.depths, "dims": spec.widths}
     theirs = timm.create_model(PUBLISHED, pretrained=False, num_classes=0, **sizes).eval()
     weights = made_weights(theirs, 4)
+    if spec == ConvNextSpec():
+        assert names_sha256(weights) == NAMES_SHA256
     ours = ConvNext(spec).eval()
     theirs.load_state_dict(weights)
     ours.load_state_dict(weights)  # strict: all names, no others

@@ -178,7 +178,9 @@ def test_the_command_prints_what_came_out(tmp_path, capsys):
     command = ["model", "import", "onnx", files[0], "--card", files[1], "--out", files[2]]
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert "parity       8 pictures: largest difference" in out
+    assert (
+        "parity       fp32, 8 made pictures beside the network itself: largest difference" in out
+    )
     assert "next: geoloc calibrate" in out
     assert "calibration  none: no place is believed" in out
     assert main(command) == 2

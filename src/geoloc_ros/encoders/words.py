@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from geoloc_ros.encoders.package import Calibration, QuerySpec, ReferenceSpec
 
 NO_CALIBRATION = "no place is believed (status SEARCHING) until 'geoloc calibrate' has run"
@@ -43,4 +45,13 @@ def calibration_words(calibration: Calibration) -> str:
         f"right {calibration.matched:.3f} ± {calibration.matched_sigma:.3f}, wrong "
         f"{calibration.background:.3f} ± {calibration.background_sigma:.3f}, temperature "
         f"{calibration.temperature:.4f}; fitted on: {calibration.fitted_on}"
+    )
+
+
+def parity_words(parity: Mapping[str, float]) -> str:
+    """How near an imported package is to the network it was made from, in one line."""
+    return (
+        f"{parity['images']} made pictures beside the network itself: largest difference "
+        f"{parity['max_abs']:.1e}, mean {parity['mean_abs']:.1e}, least cosine "
+        f"{parity['cosine_min']:.7f}"
     )
