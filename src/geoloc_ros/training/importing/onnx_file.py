@@ -82,27 +82,24 @@ def import_onnx(
         ModelError: a file cannot be read, takes other pictures than the card says, or gives no
             descriptor.
     """
-    draft, views = card.draft, card.draft.query
-    side = draft.reference.size_px
+    draft = card.draft
     probe = Probe.of(draft, options.images, options.seed)
     sources = [query] if reference is None else [query, reference]
     names = (SHARED_FILE,) if reference is None else (QUERY_FILE, REFERENCE_FILE)
-    wanted = ((views.height_px, views.width_px), (side, side))
     with new_folder(out) as folder:
         given = [_read(path, card) for path in sources]
         weights = {f"{p.absolute().parent.name}/{p.name}": file_sha256(p) for p in sources}
         training = {"command": command, "source": card.source, "weights": weights}
         draft = dataclasses.replace(draft, training=training)
-        for one, size in zip(given * (3 - len(given)), wanted, strict=True):
-            _check_size(one, size)
+        views, crops = given[0], given[-1]
+        _check_size(views, (draft.query.height_px, draft.query.width_px))
+        _check_size(crops, (draft.reference.size_px,) * 2)
         with tqdm(total=2 * options.images, desc="describe", unit="picture") as bar:
-            raw = [
-                _describe(one, pictures, draft, bar)
-                for one, pictures in zip(
-                    given * (3 - len(given)), (probe.views, probe.crops), strict=True
-                )
-            ]
-        expected = Expected(*(_unit(rows, query) for rows in raw))
+            raw = (
+                _describe(views, probe.views, draft, bar),
+                _describe(crops, probe.crops, draft, bar),
+            )
+        expected = Expected(_unit(raw[0], views.path), _unit(raw[1], crops.path))
         for one, name, rows in zip(given, names, raw, strict=False):
             _adopt(one, folder / name, rows)
         half = any(_KINDS[one.kind] is np.float16 for one in given)
