@@ -8,7 +8,7 @@ config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
 README.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/evaluation.md,
-docs/datasets.md
+docs/datasets.md, docs/models.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -233,11 +233,31 @@ def _scale_block(write: Callable[[Any], str]) -> str:
     return write(json.loads(path.read_text()))
 
 
+def _import_block() -> str:
+    path = ROOT / "docs/results/import_encoder.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/import_encoder.py` makes one."
+    found = json.loads(path.read_text())
+    kinds = ("fp32", "fp16")
+    lines = [
+        f"Reference {found['reference']}, torch {found['torch']}, `--dataset {found['dataset']}`, "
+        f"{found['pictures']} pictures:",
+        "",
+        f"| figure | {' | '.join(kinds)} |",
+        "|---|---|---|",
+    ]
+    for name in found["fp32"]:
+        cells = " | ".join(_figure(found[kind][name]) for kind in kinds)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
     "layouts": dataset_docs.layouts,
     "published": dataset_docs.published,
     "retrieval_scale": dataset_docs.scale,
     "pose_set": dataset_docs.pose_set,
+    "import_encoder": _import_block,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -279,6 +299,7 @@ def main() -> int:
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
         "docs/evaluation.md": lambda: _blocks("docs/evaluation.md"),
         "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
+        "docs/models.md": lambda: _blocks("docs/models.md"),
     }
     stale = []
     for name, write in pages.items():

@@ -36,6 +36,7 @@ LOCALIZER_FIXED = (
     "random_seed",
     "encoder_threads",
     "input.",
+    "view.yaw_step_deg",
     "search.reranker",
     "search.memory_budget_mb",
     "index",
