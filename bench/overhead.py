@@ -18,7 +18,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import defaultdict
@@ -29,6 +28,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from scoring import write_json
 
 from geoloc_ros import config as configuration
 from geoloc_ros.bags.reader import BagReader
@@ -187,8 +187,7 @@ def main() -> int:
     mean, median = found["ratio"]["mean"], found["ratio"]["median"]
     print(f"{'ratio around / session':26}{mean:9.3f}{median:9.3f}")
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(arguments.json, found)
     return 0
 
 

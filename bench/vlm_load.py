@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scoring import write_json
 
 from geoloc_ros import config as configuration
 from geoloc_ros.bags.reader import BagReader
@@ -244,8 +245,7 @@ def main() -> int:
         return 2
     print(json.dumps(found, indent=2))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(arguments.json, found)
     return 0
 
 

@@ -16,6 +16,7 @@
     │   └── IndexPullError         an index that does not come (server, disk, no such region)
     ├── BagError               bag missing, truncated, empty, without the needed topics
     ├── OdometryError          odometry that cannot be used
+    ├── TrajectoryError        a trajectory that cannot be read, or compared with another
     ├── PriorError             knowledge of place that is no mixture, or a gazetteer missing
     ├── SceneError             a description of a scene that cannot be heard
     ├── UnparseableError       a model's answer that is no answer; also a ValueError
@@ -103,6 +104,10 @@ class BagError(GeolocError):
 
 class OdometryError(GeolocError):
     """Odometry cannot be used as given."""
+
+
+class TrajectoryError(GeolocError):
+    """A trajectory cannot be read, or not be compared with another."""
 
 
 class PriorError(GeolocError):

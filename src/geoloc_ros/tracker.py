@@ -29,6 +29,7 @@ from geoloc_ros.datatypes import (
 )
 from geoloc_ros.encoders.base import Encoder
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import ImageDecodeError, OdometryError
 from geoloc_ros.filtering.visual_odometry import PlanarVisualOdometry
 from geoloc_ros.index.place_index import PlaceIndex
@@ -81,6 +82,8 @@ class Tracker:
         reranker: LanguageReranker | None = None,
         before: Callable[[int], None] | None = None,
     ) -> None:
+        if package.calibration.missing:
+            logger.warning("%s has no calibration: %s", package.name, NO_CALIBRATION)
         self._before = before
         self._package = package
         self._views: dict[str, ViewBuilder] = {}

@@ -207,13 +207,17 @@ def test_blocks_of_any_size_find_the_same():
 # Submaps.
 
 
+def around(places):
+    return lambda row: places - places[row]
+
+
 def test_submaps_of_a_line_of_places():
     """The encoder confuses places 40 m apart, so that only small circles tell them apart."""
     places = np.stack([10.0 * np.arange(16), np.zeros(16)], axis=1)
     alike = np.eye(4, dtype=np.float32)[np.arange(16) % 4]
     reference = alike + 0.01 * np.eye(16, 4, dtype=np.float32)  # the first four stand out a bit
     recall = recall_area.recall_in_submaps(
-        alike, reference, rows(*[[i] for i in range(16)]), places, places, (5.0, 15.0, 1000.0)
+        alike, reference, rows(*[[i] for i in range(16)]), around(places), (5.0, 15.0, 1000.0)
     )
     areas = [np.pi * r**2 / 1e6 for r in (5.0, 15.0, 1000.0)]
     assert list(recall) == pytest.approx(areas)
@@ -225,6 +229,29 @@ def test_submaps_are_drawn_by_seed():
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 200, (40, 2))
     query, reference = (rng.normal(size=(40, 3)).astype(np.float32) for _ in range(2))
-    case = query, reference, rows(*[[i] for i in range(40)]), places, places, (30.0, 60.0)
+    case = query, reference, rows(*[[i] for i in range(40)]), around(places), (30.0, 60.0)
     once, again = (recall_area.recall_in_submaps(*case, seed=1) for _ in range(2))
     assert once == again
+
+
+def test_a_submap_of_everything_is_no_submap():
+    rng = np.random.default_rng(2)
+    places = rng.uniform(0, 200, (40, 2))
+    query, reference = (rng.normal(size=(40, 3)).astype(np.float32) for _ in range(2))
+    positives = rows(*[[i] for i in range(40)])
+    found = search(query, reference, truth([[i] for i in range(40)]))
+    recall = recall_area.recall_in_submaps(query, reference, positives, around(places), (1e6,))
+    assert list(recall.values()) == [retrieval_metrics.recall_at(found.rank, 1)]
+
+
+def test_what_lies_outside_the_circle_is_not_found():
+    places = np.array([[0.0, 0.0], [100.0, 0.0]])
+    alike = np.eye(2, dtype=np.float32)
+    far = rows([1], [0])  # the right reference of each is the other's place
+    swapped = alike[::-1].copy()
+    near, wide = (
+        recall_area.recall_in_submaps(alike, swapped, far, around(places), (radius,))
+        for radius in (20.0, 1000.0)
+    )
+    assert list(near.values()) == [0.0]
+    assert list(wide.values()) == [1.0]

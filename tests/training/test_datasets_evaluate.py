@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_models import DIM, PANORAMA, SIDE, make_model
 
+from geoloc_ros.cli import eval_retrieval
 from geoloc_ros.cli.main import main
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import QuerySpec, ReferenceSpec
@@ -20,6 +21,7 @@ from geoloc_ros.training.datasets.descriptors import DescriptorCache
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.published import _ROWS, published
 from geoloc_ros.training.datasets.registry import DATASETS, open_split
+from geoloc_ros.training.importing import sample4geo
 
 
 @pytest.fixture
@@ -165,6 +167,18 @@ def test_camera_pictures_become_no_panorama(tmp_path, view):
     split = split_of(tmp_path, "perspective", GROUND, GROUND)
     with pytest.raises(DatasetError, match="no way there"):
         Preparation(make_model(tmp_path / "m", spec), split)
+
+
+@pytest.mark.parametrize("name", ["vigor", "cvusa", "cvact", "university"])
+def test_published_encoders_get_whole_pictures(tmp_path, name):
+    """Their figures were measured so: resized to the size of the recipe, nothing cut off."""
+    query = sample4geo.RECIPES[name].query
+    made.MAKERS[name](tmp_path / "data")
+    package = make_model(tmp_path / "m", query, resize="linear_exact")
+    texts = Preparation(package, open_split(name, tmp_path / "data").split).texts
+    size = f"{query.height_px} x {query.width_px} px"
+    assert texts[0] == f"the whole picture, {size}, linear_exact"
+    assert texts[1] == f"the whole picture, {SIDE} px, linear_exact"
 
 
 # The cache.
@@ -333,7 +347,7 @@ def test_poses_along_and_across(capsys, tmp_path, model):
 
 def test_photos_by_their_nearest_neighbour(capsys, tmp_path, model):
     result = evaluate(capsys, tmp_path, "im2gps3k", model)
-    assert result["within_m"] == {"1000": 1, "25000": 1, "200000": 1, "750000": 1, "2.5e+06": 1}
+    assert result["within_m"] == {"1000": 1, "25000": 1, "200000": 1, "750000": 1, "2500000": 1}
     assert "recall" not in result
 
 
@@ -344,7 +358,7 @@ def test_positions_that_something_else_found(capsys, tmp_path, model):
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("img_id", "pred_lat", "pred_lng"), *rows])
     result = evaluate(capsys, tmp_path, "im2gps3k", model, "--predictions", str(table))
-    shares = [result["within_m"][k] for k in ("1000", "25000", "200000", "750000", "2.5e+06")]
+    shares = [result["within_m"][k] for k in ("1000", "25000", "200000", "750000", "2500000")]
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.6])
     assert (result["queries"], result["positions"]) == (5, 4)
 
@@ -382,6 +396,18 @@ def test_the_table_stands_beside_published_rows(capsys, tmp_path, panoramic):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+def test_figures_can_be_required(capsys, tmp_path, panoramic):
+    root = tmp_path / "vigor"
+    made.make_vigor(root)
+    command = ["eval", "retrieval", "--dataset", "vigor", "--root", str(root), "--model",
+               str(panoramic.root), "--cache", str(tmp_path / "cache")]  # fmt: skip
+    assert main([*command, "--require", "recall.1>=0.9", "--require", "hit_rate>=0.9"]) == 0
+    assert main([*command, "--require", "recall.1<=0.5"]) == 1
+    assert "recall.1<=0.5 is not met: it is 1" in capsys.readouterr().err
+    assert main([*command, "--require", "within_m.5>=0.9"]) == 0
+    assert main([*command, "--require", "recal.1>=0"]) == 2
+
+
 def test_the_gallery_as_a_picture(capsys, tmp_path, panoramic):
     """With a rotated compass the model fails, and the failures are shown."""
     root, wrong = tmp_path / "vigor", make_model(tmp_path / "w", PANORAMA, mean=(0.9, 0.1, 0.5))
@@ -394,6 +420,25 @@ def test_the_gallery_as_a_picture(capsys, tmp_path, panoramic):
     image = made.cv2.imread(str(tmp_path / "g.png"))
     assert image.shape[1] > 1500
     assert image.std() > 20.0
+
+
+def test_help_names_every_data_set():
+    assert f"data sets: {' '.join(DATASETS)};" in eval_retrieval._EPILOG
+
+
+def test_nothing_to_search_is_told_before_anything_is_described(capsys, tmp_path, model):
+    made.make_worldwide(tmp_path / "w", gallery=False)
+    command = ["eval", "retrieval", "--dataset", "im2gps3k", "--root", str(tmp_path / "w")]
+    command += ["--model", str(model.root), "--cache", str(tmp_path / "cache")]
+    assert main(command) == 2
+    assert "has nothing to search" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_strips_of_unknown_height_are_no_camera_views(tmp_path, model):
+    made.make_cvusa(tmp_path / "cvusa")
+    with pytest.raises(DatasetError, match="unknown height"):
+        Preparation(model, open_split("cvusa", tmp_path / "cvusa").split)
 
 
 def test_layout_and_check(capsys, tmp_path):

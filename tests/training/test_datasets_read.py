@@ -156,6 +156,22 @@ def test_worldwide_without_a_gallery(tmp_path):
     assert "nothing to search" in found.notes[0]
 
 
+def test_a_list_with_other_names_of_columns(tmp_path):
+    made.lines(
+        tmp_path / "gws15k.csv", ["image_id,city,country,lat,lon", "image_0,C,B,-11.0,-68.7"]
+    )
+    made.picture(tmp_path / "gws15k" / "image_0.jpg", 0)
+    found = open_split("gws15k", tmp_path).split
+    assert found.queries.places.values.tolist() == [[-11.0, -68.7]]
+    assert found.queries.load(0).shape == (24, 24, 3)
+
+
+def test_a_list_without_a_column(tmp_path):
+    made.lines(tmp_path / "gws15k.csv", ["image_id,lat", "image_0,-11.0"])
+    with pytest.raises(DatasetError, match=r"it lacks lon \(lon or lng"):
+        open_split("gws15k", tmp_path)
+
+
 def test_exchanged_columns_of_the_first_published_list_are_noticed(tmp_path):
     made.make_worldwide(tmp_path)
     path = tmp_path / "im2gps3k_places365.csv"

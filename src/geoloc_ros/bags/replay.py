@@ -38,6 +38,7 @@ from geoloc_ros.datatypes import CameraFrame, Candidates, PoseEstimate
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import BagError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.belief import Belief
@@ -132,7 +133,7 @@ class Replay:
             self._prepare_out()
             self._drive(recording, tracker)
             wall_s = time.perf_counter() - start
-            self._write(package, plane, wall_s, _rig_notes(tracker))
+            self._write(package, plane, wall_s, _notes(package) + _rig_notes(tracker))
             self._write_vlm(index)
             self._write_truth(recording, plane)
         return self._records.damage
@@ -285,6 +286,13 @@ def feed(tracker: Tracker, recording: Recording, record: Record) -> None:
         tracker.add_odometry(messages.odometry(message, stamp_ns))
     else:
         tracker.add_height(stamp_ns, messages.height_m(message))
+
+
+def _notes(package: ModelPackage) -> list[str]:
+    """What must be said of the model."""
+    if not package.calibration.missing:
+        return []
+    return [f"{package.name} has no calibration: {NO_CALIBRATION}"]
 
 
 def _rig_notes(tracker: Tracker) -> list[str]:

@@ -191,6 +191,15 @@ class BagWriter:
         self, stamp_ns: int, transforms: Mapping[tuple[str, str], FloatArray]
     ) -> None:
         """Write {(parent, child): T_parent_child (4, 4)} to /tf_static."""
+        self.write_tf(stamp_ns, transforms, "/tf_static")
+
+    def write_tf(
+        self,
+        stamp_ns: int,
+        transforms: Mapping[tuple[str, str], FloatArray],
+        topic: str = "/tf",
+    ) -> None:
+        """Write {(parent, child): T_parent_child (4, 4)} as one tf2_msgs/TFMessage."""
         items = []
         for (parent, child), matrix in transforms.items():
             x, y, z = (float(v) for v in matrix[:3, 3])
@@ -211,7 +220,7 @@ class BagWriter:
                     },
                 )
             )
-        self._write("/tf_static", stamp_ns, "tf2_msgs/msg/TFMessage", {"transforms": items})
+        self._write(topic, stamp_ns, "tf2_msgs/msg/TFMessage", {"transforms": items})
 
     def write_fix(
         self,

@@ -7,19 +7,21 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from geoloc_ros.cli import eval_drive, eval_retrieval
+from geoloc_ros.cli import eval_compare, eval_drive, eval_retrieval, eval_trajectory
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "eval",
-        help="score cached results: drives, retrieval",
+        help="score cached results: drives, trajectories, retrieval",
         description="Score results from the files they were cached in; nothing is computed again "
         "that a drive or an encoder computed.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     eval_drive.add_parser(verbs)
+    eval_compare.add_parser(verbs)
+    eval_trajectory.add_parser(verbs)
     eval_retrieval.add_parser(verbs)
     _explain_old_form(parser)
 

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoloc_ros.cli.requirements import EXIT_STATUS, add_require, enforce, requirements
 from geoloc_ros.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         description="Describe the pictures of a data set with a model, search, and print the "
         "figures that papers report beside theirs. The folder is looked through first: all that "
         "is missing is told at once. Descriptors are kept, so that a run that was stopped goes on "
-        "and the next one only searches.",
+        f"and the next one only searches. {EXIT_STATUS}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,10 +48,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--split", default="", metavar="NAME", help="which part (default: the first of --layout)"
     )
     parser.add_argument(
-        "--model", default="perspective", help="model package: a name or a directory"
+        "--model",
+        default="perspective",
+        help="model package: a name or a directory (default: %(default)s)",
     )
     _add_choices(parser)
     _add_outputs(parser)
+    add_require(parser)
     parser.set_defaults(run=run)
 
 
@@ -121,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         print(layout_text(args.dataset))
         return 0
     _check_options(args)
+    gates = requirements(args)
     opened = open_split(
         args.dataset,
         args.root,
@@ -141,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     if args.gallery:
         _write_gallery(evaluated, args.gallery)
     _print(args, evaluated)
-    return 0
+    return enforce(gates, evaluated.result, json_on_stdout=args.json)
 
 
 def _check_options(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ the worst of which it is known that the truth is inside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -41,8 +41,7 @@ def recall_in_submaps(
     query: Float32Array,
     reference: Float32Array,
     positives: Rows,
-    query_xy_m: FloatArray,
-    reference_xy_m: FloatArray,
+    offsets_m: Callable[[int], FloatArray],
     radii_m: Sequence[float],
     seed: int = 0,
 ) -> dict[float, float]:
@@ -55,8 +54,7 @@ def recall_in_submaps(
         query: (Q, D) descriptors.
         reference: (R, D) descriptors.
         positives: right references of each query.
-        query_xy_m: (Q, 2) where the queries truly are, in a plane.
-        reference_xy_m: (R, 2) where the references are, in the same plane.
+        offsets_m: answers where all references (R, 2) lie from a query's true place, on a plane.
         radii_m: of the circles.
         seed: of the draws.
     """
@@ -67,10 +65,9 @@ def recall_in_submaps(
     away = away * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     found = np.zeros(len(radii_m), dtype=np.int64)
     for row, offset in zip(chosen.tolist(), away, strict=True):
-        values = reference @ query[row]
+        values, places_m = reference @ query[row], offsets_m(row)
         for k, radius_m in enumerate(radii_m):
-            prior = query_xy_m[row] + radius_m * offset
-            inside = np.hypot(*(reference_xy_m - prior).T) <= radius_m
+            inside = np.hypot(*(places_m - radius_m * offset).T) <= radius_m
             found[k] += _first_is_right(values, inside, positives[row])
     areas = [np.pi * radius_m**2 / KM2 for radius_m in radii_m]
     return {area: float(n) / len(chosen) for area, n in zip(areas, found, strict=True)}

@@ -144,7 +144,8 @@ def _judge(row: int, values: Float32Array, truth: Truth, found: Found) -> None:
         found.rank[row] = ahead
         aside = np.setdiff1d(truth.semi_positives[row], right)
         found.negatives_before[row] = ahead - int((values[aside] >= best).sum())
-        found.average_precision[row] = average_precision(_ranks(values, right))
+        ranks = np.array([ahead]) if len(right) == 1 else _ranks(values, right)
+        found.average_precision[row] = average_precision(ranks)
     for distance, rows in truth.near.items():
         if len(near := rows[row]):
             found.near_rank[distance][row] = standing_before(values, near)[0]
@@ -172,9 +173,7 @@ def standing_before(values: Float32Array, rows: IntArray) -> tuple[int, float]:
 def _ranks(values: Float32Array, rows: IntArray) -> IntArray:
     """Ranks (K,) of some references, ascending; equal ones of the others stand before them."""
     own = np.sort(values[rows])[::-1]
-    others = np.sort(np.delete(values, rows)) if len(rows) > 1 else np.delete(values, rows)
-    if len(rows) == 1:
-        return np.array([(others >= own[0]).sum()], dtype=np.int64)
+    others = np.sort(np.delete(values, rows))
     before = len(others) - np.searchsorted(others, own, side="left")
     return np.asarray(before + np.arange(len(own)), dtype=np.int64)
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from geoloc_ros.datatypes import PoseEstimate, Status
-from geoloc_ros.errors import GeodesyError, first_line
+from geoloc_ros.errors import GeodesyError, first_line, shown
 from geoloc_ros.evaluation.columns import (
     Estimates,
     Heard,
@@ -36,6 +36,7 @@ from geoloc_ros.evaluation.columns import (
     truth_from,
 )
 from geoloc_ros.filtering.outlook import Shift
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.vlm.answerer import Reply
 
 SUMMARY_KEYS: dict[str, str] = {
@@ -306,6 +307,24 @@ def read_summary(out_dir: Path) -> dict[str, Any]:
         ReplayOutputError: the file is there but holds no JSON object.
     """
     return read_json(out_dir / "summary.json")
+
+
+def read_plane(out_dir: Path) -> LocalFrame | None:
+    """The plane that the run's coordinates lie in; None where `summary.json` does not say.
+
+    Raises:
+        ReplayOutputError: the file is there but unusable, or what it says is no position.
+    """
+    origin = read_summary(out_dir).get("origin")
+    if origin is None:
+        return None
+    try:
+        return LocalFrame(LatLon(float(origin["lat_deg"]), float(origin["lon_deg"])))
+    except (KeyError, TypeError, ValueError, GeodesyError) as error:
+        raise ReplayOutputError(
+            f"{out_dir / 'summary.json'}: the origin {shown(origin)} is no lat_deg and lon_deg "
+            f"({first_line(error)}); replay again"
+        ) from error
 
 
 def frame_path(out_dir: Path, stamp_ns: int) -> Path:

@@ -64,7 +64,7 @@ def _page(groups: Sequence[ExampleGroup], title: str, subtitle: str) -> str:
         for group in groups
     ]
     template = environment.get_template("retrieval.html.j2")
-    return template.render(title=title, subtitle=subtitle, groups=shown, statuses={})
+    return template.render(title=title, subtitle=subtitle, groups=shown, statuses={}, stages={})
 
 
 def _item(shown: Shown, longest_px: int) -> dict[str, Any]:
@@ -87,13 +87,14 @@ def _figure(groups: Sequence[ExampleGroup], title: str, subtitle: str) -> Any:  
     from matplotlib.figure import Figure
 
     rows = [(group, i, e) for group in groups for i, e in enumerate(group.examples)]
-    figure = Figure(figsize=(14.0, 1.0 + 2.15 * max(1, len(rows))), dpi=_DPI)
+    figure = Figure(figsize=(14.0, 1.0 + 2.0 * max(1, len(rows))), dpi=_DPI)
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}\n{subtitle}", fontsize=11)
+    top = 1.0 - 0.95 / figure.get_figheight()
+    figure.suptitle(f"{title}\n{subtitle}", fontsize=11, y=1.0 - 0.15 / figure.get_figheight())
     widths = [2.4, *[1.0] * 6]
     grid = figure.add_gridspec(
         max(1, len(rows)), 7, width_ratios=widths, left=0.01, right=0.99, bottom=0.02,
-        top=1.0 - 0.75 / figure.get_figheight(), hspace=0.42, wspace=0.06,
+        top=top, hspace=0.3, wspace=0.06,
     )  # fmt: skip
     for row, (group, i, example) in enumerate(rows):
         heading = f"{group.title}: {group.text}" if i == 0 else ""

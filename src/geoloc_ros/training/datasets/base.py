@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.errors import DatasetError, ImageDecodeError
-from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.imagery.files import decode_rgb
 
 IntArray = npt.NDArray[np.int64]
@@ -53,7 +52,7 @@ class Places:
         if self.values.ndim != 2 or self.values.shape[1] != 2:
             raise DatasetError(f"places have shape {self.values.shape}; it must be (N, 2)")
         if self.unit == "deg":
-            limit = np.array([LAT_LIMIT_DEG, LON_LIMIT_DEG])
+            limit = np.array([90.0, 180.0])
             wrong = (np.abs(self.values) > limit).any(axis=1)
             if wrong.any():
                 lat_deg, lon_deg = self.values[int(np.argmax(wrong))]
@@ -65,15 +64,6 @@ class Places:
     def __len__(self) -> int:
         """How many."""
         return len(self.values)
-
-    def latlon(self, row: int) -> LatLon | None:
-        """One place as WGS84, None where it is unknown or in metres."""
-        if self.unit != "deg" or not np.isfinite(self.values[row]).all():
-            return None
-        return LatLon(*self.values[row].tolist())
-
-
-LAT_LIMIT_DEG, LON_LIMIT_DEG = 90.0, 180.0
 
 
 @dataclass(frozen=True, eq=False)

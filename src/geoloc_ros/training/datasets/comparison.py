@@ -76,7 +76,7 @@ def _pairs(shares: dict[str, float]) -> str:
 def _m(metres: float | None) -> str:
     if metres is None:
         return "-"
-    return f"{metres / 1e3:g} km" if metres >= 1e4 else f"{metres:.4g} m"
+    return f"{metres / 1e3:.4g} km" if metres >= 1e3 else f"{metres:.4g} m"
 
 
 def _sources(rows: tuple[Published, ...]) -> list[str]:

@@ -22,7 +22,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import DatasetError
 from geoloc_ros.evaluation.retrieval import Found
 from geoloc_ros.training.datasets import score
-from geoloc_ros.training.datasets.base import Places
+from geoloc_ros.training.datasets.base import Places, Split
 from geoloc_ros.training.datasets.descriptors import DescriptorCache
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened
@@ -38,6 +38,7 @@ class Evaluated:
         opened: the split.
         result: content of `retrieval.json`.
         found: what the search found; None where positions were given.
+        preparation: what the model saw; None where positions were given.
         error_m: (Q,) distance of the first find, or of the position given, to the truth; None
             where places are not known.
     """
@@ -45,6 +46,7 @@ class Evaluated:
     opened: Opened
     result: dict[str, Any]
     found: Found | None
+    preparation: Preparation | None
     error_m: FloatArray | None
 
 
@@ -76,6 +78,7 @@ def evaluate(
         ModelError: the model cannot be given these pictures, or fails.
     """
     split = opened.split
+    score.need_references(split)
     preparation = Preparation(package, split)
     radii_m = tuple(radii_m) if score.has_places(split) else ()
     with _bar(len(split.queries), "describing queries", "picture") as tell:
@@ -88,10 +91,10 @@ def evaluate(
     result["preparation"] = dict(zip(("queries", "references"), preparation.texts, strict=True))
     result.update(score.figures(split, found, radii_m))
     if area:
-        _need_places(split.dataset, score.has_places(split))
+        _need_truth(split)
         tile_m2 = _tile_m2(opened)
         result["area"] = score.area_figures(split, found, query, reference, tile_m2, seed)
-    return Evaluated(opened, result, found, _first_error_m(opened, found))
+    return Evaluated(opened, result, found, preparation, _first_error_m(opened, found))
 
 
 def score_positions(
@@ -125,7 +128,7 @@ def score_positions(
     error_m[rows] = score.distance_m(asked, rows, given, np.arange(len(rows)))
     result = {**_head(opened, {}), "queries": len(said)}
     result.update(score.position_figures(error_m, radii_m))
-    return Evaluated(opened, result, None, error_m)
+    return Evaluated(opened, result, None, None, error_m)
 
 
 def _head(opened: Opened, model: dict[str, str]) -> dict[str, Any]:
@@ -138,9 +141,12 @@ def _head(opened: Opened, model: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _need_places(dataset: str, known: bool) -> None:
-    if not known:
-        raise DatasetError(f"{dataset} says not where its pictures are; leave out --area")
+def _need_truth(split: Split) -> None:
+    """See that recall versus area means something."""
+    if not score.has_places(split):
+        raise DatasetError(f"{split.dataset} says not where its pictures are; leave out --area")
+    if not split.positives.counts.any():
+        raise DatasetError(f"{split.dataset} has no right references; leave out --area")
 
 
 def _tile_m2(opened: Opened) -> float | None:

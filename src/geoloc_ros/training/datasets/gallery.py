@@ -12,6 +12,7 @@ from geoloc_ros.evaluation.examples import Example, ExampleGroup, Shown
 from geoloc_ros.evaluation.retrieval import Found, IntArray
 from geoloc_ros.training.datasets.base import Split
 from geoloc_ros.training.datasets.evaluate import Evaluated
+from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.score import distance_m, has_places, percentages
 
 PER_GROUP = 4
@@ -24,17 +25,17 @@ def example_groups(evaluated: Evaluated) -> tuple[ExampleGroup, ...]:
     Raises:
         DatasetError: nothing was searched, or a picture is unreadable.
     """
-    found, split = evaluated.found, evaluated.opened.split
-    if found is None:
+    found, preparation = evaluated.found, evaluated.preparation
+    if found is None or preparation is None:
         raise DatasetError("positions that were given show no finds: there is no gallery of them")
     taken: set[int] = set()
     groups = []
-    for title, text, score in _reasons(split, found, evaluated.error_m):
+    for title, text, score in _reasons(preparation.split, found, evaluated.error_m):
         rows = [row for row in np.argsort(-score, kind="stable").tolist() if row not in taken]
         rows = [row for row in rows if np.isfinite(score[row])][:PER_GROUP]
         taken.update(rows)
         if rows:
-            examples = tuple(_example(split, found, row) for row in rows)
+            examples = tuple(_example(preparation, found, row) for row in rows)
             groups.append(ExampleGroup(title, text, examples))
     return tuple(groups)
 
@@ -51,7 +52,7 @@ def _reasons(
             ("Furthest", "First finds that lie furthest from the truth.", off),
         ]
     second = found.similarity[:, 1] if found.top.shape[1] > 1 else first
-    misled = np.where(found.rank > 0, first, np.nan)
+    misled = np.where(found.negatives_before > 0, first, np.nan)
     return [
         (
             "Clear finds",
@@ -60,7 +61,7 @@ def _reasons(
         ),
         (
             "Led astray",
-            "A wrong reference first, ordered by how alike it looks to the model.",
+            "A wrong reference before the right one, ordered by how alike the first looks.",
             misled,
         ),
         (
@@ -71,12 +72,13 @@ def _reasons(
     ]
 
 
-def _example(split: Split, found: Found, row: int) -> Example:
+def _example(preparation: Preparation, found: Found, row: int) -> Example:
+    split, picture = preparation.split, preparation.reference_for_people
     right = split.positives[row].tolist()
     aside = set(split.semi_positives[row].tolist())
     finds = tuple(
         Shown(
-            split.references.load(reference),
+            picture(reference),
             _caption(split, row, reference, f"{place} · {similarity:.3f}"),
             True if reference in right else None if reference in aside or not right else False,
         )
@@ -88,7 +90,7 @@ def _example(split: Split, found: Found, row: int) -> Example:
     truth = None
     if right:
         text = f"right · place {found.rank[row] + 1} of {found.references}"
-        truth = Shown(split.references.load(right[0]), _caption(split, row, right[0], text), True)
+        truth = Shown(picture(right[0]), _caption(split, row, right[0], text), True)
     return Example(Shown(split.queries.load(row), split.queries.ids[row], None), truth, finds)
 
 

@@ -10,14 +10,14 @@ crop its card describes, turned to where the query looks: orientation is taken a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from geoloc_ros.cameras.warp import Warp
 from geoloc_ros.datatypes import FloatArray, Image
-from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.package import ModelPackage, ReferenceSpec
 from geoloc_ros.encoders.resizing import resized
 from geoloc_ros.errors import DatasetError
 from geoloc_ros.training.datasets.base import Split
@@ -25,6 +25,7 @@ from geoloc_ros.training.raster import Ortho, cut, prepare
 
 #: fields of view that differ less count as the same
 _SAME_DEG = 1.0
+PEOPLE_PX = 240
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Preparation:
         """Refuse pictures that the model cannot be given.
 
         Raises:
-            DatasetError: what the camera saw is no panorama, no ground seen from above.
+            DatasetError: what the camera saw is no panorama, no ground seen from above; or it is
+                not known how much a panorama shows.
         """
         view, model = self.split.queries.view, self.package.query.view
         if (view, model) in {
@@ -55,6 +57,12 @@ class Preparation:
                 f"model {self.package.name} takes {model} views; the queries of "
                 f"{self.split.dataset} are of the kind {view}, from which there is no way there; "
                 "choose another model"
+            )
+        if self._camera_of_panorama and self.split.queries.vfov_deg is None:
+            raise DatasetError(
+                f"the panoramas of {self.split.dataset} are strips of unknown height in degrees: "
+                f"no view of {self.package.query.hfov_deg:g} degrees can be cut from them; "
+                "evaluate a model that takes panoramas"
             )
 
     @property
@@ -106,11 +114,26 @@ class Preparation:
             DatasetError: the picture is unreadable.
         """
         rgb, spec = self.split.references.load(row), self.package.reference
-        gsd_m = self.split.references.gsd_m
-        if not self._crops or gsd_m is None:
+        if not self._crops:
             return resized(rgb, spec.size_px, spec.size_px, self.package.resize)
-        height, width = (0.5 * float(gsd_m[row]) * side for side in rgb.shape[:2])
-        ortho = prepare(Ortho(rgb, -width, height, float(gsd_m[row])), spec, self._fill)
+        return self._crop(rgb, row, spec)
+
+    def reference_for_people(self, row: int) -> Image:
+        """What of a reference the model takes, larger where it is a crop.
+
+        Raises:
+            DatasetError: the picture is unreadable.
+        """
+        rgb = self.split.references.load(row)
+        spec = replace(self.package.reference, size_px=PEOPLE_PX)
+        return self._crop(rgb, row, spec) if self._crops else rgb
+
+    def _crop(self, rgb: Image, row: int, spec: ReferenceSpec) -> Image:
+        """The piece of a satellite picture a card describes, turned to the heading."""
+        known = self.split.references.gsd_m
+        gsd_m = 1.0 if known is None else float(known[row])
+        height, width = (0.5 * gsd_m * side for side in rgb.shape[:2])
+        ortho = prepare(Ortho(rgb, -width, height, gsd_m), spec, self._fill)
         yaw_rad = np.radians(90.0 - self._headings_deg[row])
         crop: Image = cut(ortho, np.array([[0.0, 0.0, yaw_rad]]), spec, fill=self._fill)[0]
         return crop
@@ -185,13 +208,7 @@ class Preparation:
 
     def _seen(self, panorama: Image) -> Image:
         """What a level camera sees towards the middle of a panorama."""
-        spec, vfov_deg = self.package.query, self.split.queries.vfov_deg
-        if vfov_deg is None:
-            raise DatasetError(
-                f"the panoramas of {self.split.dataset} are strips of unknown height in degrees: "
-                f"no camera view of {spec.hfov_deg:g} degrees can be cut from them; evaluate a "
-                "model that takes panoramas"
-            )
+        vfov_deg = self.split.queries.vfov_deg or 180.0
         key = panorama.shape[:2]
         if key not in self._warps:
             self._warps[key] = _camera_warp(key, vfov_deg, self.package)

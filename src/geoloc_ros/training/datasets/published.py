@@ -30,6 +30,7 @@ class Published:
 _UNIVERSITY = "State-of-the-art page of github.com/layumi/University1652-Baseline (by the authors)"
 _FRGEO = "Model Zoo of github.com/zqwlearning/FRGeo (by the authors)"
 _GEO2 = "quoted in a summary of Geo2 (Zhang et al., CVPR 2026), its table 2"
+_WEIGHTS = "file name of the weights in eval_*.py of github.com/Skyy93/Sample4Geo (by the authors)"
 _GEOCLIP = "table 1 of GeoCLIP, quoted by three public comparisons that agree"
 _GEO_R = "quoted in a summary of Geo-R (IM2GPS3k table)"
 
@@ -39,23 +40,27 @@ _ROWS: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ("FRGeo, AAAI 2024", _FRGEO, "R@1 71.26 R@5 91.38 R@10 94.32 R@1% 99.52 hit 82.41"),
         ("Sample4Geo, ICCV 2023", _GEO2, "R@1 77.86"),
         ("Geo2, CVPR 2026", _GEO2, "R@1 81.59"),
+        ("Sample4Geo, released weights", _WEIGHTS, "R@1 77.86"),
     ],
     ("vigor", "cross-test"): [
         ("FRGeo, AAAI 2024", _FRGEO, "R@1 37.54 R@5 59.58 R@10 67.34 R@1% 94.28 hit 40.66"),
         ("Sample4Geo, ICCV 2023", _GEO2, "R@1 61.70"),
         ("Geo2, CVPR 2026", _GEO2, "R@1 66.71"),
+        ("Sample4Geo, released weights", _WEIGHTS, "R@1 61.09"),
     ],
     ("cvusa", "val"): [
         ("SAFA (polar), NeurIPS 2019", _UNIVERSITY, "R@1 89.84 R@5 96.93 R@10 98.14 R@1% 99.64"),
         ("TransGeo, CVPR 2022", _UNIVERSITY, "R@1 94.08 R@5 98.36 R@10 99.04 R@1% 99.77"),
         ("FRGeo, AAAI 2024", _FRGEO, "R@1 97.06 R@5 99.25 R@10 99.47 R@1% 99.85"),
         ("Sample4Geo, ICCV 2023", _UNIVERSITY, "R@1 98.68 R@5 99.68 R@10 99.78 R@1% 99.87"),
+        ("Sample4Geo, released weights", _WEIGHTS, "R@1 98.68"),
     ],
     ("cvact", "val"): [
         ("SAFA (polar), NeurIPS 2019", _UNIVERSITY, "R@1 81.03 R@5 92.80 R@10 94.84 R@1% 98.17"),
         ("TransGeo, CVPR 2022", _UNIVERSITY, "R@1 84.95 R@5 94.14 R@10 95.78 R@1% 98.37"),
         ("FRGeo, AAAI 2024", _FRGEO, "R@1 90.35 R@5 96.45 R@10 97.25 R@1% 98.74"),
         ("Sample4Geo, ICCV 2023", _UNIVERSITY, "R@1 90.81 R@5 96.74 R@10 97.48 R@1% 98.77"),
+        ("Sample4Geo, released weights", _WEIGHTS, "R@1 90.81"),
     ],
     ("cvact", "test"): [("Geo2, CVPR 2026", _GEO2, "R@1 75.08")],
     ("university", "drone-to-satellite"): [

@@ -20,6 +20,7 @@ from geoloc_ros.training.datasets.registry import WORLD_RADII_M
 
 RANKS = (1, 5, 10)
 LIMITS_M = (1.0, 3.0, 5.0)
+SUBMAP_RADII_M = (50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4)
 _WORLD = ("im2gps", "im2gps3k", "yfcc4k", "gws15k")
 
 
@@ -72,6 +73,19 @@ def has_places(split: Split) -> bool:
     return asked is not None and given is not None and asked.unit == given.unit
 
 
+def need_references(split: Split) -> None:
+    """See that there is something to search.
+
+    Raises:
+        DatasetError: there is not.
+    """
+    if not len(split.references):
+        raise DatasetError(
+            f"{split.dataset} has nothing to search; --layout prints what it needs; or give "
+            "positions with --predictions"
+        )
+
+
 def search_split(
     split: Split,
     query: Float32Array,
@@ -80,16 +94,11 @@ def search_split(
     top: int = max(RANKS),
     tell: Callable[[int], object] = lambda done: None,
 ) -> Found:
-    """Search a split; see `evaluation.retrieval.search`.
+    """Search a split that has references; see `evaluation.retrieval.search`.
 
     Raises:
-        DatasetError: it has no references, or distances are asked for and places unknown.
+        DatasetError: distances are asked for and places unknown.
     """
-    if not len(split.references):
-        raise DatasetError(
-            f"{split.dataset} has nothing to search; --layout prints what it needs; "
-            "or give positions with --predictions"
-        )
     near = {radius: near_rows(split, radius) for radius in radii_m}
     truth = Truth(split.positives, split.semi_positives, dict(near))
     return search(query, reference, truth, top, tell)
@@ -123,8 +132,9 @@ def _distance_figures(split: Split, found: Found, radii_m: Sequence[float]) -> d
     rows = np.arange(len(found))
     error_m = distance_m(asked, rows, given, found.top[:, 0])
     result = position_figures(error_m, radii_m)
+    by_distance = retrieval_metrics.distance_recall
     result["recall_within_m"] = {
-        f"{radius:g}": {str(k): retrieval_metrics.distance_recall(found, radius, k) for k in RANKS}
+        key_of(radius): {str(k): by_distance(found, radius, k) for k in RANKS}
         for radius in radii_m
     }
     if asked.unit == "deg" and split.dataset not in _WORLD:
@@ -140,8 +150,13 @@ def _distance_figures(split: Split, found: Found, radii_m: Sequence[float]) -> d
         parts = retrieval_metrics.along_and_across(offset, heading_deg)
         for axis, name in enumerate(("longitudinal_within_m", "lateral_within_m")):
             shares = retrieval_metrics.share_within(parts[:, axis], LIMITS_M)
-            result[name] = {f"{limit:g}": share for limit, share in shares.items()}
+            result[name] = {key_of(limit): share for limit, share in shares.items()}
     return result
+
+
+def key_of(metres: float) -> str:
+    """A distance as a key: without a point or an exponent where it is a whole number."""
+    return f"{metres:.0f}" if metres == int(metres) else f"{metres:g}"
 
 
 def position_figures(error_m: FloatArray, radii_m: Sequence[float]) -> dict[str, Any]:
@@ -159,12 +174,16 @@ def position_figures(error_m: FloatArray, radii_m: Sequence[float]) -> dict[str,
             "mean": float(np.mean(known)) if len(known) else None,
         },
         "positions": len(known),
-        "within_m": {f"{radius:g}": share for radius, share in shares.items()},
+        "within_m": {key_of(radius): share for radius, share in shares.items()},
     }
 
 
 def _offset_xy_m(a: Places, a_rows: IntArray, b: Places, b_rows: IntArray) -> FloatArray:
-    """East and north (N, 2) from places of `a` to places of `b`, on a plane touching at `a`."""
+    """East and north (N, 2) from places of `a` to places of `b`, metres.
+
+    Degrees east are scaled by the cosine of the latitude of `a`: at 10 km and below 60 degrees of
+    latitude right to 0.3 %.
+    """
     difference = b.values[b_rows] - a.values[a_rows]
     if a.unit == "m":
         return difference
@@ -172,24 +191,6 @@ def _offset_xy_m(a: Places, a_rows: IntArray, b: Places, b_rows: IntArray) -> Fl
     level = np.cos(np.radians(a.values[a_rows, 0]))
     turn = np.mod(difference[:, 1] + 180.0, 360.0) - 180.0
     return np.stack([np.radians(turn) * level * EARTH_RADIUS_M, north], axis=1)
-
-
-def plane_xy_m(split: Split) -> tuple[FloatArray, FloatArray]:
-    """Queries (Q, 2) and references (R, 2) on one plane, metres: for circles around them.
-
-    Degrees are spread by the cosine of the middle latitude (an equirectangular plane); over a city
-    of 50 km its scale is right to 0.4 % below 60 degrees of latitude.
-    """
-    asked, given = _places(split)
-    if asked.unit == "m":
-        return asked.values, given.values
-    middle = Places(np.mean(given.values, axis=0, keepdims=True), "deg", given.datum)
-    start = np.zeros(1, dtype=np.int64)
-    planes = []
-    for places in (asked, given):
-        rows = np.arange(len(places))
-        planes.append(_offset_xy_m(middle, np.repeat(start, len(rows)), places, rows))
-    return planes[0], planes[1]
 
 
 def area_figures(
@@ -217,11 +218,16 @@ def area_figures(
         budgets = [tile_m2 / recall_area.KM2, *_decades(tile_m2 / recall_area.KM2, whole)]
         shares = recall_area.recall_by_area(area, budgets)
         result["search_effort_km2"] = {f"{budget:.4g}": share for budget, share in shares.items()}
-    query_xy_m, reference_xy_m = plane_xy_m(split)
-    extent = float(np.linalg.norm(np.ptp(reference_xy_m, axis=0)))
-    radii = [r for r in (50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4) if r < extent]
+    asked, given = _places(split)
+    every = np.arange(len(given))
+
+    def offsets_m(row: int) -> FloatArray:
+        return _offset_xy_m(asked, np.full(len(given), row), given, every)
+
+    span = float(np.linalg.norm(np.ptp(offsets_m(0), axis=0)))
+    radii = [radius for radius in SUBMAP_RADII_M if radius < span] or [SUBMAP_RADII_M[0]]
     shares = recall_area.recall_in_submaps(
-        query, reference, split.positives, query_xy_m, reference_xy_m, [*radii, extent], seed
+        query, reference, split.positives, offsets_m, radii, seed
     )
     result["submap_km2"] = {f"{area:.4g}": share for area, share in shares.items()}
     return result

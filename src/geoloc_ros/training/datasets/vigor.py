@@ -66,7 +66,7 @@ def read(root: Path, split: str, found: Findings) -> Split:
     for city in cities:
         path = folder / city / f"{stem}{suffix}.txt"
         for number, line in read_lines(path, found):
-            words = line.split(" ")
+            words = line.split()
             if len(words) != 13:
                 bad_line(path, number, line, found, _LABEL)
             elif unknown := [name for name in words[1:11:3] if name not in row_of]:

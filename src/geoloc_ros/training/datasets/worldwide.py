@@ -4,9 +4,9 @@
 
 Hays and Efros, "IM2GPS", CVPR 2008; Vo, Jacobs and Hays, "Revisiting IM2GPS in the Deep Learning
 Era", ICCV 2017. Lists `NAME_places365.csv` as github.com/TIBHannover/GeoEstimation published them;
-their first version has the names of the columns LAT and LON exchanged, which shows as latitudes
-beyond 90 degrees and is refused. Clark et al. (CVPR 2023) published no pictures of GWS15k: what
-can be had are lists made by the same recipe.
+an early version has the names of the columns LAT and LON exchanged, which shows as latitudes
+beyond 90 degrees and is refused. No pictures of GWS15k are published: what can be had are lists
+made by the same recipe.
 
 What is searched is a second list of the same kind (MP-16); without it positions that something
 else found can be scored (`--predictions`).
