@@ -21,7 +21,7 @@ from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.imagery.crops import CropCutter  # noqa: E402
 from geoloc_ros.imagery.ortho import OrthoImage  # noqa: E402
 from geoloc_ros.training.config import TrainConfig  # noqa: E402
-from geoloc_ros.training.drive_material import DriveMaterial, look_for  # noqa: E402
+from geoloc_ros.training.drive_material import DriveMaterial  # noqa: E402
 from geoloc_ros.training.evaluate import driven_anchors  # noqa: E402
 from geoloc_ros.training.mining import MiningConfig, Thinning  # noqa: E402
 from geoloc_ros.training.place_split import BUFFER, HELD_OUT, TRAIN, SplitConfig  # noqa: E402
@@ -140,12 +140,12 @@ def test_a_teacher_with_a_sharper_eye_gets_larger_pictures(drives: Path, tmp_pat
     _, teacher = trained("perspective", tmp_path / "teacher")
     query = dataclasses.replace(teacher.query, height_px=192, width_px=384)
     sharp = dataclasses.replace(teacher, query=query)
-    look = look_for("perspective", sharp)
-    found = material(drives, tmp_path / "pairs", look=look)
+    found = material(drives, tmp_path / "pairs", teacher=sharp)
     assert found.area(TRAIN).images[0].shape == (192, 384, 3)
     assert found.card().query.height_px == 96
-    with pytest.raises(TrainingError, match="view"):
-        look_for("ground_plane", teacher)
+    blind = dataclasses.replace(found, kind="ground_plane")
+    with pytest.raises(TrainingError, match="the teacher's view"):
+        blind.made_for()
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def _drives(
     teacher: ModelPackage | None,
 ) -> Any:  # noqa: ANN401
     from geoloc_ros import config
-    from geoloc_ros.training.drive_material import DriveMaterial, look_for
+    from geoloc_ros.training.drive_material import DriveMaterial
     from geoloc_ros.training.fixes import Gate
     from geoloc_ros.training.mining import MiningConfig, Thinning
     from geoloc_ros.training.place_split import SplitConfig
@@ -185,7 +185,7 @@ def _drives(
         split=split,
         folder=arguments.work / "drives",
         start=start,
-        look=look_for(kind, teacher),
+        teacher=teacher,
     )
 
 

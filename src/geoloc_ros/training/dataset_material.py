@@ -21,12 +21,12 @@ from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened, find_dataset, open_split
 from geoloc_ros.training.evaluate import describe_references, describe_views, recall
 from geoloc_ros.training.importing.sample4geo import RECIPES
-from geoloc_ros.training.pair import CONVNEXTS, EncoderPair, card_of, resized_card
+from geoloc_ros.training.pair import CONVNEXTS, EncoderPair, card_from, card_of
 from geoloc_ros.training.picture_pairs import PicturePairs, positions_m
 from geoloc_ros.training.place_split import HELD_OUT, TRAIN, SplitConfig, split_by_place
 from geoloc_ros.training.recipe import Lessons
 from geoloc_ros.training.sources import MinedSource
-from geoloc_ros.training.teacher import check_same_view
+from geoloc_ros.training.teacher import look_of
 
 IntArray = npt.NDArray[np.int64]
 # Of the training split, for early stopping; the data set's own test split is left alone.
@@ -81,17 +81,9 @@ class DatasetMaterial:
 
     def card(self) -> ModelPackage:
         """What the encoders look at."""
-        if self.start is None:
-            return dataset_card(self.kind, self.opened().split)
-        kept = self.start
-        return dataclasses.replace(
-            card_of(self.kind),
-            query=kept.query,
-            reference=kept.reference,
-            mean=kept.mean,
-            std=kept.std,
-            resize=kept.resize,
-        )
+        if self.start is not None:
+            return card_from(self.start)
+        return dataset_card(self.kind, self.opened().split)
 
     def prepare(self) -> str:
         """Check the folder; answers what there is."""
@@ -125,7 +117,7 @@ class DatasetMaterial:
     def load(self, train: TrainConfig) -> Lessons:
         """Make ready to read pictures."""
         split, card, parts = self.opened().split, self.card(), self.parts()
-        preparation = Preparation(self._made_for(card), split)
+        preparation = Preparation(look_of(card, self.teacher), split)
         pairs = PicturePairs(preparation, split.pairs[parts == TRAIN])
         unseen = split.pairs[parts == HELD_OUT]
         if len(unseen) > _MOST_PAIRS:
@@ -149,19 +141,6 @@ class DatasetMaterial:
         return dataclasses.replace(package, calibration=Calibration.none())
 
     # -- inside -------------------------------------------------------------------------------
-
-    def _made_for(self, card: ModelPackage) -> ModelPackage:
-        """What pictures are made for: the encoders, or a teacher with a sharper eye."""
-        teacher = self.teacher
-        if teacher is None:
-            return card
-        check_same_view((teacher.query, teacher.reference), (card.query, card.reference))
-        return resized_card(
-            card,
-            max(teacher.query.height_px, card.query.height_px),
-            max(teacher.query.width_px, card.query.width_px),
-            max(teacher.reference.size_px, card.reference.size_px),
-        )
 
     def _protocol(self) -> str:
         split = self.opened().split

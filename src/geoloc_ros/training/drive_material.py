@@ -25,13 +25,13 @@ from geoloc_ros.training.drive_report import text, write_report
 from geoloc_ros.training.evaluate import driven_anchors, evaluate_areas, grid_near
 from geoloc_ros.training.held_out_calibration import with_similarity
 from geoloc_ros.training.mining import Mined, MiningConfig, Places, Target, mine
-from geoloc_ros.training.pair import EncoderPair, card_of, resized_card
+from geoloc_ros.training.pair import EncoderPair, card_from, card_of
 from geoloc_ros.training.place_split import HELD_OUT, NAMES, TRAIN, SplitConfig, split_by_place
 from geoloc_ros.training.posed_pairs import Area, PosedPairs
 from geoloc_ros.training.recipe import Lessons
 from geoloc_ros.training.rows import Rows
 from geoloc_ros.training.sources import MinedSource
-from geoloc_ros.training.teacher import check_same_view
+from geoloc_ros.training.teacher import look_of
 
 LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
@@ -74,8 +74,8 @@ class DriveMaterial:
         mining: how recordings become pairs.
         split: which ground is held out.
         folder: where pairs and report are kept.
-        start: package whose calibration is the beginning of the new one's.
-        look: picture sizes where a teacher wants larger ones: query rows, columns, reference side.
+        start: package that the training begins with; its card and calibration are gone on from.
+        teacher: package that teaches; pictures are made for its size where it is larger.
     """
 
     kind: str
@@ -85,16 +85,16 @@ class DriveMaterial:
     split: SplitConfig
     folder: Path
     start: ModelPackage | None = None
-    look: tuple[int, int, int] | None = None
+    teacher: ModelPackage | None = None
     _opened: dict[str, Any] = field(default_factory=dict)
 
     def card(self) -> ModelPackage:
         """What the encoders look at."""
-        return card_of(self.kind)
+        return card_from(self.start) if self.start else card_of(self.kind)
 
     def made_for(self) -> ModelPackage:
         """What views and crops are made for: the encoders, or a teacher with a sharper eye."""
-        return resized_card(self.card(), *self.look) if self.look else self.card()
+        return look_of(self.card(), self.teacher)
 
     def prepare(self) -> str:
         """Mine what is missing, share out the ground and write the report."""
@@ -250,20 +250,3 @@ def _part_of(
     full = all(m.full for m in mined)
     masks = None if full else Rows([m.masks for m in mined], chosen)
     return Area(images, np.concatenate(poses), ground, masks=masks)
-
-
-def look_for(kind: str, teacher: ModelPackage | None) -> tuple[int, int, int] | None:
-    """Picture sizes (query rows, columns, reference side) where a teacher wants larger ones.
-
-    Raises:
-        TrainingError: the teacher looks at something else.
-    """
-    if teacher is None:
-        return None
-    own = card_of(kind)
-    check_same_view((teacher.query, teacher.reference), (own.query, own.reference))
-    return (
-        max(teacher.query.height_px, own.query.height_px),
-        max(teacher.query.width_px, own.query.width_px),
-        max(teacher.reference.size_px, own.reference.size_px),
-    )

@@ -218,10 +218,13 @@ def kind_of(package: ModelPackage) -> str:
     )
 
 
-def resized_card(card: ModelPackage, rows: int, columns: int, side: int) -> ModelPackage:
-    """The same view in pictures of another size."""
+def card_from(package: ModelPackage) -> ModelPackage:
+    """What the encoders of a package look at, as the card of one without files."""
     return dataclasses.replace(
-        card,
-        query=dataclasses.replace(card.query, height_px=rows, width_px=columns),
-        reference=dataclasses.replace(card.reference, size_px=side),
+        card_of(kind_of(package)),
+        query=package.query,
+        reference=package.reference,
+        mean=package.mean,
+        std=package.std,
+        resize=package.resize,
     )

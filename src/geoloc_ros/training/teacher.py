@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Protocol
 
 import cv2
@@ -47,6 +48,29 @@ def check_same_view(
                 f"the teacher's {what} is {theirs}, the student's {ours}; they must look at the "
                 "same thing: choose another --teacher or --kind"
             )
+
+
+def look_of(card: ModelPackage, teacher: ModelPackage | None) -> ModelPackage:
+    """What pictures are made for: the encoders of a card, or a teacher with a sharper eye.
+
+    Raises:
+        TrainingError: the teacher looks at something else.
+    """
+    if teacher is None:
+        return card
+    check_same_view((teacher.query, teacher.reference), (card.query, card.reference))
+    query, reference = card.query, card.reference
+    return dataclasses.replace(
+        card,
+        query=dataclasses.replace(
+            query,
+            height_px=max(teacher.query.height_px, query.height_px),
+            width_px=max(teacher.query.width_px, query.width_px),
+        ),
+        reference=dataclasses.replace(
+            reference, size_px=max(teacher.reference.size_px, reference.size_px)
+        ),
+    )
 
 
 def sized(pictures: Image, height: int, width: int) -> Image:
