@@ -52,7 +52,7 @@ TUNED_SEED, UNSEEN_SEED, KNOWN_SEED = 7001, 910_001, 910_002
 EVERY_M = 2.5
 SPLIT = SplitConfig(block_m=150.0, share=0.2, buffer_m=50.0)
 CAMERA = CameraSpec(width_px=320, height_px=180, rate_hz=4.0)
-BATCH, STEPS = 64, 200
+BATCH, STEPS, EPOCHS = 64, 200, 4
 KEYS = ("held_out_blocks", "other_town", "known_style")
 # A coast of sand and white concrete: colours, blocks, roofs and plants that no region has.
 DESERT = Style(
@@ -178,11 +178,11 @@ class Bench:
         learnt.prepare()
         count = learnt.samples()
         batch = min(BATCH, count // 8 * 8)
-        epochs = -(-STEPS // (count // batch))
+        passes = -(-STEPS // EPOCHS // (count // batch))
         config = TrainConfig(
-            kind=self.base.kind, epochs=epochs, batch=batch, extra=batch // 4, wide_from=0,
-            geographic_epochs=1, learning_rate=5e-4, weight_decay=0.05, layout_weight=0.0,
-            seed=seed, start=self._start.encoder_sha256,
+            kind=self.base.kind, epochs=EPOCHS, passes=passes, batch=batch, extra=batch // 4,
+            wide_from=0, geographic_epochs=1, learning_rate=5e-4, weight_decay=0.05,
+            layout_weight=0.0, seed=seed, start=self._start.encoder_sha256,
         )  # fmt: skip
         recipe = Recipe(
             train=config, running=Running(work=here / "run", threads=1), material=learnt,
@@ -190,7 +190,7 @@ class Bench:
         )  # fmt: skip
         train_encoder(recipe, "python bench/finetune.py", (here / "run/checkpoint.pt").exists())
         start_from(pair, find_model(str(here / "model")))
-        steps = epochs * (count // batch)
+        steps = EPOCHS * passes * (count // batch)
         return {"length_m": length_m, "train_views": count, "steps": steps, **self.judge(pair)}
 
 

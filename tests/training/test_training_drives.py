@@ -100,7 +100,7 @@ def test_the_command_fine_tunes_a_package_on_drives(drives: Path, tmp_path: Path
     options = [
         "--start", str(tmp_path / "start"), "--drives", *recordings, "--imagery",
         str(drives / "ground.tif"), "--truth", FIX, "--out", str(tmp_path / "mine"), "--every",
-        "3", "--block", "40", "--buffer", "10", "--work", str(tmp_path / "run"), "--batch", "32",
+        "3", "--block", "40", "--buffer", "10", "--work", str(tmp_path / "run"), "--batch", "16",
         "--epochs", "1", "--patience", "2", "--threads", "1", "--tensorboard",
     ]  # fmt: skip
     assert run(*options) == 0

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
+import pytest
 
 from geoloc_ros.training.sampling import (
     clustered_batches,
@@ -83,3 +84,20 @@ def test_offset_poses_are_never_the_right_place() -> None:
     units = np.hypot(distance, turn)
     assert units.min() >= 3.999
     assert units.max() <= 12.001
+
+
+def test_an_epoch_of_several_passes_shows_everything_so_often() -> None:
+    torch = pytest.importorskip("torch")
+    del torch
+    from test_training_train import toy_pairs
+    from training_toy import toy_shard
+
+    from geoloc_ros.training.config import TrainConfig
+    from geoloc_ros.training.draws import plan_generator
+    from geoloc_ros.training.sources import MinedSource
+
+    config = TrainConfig(kind="perspective", batch=8, passes=3, cluster=4, pool=6)
+    plan = MinedSource(toy_pairs(toy_shard(1, 16)), 8).epoch(0, config, plan_generator(1, 0))
+    assert len(plan) == 6
+    assert np.bincount(np.concatenate(plan)).tolist() == [3] * 16
+    assert plan[0].tolist() != plan[2].tolist()

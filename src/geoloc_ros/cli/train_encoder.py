@@ -48,9 +48,9 @@ WIDE_FROM = {"ground_plane": 6}
 WEIGHT_DECAY = {"ground_plane": 0.03}
 BATCH = 96
 LEARNING_RATE = {"towns": 2e-3, "dataset": 1e-3, "drives": 1e-3}
-# Of drives there are few views: so many steps, whatever an epoch holds.
-DRIVE_STEPS, MOST_DRIVE_EPOCHS = 300, 60
-PATIENCE = {"towns": 0, "drives": 8, "dataset": 5}
+# Of drives there may be few views: so many steps, of which at least so many make an epoch.
+DRIVE_STEPS, STEPS_PER_EPOCH = 300, 25
+PATIENCE = {"towns": 0, "drives": 4, "dataset": 5}
 BOUNDS = {
     "epochs": (1, 10_000),
     "batch": (16, 100_000),
@@ -87,8 +87,8 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--epochs", type=int, metavar="N",
         help=f"passes over the data (default: {TOWN_EPOCHS} for towns, {START_EPOCHS} with "
-             f"--start; as many as give {DRIVE_STEPS} steps for drives; 40 for data "
-             "sets)")  # fmt: skip
+             f"--start; 40 for data sets; of drives an epoch has {STEPS_PER_EPOCH} steps or more, "
+             f"and there are {DRIVE_STEPS}, in 3 epochs or more)")  # fmt: skip
     add("--batch", type=int, metavar="N",
         help=f"pairs per step, of all processes together (default: {BATCH}, or as many as there "
              "are)")  # fmt: skip
@@ -200,12 +200,15 @@ def _config(
     epochs = arguments.epochs or (START_EPOCHS if started else TOWN_EPOCHS)
     if source == "dataset":
         epochs = arguments.epochs or 40
+    passes = 1
     if source == "drives":
         steps = max(1, samples // batch)
-        epochs = arguments.epochs or min(MOST_DRIVE_EPOCHS, -(-DRIVE_STEPS // steps))
+        passes = -(-STEPS_PER_EPOCH // steps)
+        epochs = arguments.epochs or max(3, -(-DRIVE_STEPS // (passes * steps)))
     config = TrainConfig(
         kind=kind,
         epochs=epochs,
+        passes=passes,
         batch=batch,
         extra=batch // (3 * processes) * processes,
         learning_rate=rate,

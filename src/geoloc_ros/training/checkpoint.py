@@ -77,7 +77,7 @@ def read_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
         TrainingError: there is no readable one.
     """
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         reason = str(error).splitlines()[0][:120]
         raise TrainingError(

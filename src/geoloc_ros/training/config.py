@@ -14,7 +14,8 @@ class TrainConfig:
 
     Attributes:
         kind: perspective or ground_plane.
-        epochs: passes over the data.
+        epochs: after each of which is validated.
+        passes: over the data in an epoch.
         geographic_epochs: of these, how many use geographic neighbours before similarity.
         wide_from: from this epoch on positives lie as far off as index anchors do.
         batch: pairs per step, of all processes together.
@@ -43,6 +44,7 @@ class TrainConfig:
 
     kind: str
     epochs: int = 10
+    passes: int = 1
     geographic_epochs: int = 2
     wide_from: int = 5
     batch: int = 96

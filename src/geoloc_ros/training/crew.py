@@ -106,8 +106,6 @@ def mustered(device: str = "auto") -> Iterator[Crew]:
             "several processes with torchrun, or unset WORLD_SIZE"
         )
     here = _device(device, int(os.environ["LOCAL_RANK"]))
-    if here.type == "cuda":
-        torch.cuda.set_device(here)
     try:
         dist.init_process_group("nccl" if here.type == "cuda" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -133,4 +131,8 @@ def _device(name: str, number: int) -> torch.device:
         )
     if name == "cpu" or count < wanted:
         return torch.device("cpu")
-    return torch.device("cuda", number)
+    here = torch.device("cuda", number)
+    torch.cuda.set_device(here)
+    # Among equally right algorithms always the same: a resumed run must not differ.
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    return here

@@ -127,8 +127,16 @@ def train_encoder(
     export = _exporter(recipe, command, lessons)
     scores = trainer.run(lessons.evaluate, export)
     kept = trainer.kept()
-    if kept is not None and crew.is_first and not (recipe.out / "model.json").exists():
-        export(trainer.kept_model(), scores, kept["epoch"])  # a finished run, exported elsewhere
+    if kept is None:
+        return scores
+    if not (recipe.out / "model.json").exists():  # a finished run, exported elsewhere
+        export(trainer.kept_model(), scores, kept["epoch"])
+    if kept["epoch"] == 0:
+        LOG.warning(
+            "no epoch was better on the held-out part than what the training began with; %s holds "
+            "that: take more drives, or a smaller --learning-rate",
+            recipe.out,
+        )
     return scores
 
 

@@ -61,7 +61,9 @@ class MinedSource:
         self._wide = number >= config.wide_from
         if self._plan[0] != number:
             neighbours = self._neighbours(number, config, rng)
-            batches = clustered_batches(neighbours, config.batch, config.cluster, rng)
+            batches: list[IntArray] = []
+            for _ in range(config.passes):
+                batches += clustered_batches(neighbours, config.batch, config.cluster, rng)
             self._plan = number, batches
         return self._plan[1]
 
