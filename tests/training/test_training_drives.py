@@ -16,10 +16,12 @@ from made_drives import FIX, MadeDrive, made_imagery, pixels_of, round_trip  # n
 from test_training_command import run  # noqa: E402
 from test_training_start import trained  # noqa: E402
 
+from geoloc_ros.cli import train_encoder  # noqa: E402
 from geoloc_ros.encoders.package import Calibration, load_package  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.imagery.crops import CropCutter  # noqa: E402
 from geoloc_ros.imagery.ortho import OrthoImage  # noqa: E402
+from geoloc_ros.training import drive_material  # noqa: E402
 from geoloc_ros.training.config import TrainConfig  # noqa: E402
 from geoloc_ros.training.drive_material import DriveMaterial  # noqa: E402
 from geoloc_ros.training.evaluate import driven_anchors  # noqa: E402
@@ -92,7 +94,11 @@ def test_anchors_follow_the_ways_driven_and_break_where_they_do() -> None:
     assert len(driven_anchors([first, second], 40)) <= 44
 
 
-def test_the_command_fine_tunes_a_package_on_drives(drives: Path, tmp_path: Path) -> None:
+def test_the_command_fine_tunes_a_package_on_drives(
+    drives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_encoder, "STEPS_PER_EPOCH", 3)
+    monkeypatch.setattr(drive_material, "_MOST_ENTRIES", 200)
     _, start = trained("perspective", tmp_path / "start")
     fitted = Calibration(confirm_evidence=71.0, covariance_scale=0.7, fitted_on="toy towns")
     dataclasses.replace(start, calibration=fitted).save()

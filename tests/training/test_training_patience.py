@@ -10,9 +10,22 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from test_training_start import trained  # noqa: E402
-from test_training_train import perspective_trainer  # noqa: E402
+from test_training_train import toy_pairs  # noqa: E402
+from training_toy import toy_shard  # noqa: E402
 
+from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
 from geoloc_ros.training.pair import EncoderPair  # noqa: E402
+from geoloc_ros.training.sources import MinedSource  # noqa: E402
+from geoloc_ros.training.train import Trainer  # noqa: E402
+
+
+def small_trainer(folder: Path, **changes: Any) -> Trainer:
+    """An epoch of one small batch."""
+    config = TrainConfig(
+        kind="perspective", batch=8, extra=0, cluster=4, layout_weight=0.0, **changes
+    )
+    source = MinedSource(toy_pairs(toy_shard(1, 8)), 128)
+    return Trainer(config, source, Running(work=folder, threads=1))
 
 
 class Judge:
@@ -33,7 +46,7 @@ class Judge:
 
 def test_training_stops_when_nothing_gets_better_and_keeps_the_best(tmp_path: Path) -> None:
     judge = Judge([0.2, 0.5, 0.4, 0.3, 0.9])
-    trainer = perspective_trainer(tmp_path, epochs=9, patience=2)
+    trainer = small_trainer(tmp_path, epochs=9, patience=2)
     assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.5}
     assert trainer.epoch == 4
     assert judge.exported == [1, 2]
@@ -44,9 +57,7 @@ def test_training_stops_when_nothing_gets_better_and_keeps_the_best(tmp_path: Pa
 def test_what_one_began_with_is_kept_if_training_makes_it_worse(tmp_path: Path) -> None:
     _, package = trained("perspective", tmp_path / "model")
     judge = Judge([0.8, 0.3, 0.2])
-    trainer = perspective_trainer(
-        tmp_path / "run", epochs=9, patience=2, start=package.encoder_sha256
-    )
+    trainer = small_trainer(tmp_path / "run", epochs=9, patience=2, start=package.encoder_sha256)
     trainer.start(package)
     assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.8}
     assert judge.exported == [0]
@@ -56,8 +67,8 @@ def test_what_one_began_with_is_kept_if_training_makes_it_worse(tmp_path: Path) 
 def test_a_finished_run_that_is_resumed_stays_finished(tmp_path: Path) -> None:
     judge = Judge([0.5, 0.4, 0.3])
     settings = {"epochs": 9, "patience": 2}
-    perspective_trainer(tmp_path, **settings).run(judge.evaluate, judge.export)
-    again = perspective_trainer(tmp_path, **settings)
+    small_trainer(tmp_path, **settings).run(judge.evaluate, judge.export)
+    again = small_trainer(tmp_path, **settings)
     again.resume()
     assert again.run(judge.evaluate, judge.export) == {"r1": 0.5}
     assert len(judge.shown) == 3
@@ -67,6 +78,6 @@ def test_a_finished_run_that_is_resumed_stays_finished(tmp_path: Path) -> None:
 
 def test_without_patience_the_last_is_kept(tmp_path: Path) -> None:
     judge = Judge([0.5, 0.4])
-    trainer = perspective_trainer(tmp_path, epochs=2)
+    trainer = small_trainer(tmp_path, epochs=2)
     assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.4}
     assert judge.exported == [1, 2]

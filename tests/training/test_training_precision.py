@@ -18,10 +18,11 @@ from geoloc_ros.training.precision import precision_on  # noqa: E402
 from geoloc_ros.training.train import Trainer  # noqa: E402
 
 
-def small_trainer(folder: Path, precision: str) -> tuple[Trainer, Batch]:
+def small_trainer(folder: Path, precision: str, rows: int = 4) -> tuple[Trainer, Batch]:
     """A trainer and a small batch: float16 is slow where the processor does not have it."""
     trainer = perspective_trainer(folder, precision=precision, extra=0, layout_weight=0.0)
-    return trainer, trainer.source.make(np.arange(4), trainer.config, Draws(1, 0, 0), WHOLE)
+    draws = Draws(1, 0, 0)
+    return trainer, trainer.source.make(np.arange(rows), trainer.config, draws, WHOLE)
 
 
 def gradients(folder: Path, precision: str) -> tuple[torch.Tensor, dict[str, float]]:
@@ -51,7 +52,7 @@ def test_half_precision_finds_about_the_same_gradient(
 
 
 def test_a_gradient_that_overflows_is_passed_over(tmp_path: Path) -> None:
-    trainer, batch = small_trainer(tmp_path, "float16")
+    trainer, batch = small_trainer(tmp_path, "float16", 2)
     before = {k: v.clone() for k, v in trainer.lesson.model.named_parameters()}
     trainer.lesson.scaler.scale(torch.ones(1))
     trainer.lesson.scaler.update(2.0**40)

@@ -27,6 +27,8 @@ DEFAULTS: dict[str, object] = {
     "buffer": 50.0,
     "hold_out": 0.2,
     "split": "",
+    "image_topic": None,
+    "odometry_topic": None,
 }
 
 
@@ -59,6 +61,8 @@ def _add_drives(group: argparse._ArgumentGroup) -> None:
         help="imagery of the ground driven, GeoTIFF, MBTiles or PMTiles; several: of other "
              "years")  # fmt: skip
     add("--truth", metavar="TOPIC", help="NavSatFix, or PoseStamped with a NavSatFix beside it")
+    add("--image-topic", metavar="TOPIC", help="camera topic, where there are several")
+    add("--odometry-topic", metavar="TOPIC", help="odometry topic, where there are several")
     _number(add, "--max-sigma", "M", "trust fixes of at most this standard deviation")
     _number(add, "--assume-sigma", "M",
             "what fixes without covariance are taken for; 0: they are refused")  # fmt: skip
@@ -71,8 +75,7 @@ def _add_drives(group: argparse._ArgumentGroup) -> None:
     _number(add, "--buffer", "M", "views nearer than this to a held-out one are not used")
     add("--config", type=Path, help="YAML file; see 'geoloc config dump'")
     add("--set", action="append", default=[], metavar="GROUP.NAME=VALUE",
-        help="override one parameter, for example input.image_topic=/front/image; "
-             "repeatable")  # fmt: skip
+        help="override one parameter; repeatable")  # fmt: skip
 
 
 def _add_dataset(group: argparse._ArgumentGroup) -> None:
@@ -163,6 +166,11 @@ def _drives(
     from geoloc_ros.training.mining import MiningConfig, Thinning
     from geoloc_ros.training.place_split import SplitConfig
 
+    overrides = [
+        f"input.{name}={getattr(arguments, name)}"
+        for name in ("image_topic", "odometry_topic")
+        if getattr(arguments, name)
+    ]
     gate = Gate(
         max_sigma_m=arguments.max_sigma,
         assumed_sigma_m=arguments.assume_sigma,
@@ -180,7 +188,7 @@ def _drives(
             truth_topic=arguments.truth,
             gate=gate,
             thinning=thinning,
-            config=config.load(arguments.config, tuple(arguments.set)),
+            config=config.load(arguments.config, (*arguments.set, *overrides)),
         ),
         split=split,
         folder=arguments.work / "drives",
