@@ -161,6 +161,7 @@ def test_a_teacher_with_a_sharper_eye_gets_larger_pictures(drives: Path, tmp_pat
         (["--dataset", "vigor", "--kind", "panorama"], "--dataset needs --root"),
         (["--dataset", "vigor", "--drives", "a", "--kind", "panorama"], "exclude each other"),
         (["--kind", "panorama"], "made towns have views for"),
+        (["--kind", "perspective", "--imagery", "a.tif"], "--imagery goes with --drives"),
         ([], "which pair"),
     ],
 )

@@ -112,6 +112,9 @@ def check(arguments: argparse.Namespace) -> str:
         if not arguments.root:
             raise TrainingError("--dataset needs --root, the folder the data set lies in")
         return "dataset"
+    for option, needed in (("imagery", "drives"), ("truth", "drives"), ("root", "dataset")):
+        if getattr(arguments, option):
+            raise TrainingError(f"--{option} goes with --{needed}; without it towns are made")
     if arguments.kind is not None and arguments.kind not in TOWNS:
         raise TrainingError(
             f"made towns have views for {' and '.join(TOWNS)} encoders, none for "
