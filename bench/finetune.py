@@ -230,6 +230,7 @@ def main() -> int:
         help="worlds, pairs, runs (default: out/finetune)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the figures")
     add("--plot", type=Path, metavar="FILE", help="draw the curve")
+    add("--map", type=Path, metavar="FILE", help="keep the map of the split")
     arguments = parser.parse_args()
     STYLES[DESERT.name] = DESERT
     start = find_model(arguments.model)
@@ -253,6 +254,8 @@ def main() -> int:
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.plot:
         draw(arguments.plot, rows)
+    if arguments.map:
+        shutil.copy(arguments.work / "pairs" / "drives.png", arguments.map)
     return 0
 
 

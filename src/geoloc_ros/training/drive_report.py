@@ -153,4 +153,4 @@ def _draw(
     axes.set(xlim=(west, east), ylim=(south, north), xlabel="east (m)", ylabel="north (m)")
     axes.legend(loc="upper right")
     axes.set_title(f"views of {len(mined)} drives; blocks of {split.block_m:g} m are held out")
-    figure.savefig(path, dpi=110, format="png")
+    figure.savefig(path, dpi=90, format="png")
