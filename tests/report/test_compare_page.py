@@ -120,6 +120,19 @@ def test_imagery_that_cannot_be_read_is_said(pairs, tmp_path):
     assert "The map has no imagery" in page.read_text()
 
 
+def test_a_fix_on_another_planet_leaves_the_map_as_it_is(pairs, tmp_path):
+    lost = tmp_path / "lost"
+    write_run(lost)
+    estimates = tables.read_estimates(lost)
+    estimates.poses[900:, :2] = 1e200
+    tables.write_estimates(lost, estimates)
+    runs = pair_runs(read_runs([pairs.runs[0].out, lost]))
+    drawn, usual = drawn_pairs(runs), drawn_pairs(pairs)
+    assert np.ptp(compare_charts.window(drawn)) < 1.2 * np.ptp(compare_charts.window(usual))
+    page = write_comparison(tmp_path / "out", runs, compare(runs, QUICK))
+    assert page.stat().st_size < 2_000_000
+
+
 def test_more_runs_than_colours_are_refused(pairs, tmp_path):
     runs = tuple(replace(pairs.runs[0], name=str(number)) for number in range(7))
     many = replace(pairs, runs=runs, rows=pairs.rows[:1] * 7)

@@ -17,6 +17,9 @@ from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 UNKNOWN_HEIGHT_M2 = 1e6
 """A variance of z from here on says that the height is not known."""
 
+LARGEST_M = 1e8
+"""A coordinate beyond is none: so large is none on Earth, in whatever frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
