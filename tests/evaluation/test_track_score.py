@@ -164,6 +164,17 @@ def test_stamps_pair_within_the_tolerance_only():
     assert score_track(late, truth, TrackScoring(tolerance_s=0.02)).figures["pairs"] == 5
 
 
+@pytest.mark.parametrize(("mine", "theirs"), [(1, 4), (4, 1)])
+def test_each_pose_finds_the_partner_of_its_own_stamp(mine, theirs):
+    """One of the two comes four times as often, and begins 2 s later."""
+    track = winding(80, rate_hz=4.0)
+    estimate = track.rows(np.arange(8 if mine == 1 else 0, 80, mine))
+    truth = track.rows(np.arange(8 if theirs == 1 else 0, 80, theirs))
+    figures = score_track(estimate, truth, TrackScoring()).figures
+    assert figures["pairs"] == 18
+    assert figures["ape_m"]["max"] == 0.0
+
+
 def test_truth_between_its_samples():
     truth = straight()
     half = replace(truth.rows(np.arange(4)), stamp_ns=truth.stamp_ns[:4] + SECOND // 2)
