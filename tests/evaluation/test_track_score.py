@@ -100,6 +100,11 @@ def test_a_missing_height_leaves_the_plane():
     assert score.figures["compared_in"] == "xy"
     assert score.figures["ape_m"]["max"] == pytest.approx(1.0)
     assert any("has no heights" in note for note in score.notes)
+    still = moved(truth, (1.0, 0.0, 0.0))
+    still.positions_m[:, 2] = 0.0  # as AMCL's
+    score = score_track(still, truth, TrackScoring())
+    assert score.figures["ape_m"]["max"] == pytest.approx(1.0)
+    assert any("never changes" in note for note in score.notes)
     asked = score_track(moved(truth, (1.0, 0.0, 7.0)), truth, TrackScoring(planar=True))
     assert asked.figures["ape_m"]["max"] == pytest.approx(1.0)
 

@@ -174,13 +174,16 @@ def _value(message: Any, kind: str) -> Any:  # noqa: ANN401 - by kind, see below
 
 
 def _fixes(name: str, stamps: Any, values: list[Any], notes: tuple[str, ...]) -> Fixes:  # noqa: ANN401
+    cov = np.array([covariance for _, _, covariance in values])
+    altitude_m = np.array([altitude for _, altitude, _ in values])
+    altitude_m[cov[:, 2, 2] >= UNKNOWN_HEIGHT_M2] = np.nan
     return Fixes(
         name=name,
         stamp_ns=stamps,
         lat_deg=np.array([position.lat_deg for position, _, _ in values]),
         lon_deg=np.array([position.lon_deg for position, _, _ in values]),
-        altitude_m=np.array([altitude for _, altitude, _ in values]),
-        cov_xy=np.array([cov[:2, :2] for _, _, cov in values]),
+        altitude_m=altitude_m,
+        cov_xy=cov[:, :2, :2],
         notes=notes,
     )
 

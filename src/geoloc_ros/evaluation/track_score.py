@@ -167,11 +167,14 @@ def available_share(
 
 
 def _planar(estimate: Track, truth: Track, notes: list[str]) -> bool:
-    """Whether a height is missing, so that only the plane can be compared."""
+    """Whether only the plane can be compared: a height is missing, or one of two never changes."""
     bare = [track.name for track in (estimate, truth) if not track.has_heights]
+    flat = [track.name for track in (estimate, truth) if track.is_flat]
     if bare:
         notes.append(f"compared in x, y and yaw: {' and '.join(bare)} has no heights")
-    return bool(bare)
+    elif len(flat) == 1:
+        notes.append(f"compared in x, y and yaw: the height of {flat[0]} never changes")
+    return bool(bare) or len(flat) == 1
 
 
 def _path(track: Track, planar: bool) -> Poses:

@@ -14,8 +14,8 @@ from geoloc_ros.errors import GeodesyError, TrajectoryError
 from geoloc_ros.evaluation.columns import IntArray
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 
-UNKNOWN_HEIGHT_M2 = 1e6
-"""A variance of z from here on says that the height is not known."""
+UNKNOWN_HEIGHT_M2 = 1e4
+"""A variance of z from here on says that the height is not known; the localizer publishes that."""
 
 LARGEST_M = 1e8
 """A coordinate beyond is none: so large is none on Earth, in whatever frame."""
@@ -56,6 +56,12 @@ class Track:
     def has_heights(self) -> bool:
         """Whether every height is known."""
         return bool(np.isfinite(self.positions_m[:, 2]).all())
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the height never changes at all, as that of what only knows a plane."""
+        heights = self.positions_m[:, 2]
+        return len(self) > 1 and float(np.ptp(heights)) == 0.0
 
     @property
     def planar_poses(self) -> FloatArray:
