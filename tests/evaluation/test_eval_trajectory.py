@@ -51,13 +51,18 @@ def test_a_recording_has_a_covariance_a_text_file_none(truth, estimate, tmp_path
     ref = write_tum(tmp_path / "truth.tum", truth)
     recorded = write_poses(tmp_path / "bag", estimate, COV)
     written = write_tum(tmp_path / "estimate.tum", estimate)
-    both = figures(capsys, recorded, written, "--truth", ref)
+    quick = ["--resamples", 100, "--block", 2]
+    content = figures(capsys, recorded, written, "--truth", ref, *quick)
+    both = content["trajectories"]
     assert [row["pairs"] for row in both] == [100, 100]
     assert both[0]["ape_m"]["rmse"] == pytest.approx(both[1]["ape_m"]["rmse"], rel=1e-6)
     assert both[0]["coverage_95"] > 0.85
     assert 2.0 < both[0]["nees_mean"] < 4.5
     assert both[1]["coverage_95"] is None
     assert both[0]["availability"] == 1.0
+    median = content["comparison"]["differences"]["estimate.tum"]["position_error_m"]["median"]
+    assert median["difference"] == pytest.approx(0.0, abs=1e-9)
+    assert abs(median["high"]) < 1e-9
 
 
 def test_the_table_names_every_figure_and_what_to_know(truth, estimate, tmp_path, capsys):

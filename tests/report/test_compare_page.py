@@ -21,7 +21,8 @@ from geoloc_ros.evaluation.compare import compare
 from geoloc_ros.evaluation.paired_runs import pair_runs, read_runs
 from geoloc_ros.evaluation.series import drawn_pairs
 from geoloc_ros.report import compare_charts
-from geoloc_ros.report.compare_page import comparison_rows, write_comparison
+from geoloc_ros.report.compare_page import write_comparison
+from geoloc_ros.report.difference_text import comparison_rows
 
 QUICK = Resampling(resamples=100)
 VOID = {"meta", "img", "input", "br", "link"}
