@@ -196,7 +196,7 @@ def _compare_block() -> str:
     path = ROOT / "docs/results/compare.json"
     if not path.exists():
         return "No comparison is recorded yet: `geoloc eval compare --out` makes one."
-    from geoloc_ros.report.compare_page import VERDICTS, comparison_rows
+    from geoloc_ros.report.difference_text import VERDICTS, comparison_rows
 
     content = json.loads(path.read_text())
     first, blocks = content["baseline"], content["blocks"]

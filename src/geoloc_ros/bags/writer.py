@@ -26,6 +26,7 @@ from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.messages import CameraInfoData
 
 STORAGES = ("mcap", "sqlite3")
+TRUTH_COV_ENU = np.eye(3) * 1e-4
 
 
 class BagWriter:
@@ -229,8 +230,12 @@ class BagWriter:
         position: LatLon,
         altitude_m: float,
         frame_id: str = "base_link",
+        cov_enu: npt.ArrayLike = TRUTH_COV_ENU,
     ) -> None:
-        """Write a sensor_msgs/NavSatFix with a fix and a covariance of (1 cm)^2, as truth has."""
+        """Write a sensor_msgs/NavSatFix with a fix and a covariance (3, 3), m^2.
+
+        The default, (1 cm)^2, is that of a truth.
+        """
         status = self._make("sensor_msgs/msg/NavSatStatus", {"status": 0, "service": 1})
         fields = {
             "header": self._header(stamp_ns, frame_id),
@@ -238,7 +243,7 @@ class BagWriter:
             "latitude": position.lat_deg,
             "longitude": position.lon_deg,
             "altitude": float(altitude_m),
-            "position_covariance": np.eye(3).reshape(9) * 1e-4,
+            "position_covariance": np.array(cov_enu, dtype=np.float64).reshape(9),
             "position_covariance_type": 3,
         }
         self._write(topic, stamp_ns, "sensor_msgs/msg/NavSatFix", fields)
