@@ -175,7 +175,7 @@ def open_session(
     Args:
         path: the file.
         threads: of the session; they sleep when idle.
-        inputs: names of its inputs, all of them.
+        inputs: names its inputs may have; a net that makes no use of one has not got it.
         outputs: names it must have among its outputs.
 
     Raises:
@@ -199,7 +199,7 @@ def open_session(
         ) from error
     found = [item.name for item in session.get_inputs()]
     given = [item.name for item in session.get_outputs()]
-    if sorted(found) != sorted(inputs) or not set(outputs) <= set(given):
+    if not found or not set(found) <= set(inputs) or not set(outputs) <= set(given):
         raise ModelError(
             f"{path} has inputs {found} and outputs {given}; expected inputs "
             f"{', '.join(inputs)} and outputs {', '.join(outputs)}"
