@@ -7,7 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/flights.md, docs/real_flight.md, docs/scale.md
+README.md and those of docs/ that main() names
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dataset_docs
 import scale_cost
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,6 +192,52 @@ def _soak_block() -> str:
     return "\n".join(lines)
 
 
+def _compare_block() -> str:
+    path = ROOT / "docs/results/compare.json"
+    if not path.exists():
+        return "No comparison is recorded yet: `geoloc eval compare --out` makes one."
+    from geoloc_ros.report.difference_text import VERDICTS, comparison_rows
+
+    content = json.loads(path.read_text())
+    first, blocks = content["baseline"], content["blocks"]
+    lines = []
+    for name, difference in content["differences"].items():
+        lines += [
+            f"| {difference['frames']} frames | {first} | {name} | difference | "
+            f"{100 * blocks['level']:g} % interval | |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in comparison_rows(difference):
+            cells = (row.name, row.baseline, row.value, row.difference, row.interval)
+            lines.append(f"| {' | '.join(cells)} | {VERDICTS[row.verdict]} |")
+    return "\n".join(lines)
+
+
+def _intervals_block() -> str:
+    path = ROOT / "docs/results/compare_intervals.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/compare_intervals.py` makes one."
+    lines = ["| errors last | drive | block | median | p95 |", "|---|---|---|---|---|"]
+    for row in json.loads(path.read_text())["rows"]:
+        cells = (f"{row[key]:g} m" for key in ("correlation_m", "drive_m", "block_m"))
+        shares = (f"{100 * row[key]:.0f} %" for key in ("median", "p95"))
+        lines.append(f"| {' | '.join((*cells, *shares))} |")
+    return "\n".join(lines)
+
+
+def _panorama_block() -> str:
+    path = ROOT / "docs/results/panorama.json"
+    if not path.exists():
+        return "not measured yet"
+    found = json.loads(path.read_text())
+    rows = ["| figure | mean | worst place |", "|---|---|---|"]
+    for name, mean in found["mean"].items():
+        each = [row[name] for row in found["rows"]]
+        worst = max(each) if name.endswith("_ms") else min(each)
+        rows.append(f"| `{name}` | {mean:.3g} | {worst:.3g} |")
+    return "\n".join(rows)
+
+
 def _scale_block(write: Callable[[Any], str]) -> str:
     path = ROOT / "docs/results/index_build.json"
     if not path.exists():
@@ -198,10 +245,37 @@ def _scale_block(write: Callable[[Any], str]) -> str:
     return write(json.loads(path.read_text()))
 
 
+def _import_block() -> str:
+    path = ROOT / "docs/results/import_encoder.json"
+    if not path.exists():
+        return "No run is recorded yet: `bench/import_encoder.py` makes one."
+    found = json.loads(path.read_text())
+    kinds = ("fp32", "fp16")
+    lines = [
+        f"Reference {found['reference']}, torch {found['torch']}, `--dataset {found['dataset']}`, "
+        f"{found['pictures']} pictures:",
+        "",
+        f"| figure | {' | '.join(kinds)} |",
+        "|---|---|---|",
+    ]
+    for name in found["fp32"]:
+        cells = " | ".join(_figure(found[kind][name]) for kind in kinds)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "layouts": dataset_docs.layouts,
+    "published": dataset_docs.published,
+    "retrieval_scale": dataset_docs.scale,
+    "pose_set": dataset_docs.pose_set,
+    "import_encoder": _import_block,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
+    "compare": _compare_block,
+    "compare_intervals": _intervals_block,
+    "panorama": _panorama_block,
     "soak": _soak_block,
     "overhead": _overhead_block,
     "commands": _commands_block,
@@ -234,8 +308,12 @@ def main() -> int:
         "docs/parameters.md": _parameters_page,
         "README.md": lambda: _blocks("README.md"),
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
+        "docs/panorama.md": lambda: _blocks("docs/panorama.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
+        "docs/evaluation.md": lambda: _blocks("docs/evaluation.md"),
+        "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
+        "docs/models.md": lambda: _blocks("docs/models.md"),
     }
     stale = []
     for name, write in pages.items():

@@ -16,10 +16,12 @@
     │   └── IndexPullError         an index that does not come (server, disk, no such region)
     ├── BagError               bag missing, truncated, empty, without the needed topics
     ├── OdometryError          odometry that cannot be used
+    ├── TrajectoryError        a trajectory that cannot be read, or compared with another
     ├── PriorError             knowledge of place that is no mixture, or a gazetteer missing
     ├── SceneError             a description of a scene that cannot be heard
     ├── UnparseableError       a model's answer that is no answer; also a ValueError
-    └── TrainingError          data set or checkpoint unusable
+    └── TrainingError          checkpoint or training data unusable
+        └── DatasetError           data set incomplete, its lists or pictures unusable
 
 Messages say what, the value, the limit with its unit, and the next action. Library code raises;
 only the command line catches.
@@ -104,6 +106,10 @@ class OdometryError(GeolocError):
     """Odometry cannot be used as given."""
 
 
+class TrajectoryError(GeolocError):
+    """A trajectory cannot be read, or not be compared with another."""
+
+
 class PriorError(GeolocError):
     """Prior knowledge of place cannot be used as given."""
 
@@ -118,3 +124,7 @@ class UnparseableError(GeolocError, ValueError):
 
 class TrainingError(GeolocError):
     """A data set or a checkpoint cannot be used for training."""
+
+
+class DatasetError(TrainingError):
+    """A data set is incomplete, or one of its lists or pictures cannot be used."""

@@ -31,6 +31,7 @@ ODOMETRY_TYPES = ("nav_msgs/msg/Odometry",)
 TF_TYPES = ("tf2_msgs/msg/TFMessage",)
 FIX_TYPES = ("sensor_msgs/msg/NavSatFix",)
 POSE_TYPES = ("geometry_msgs/msg/PoseStamped",)
+COVARIANCE_POSE_TYPES = ("geometry_msgs/msg/PoseWithCovarianceStamped", *ODOMETRY_TYPES)
 RANGE_TYPES = ("sensor_msgs/msg/Range",)
 
 _JPEG = b"\xff\xd8"
@@ -259,17 +260,27 @@ def static_transforms(message: Any) -> Transforms:  # noqa: ANN401
     Raises:
         BagError: a transform is no rigid motion.
     """
-    found: Transforms = {}
+    return {(parent, child): matrix for _, parent, child, matrix in stamped_transforms(message)}
+
+
+@_of_ros
+def stamped_transforms(message: Any) -> list[tuple[int, str, str, FloatArray]]:  # noqa: ANN401
+    """Transforms of a tf2_msgs/TFMessage: stamp in ns, parent, child, T_parent_child (4, 4).
+
+    Raises:
+        BagError: a transform is no rigid motion.
+    """
+    found = []
     for item in message.transforms:
-        names = (frame_name(item.header.frame_id), frame_name(item.child_frame_id))
+        parent, child = frame_name(item.header.frame_id), frame_name(item.child_frame_id)
         try:
             rotation = matrix_from_quat_xyzw(_quat(item.transform.rotation))
         except GeodesyError as error:
-            raise BagError(f"transform {names[0]} -> {names[1]} is broken: {error}") from None
+            raise BagError(f"transform {parent} -> {child} is broken: {error}") from None
         moved = _xyz(item.transform.translation)
         if not np.isfinite(moved).all():
-            raise BagError(f"transform {names[0]} -> {names[1]} is broken: moves by {moved} m")
-        found[names] = transform(rotation, moved)
+            raise BagError(f"transform {parent} -> {child} is broken: moves by {moved} m")
+        found.append((stamp_ns(item, 0), parent, child, transform(rotation, moved)))
     return found
 
 
@@ -318,6 +329,28 @@ def pose_matrix(message: Any) -> FloatArray | None:  # noqa: ANN401
         return None
     matrix = transform(rotation, _xyz(message.pose.position))
     return matrix if np.all(np.isfinite(matrix)) else None
+
+
+@_of_ros
+def covariance_pose(message: Any) -> tuple[FloatArray, FloatArray] | None:  # noqa: ANN401
+    """Pose and covariance of a PoseWithCovarianceStamped or of an Odometry.
+
+    Returns:
+        T_frame_body (4, 4), and the (6, 6) covariance over x, y, z, roll, pitch, yaw (REP-103),
+        which may be anything; None where the pose is not finite.
+    """
+    matrix = pose_matrix(message.pose)
+    if matrix is None:
+        return None
+    return matrix, np.array(message.pose.covariance, dtype=np.float64).reshape(6, 6)
+
+
+@_of_ros
+def fix_covariance(message: Any) -> FloatArray:  # noqa: ANN401
+    """(3, 3) covariance of a NavSatFix, east, north, up, m^2; NaN where its type is unknown."""
+    if int(message.position_covariance_type) == 0:
+        return np.full((3, 3), np.nan)
+    return np.array(message.position_covariance, dtype=np.float64).reshape(3, 3)
 
 
 @_of_ros

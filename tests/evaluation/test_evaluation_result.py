@@ -10,6 +10,7 @@ import pytest
 from fake_run import drive, gaussian_estimates, write_run
 
 from geoloc_ros.cli import eval as eval_command
+from geoloc_ros.cli.main import main
 from geoloc_ros.datatypes import Candidates, PoseEstimate, Reason, Status
 from geoloc_ros.errors import GeolocError
 from geoloc_ros.evaluation import tables
@@ -182,9 +183,53 @@ def test_missing_column_is_named(tmp_path):
 def test_eval_command(run_dir, capsys):
     parser = argparse.ArgumentParser()
     eval_command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["eval", str(run_dir)])
+    args = parser.parse_args(["eval", "drive", str(run_dir)])
     assert args.run(args) == 0
     assert "coverage of the 95 % region" in capsys.readouterr().out
-    args = parser.parse_args(["eval", str(run_dir), "--json"])
+    args = parser.parse_args(["eval", "drive", str(run_dir), "--json"])
     assert args.run(args) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((run_dir / "result.json").read_text())
+
+
+def test_the_old_form_of_eval_names_the_new_one(run_dir, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["eval", str(run_dir)])
+    assert stop.value.code == 2
+    assert "geoloc eval drive OUT" in capsys.readouterr().err
+
+
+def test_several_runs_stand_side_by_side_and_each_must_meet_what_is_required(tmp_path, capsys):
+    write_run(tmp_path / "a", seconds=20.0)
+    write_run(tmp_path / "b", with_truth=False, seconds=20.0)
+    outs = [str(tmp_path / "a"), str(tmp_path / "b")]
+    limits = ["--require", "position_error_m.median<=5", "--require", "frames_dropped==3"]
+    assert main(["eval", "drive", *outs, *limits]) == 1
+    shown = capsys.readouterr()
+    head, frames = shown.out.splitlines()[:2]
+    assert head.split() == ["a", "b"]
+    assert frames.split()[1] == frames.split()[2]
+    assert "position_error_m.median<=5 of b is not met: it is null: the run has no truth" in (
+        shown.err
+    )
+    assert "of a" not in shown.err
+    assert main(["eval", "drive", outs[0], *limits]) == 0
+    capsys.readouterr()
+    assert main(["eval", "drive", *outs, "--json"]) == 0
+    assert [row["frames_dropped"] for row in json.loads(capsys.readouterr().out)] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--require", "position_error.median<=2"], "near: position_error_m.median"),
+        (["--require", "availability"], "not of the form"),
+    ],
+)
+def test_a_requirement_that_cannot_be_judged_is_an_error(run_dir, words, says, capsys):
+    assert main(["eval", "drive", str(run_dir), *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_run_is_given_once(run_dir, capsys):
+    assert main(["eval", "drive", str(run_dir), f"{run_dir}/../{run_dir.name}"]) == 2
+    assert "given twice" in capsys.readouterr().err

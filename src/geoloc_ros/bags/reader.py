@@ -126,13 +126,14 @@ class BagReader:
         Args:
             msgtypes: acceptable message types.
             wanted: the name the user gave, empty for none.
-            option: how the user names a topic; used to print lines to paste back.
+            option: how the user names a topic, as `--topic`, or what stands right before it, as
+                `--topic=` or `recording.mcap:`; used to print lines to paste back.
 
         Raises:
             BagError: none or several of these types, or the wanted one is not among them.
         """
         usable = self.of_type(msgtypes)
-        given = option if option.endswith("=") else f"{option} "
+        given = option if option.endswith(("=", ":")) else f"{option} "
         choices = "\n".join(
             f"  {given}{topic.name}   # {topic.msgtype}, {topic.count} messages"
             for topic in usable

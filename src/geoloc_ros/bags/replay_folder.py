@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geoloc_ros.errors import BagError
 
-#: everything that replay, `geoloc eval` and the report write, beside pictures in `frames/`
+#: everything that replay, `geoloc eval drive` and the report write, beside pictures in `frames/`
 FILES = (
     "config.yaml",
     "versions.json",

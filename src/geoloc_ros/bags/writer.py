@@ -26,6 +26,7 @@ from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.messages import CameraInfoData
 
 STORAGES = ("mcap", "sqlite3")
+TRUTH_COV_ENU = np.eye(3) * 1e-4
 
 
 class BagWriter:
@@ -191,6 +192,15 @@ class BagWriter:
         self, stamp_ns: int, transforms: Mapping[tuple[str, str], FloatArray]
     ) -> None:
         """Write {(parent, child): T_parent_child (4, 4)} to /tf_static."""
+        self.write_tf(stamp_ns, transforms, "/tf_static")
+
+    def write_tf(
+        self,
+        stamp_ns: int,
+        transforms: Mapping[tuple[str, str], FloatArray],
+        topic: str = "/tf",
+    ) -> None:
+        """Write {(parent, child): T_parent_child (4, 4)} as one tf2_msgs/TFMessage."""
         items = []
         for (parent, child), matrix in transforms.items():
             x, y, z = (float(v) for v in matrix[:3, 3])
@@ -211,7 +221,7 @@ class BagWriter:
                     },
                 )
             )
-        self._write("/tf_static", stamp_ns, "tf2_msgs/msg/TFMessage", {"transforms": items})
+        self._write(topic, stamp_ns, "tf2_msgs/msg/TFMessage", {"transforms": items})
 
     def write_fix(
         self,
@@ -220,8 +230,12 @@ class BagWriter:
         position: LatLon,
         altitude_m: float,
         frame_id: str = "base_link",
+        cov_enu: npt.ArrayLike = TRUTH_COV_ENU,
     ) -> None:
-        """Write a sensor_msgs/NavSatFix with a fix and a covariance of (1 cm)^2, as truth has."""
+        """Write a sensor_msgs/NavSatFix with a fix and a covariance (3, 3), m^2.
+
+        The default, (1 cm)^2, is that of a truth.
+        """
         status = self._make("sensor_msgs/msg/NavSatStatus", {"status": 0, "service": 1})
         fields = {
             "header": self._header(stamp_ns, frame_id),
@@ -229,7 +243,7 @@ class BagWriter:
             "latitude": position.lat_deg,
             "longitude": position.lon_deg,
             "altitude": float(altitude_m),
-            "position_covariance": np.eye(3).reshape(9) * 1e-4,
+            "position_covariance": np.array(cov_enu, dtype=np.float64).reshape(9),
             "position_covariance_type": 3,
         }
         self._write(topic, stamp_ns, "sensor_msgs/msg/NavSatFix", fields)

@@ -1,43 +1,37 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`geoloc eval OUT`: recompute result.json from the cached estimates of a replay."""
+"""`geoloc eval`: score what was cached; every verb has a module `eval_VERB` beside this one."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
+from typing import NoReturn
 
-from geoloc_ros.evaluation import tables
-from geoloc_ros.evaluation.result import format_table, write_result
-from geoloc_ros.evaluation.score import score
+from geoloc_ros.cli import eval_compare, eval_drive, eval_retrieval, eval_trajectory
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
-    """Register the command."""
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
     parser = subparsers.add_parser(
         "eval",
-        help="recompute result.json from the cached estimates of a replay",
-        description="Score the cached estimates of a replay output directory against its truth, "
-        "write result.json there and print the table. Nothing is localized again.",
+        help="score cached results: drives, trajectories, retrieval",
+        description="Score results from the files they were cached in; nothing is computed again "
+        "that a drive or an encoder computed.",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="directory 'geoloc replay' wrote")
-    parser.add_argument("--json", action="store_true", help="print result.json, not the table")
-    parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    eval_drive.add_parser(verbs)
+    eval_compare.add_parser(verbs)
+    eval_trajectory.add_parser(verbs)
+    eval_retrieval.add_parser(verbs)
+    _explain_old_form(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Score, write, print."""
-    result = write_result(args.out)
-    if args.json:
-        print(json.dumps(result, indent=2))
-        return 0
-    print(format_table(result))
-    scores = score(tables.read_estimates(args.out), tables.read_truth(args.out))
-    if not scores.scored.any():
-        print("\nno LOCALISED frame could be compared with truth")
-    elif scores.without_truth:
-        print(f"\n{scores.without_truth} LOCALISED frames have no truth and are not scored")
-    return 0
+def _explain_old_form(parser: argparse.ArgumentParser) -> None:
+    """Tell who wrote `geoloc eval OUT`, as it once was, what it is called now."""
+
+    def error(message: str) -> NoReturn:
+        argparse.ArgumentParser.error(
+            parser, f"{message}; a replay in OUT is scored by 'geoloc eval drive OUT'"
+        )
+
+    parser.error = error  # type: ignore[method-assign]

@@ -17,17 +17,15 @@ from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.package import ModelPackage, load_package
 from geoloc_ros.errors import ModelError, first_line
 
-QUERY_FILE = "query.onnx"
-REFERENCE_FILE = "reference.onnx"
 _UNIT_TOLERANCE = 1e-3
 
 
 class OnnxEncoder:
     """Both encoders of a model package; a session is created when it is first needed.
 
-    A vehicle that only asks questions never loads the reference encoder. Several threads may
-    encode at once. A pickled encoder is its package's folder, read and verified anew where it
-    arrives.
+    A vehicle that only asks questions never loads the reference encoder; one file that serves both
+    sides is opened once. Several threads may encode at once. A pickled encoder is its package's
+    folder, read and verified anew where it arrives.
 
     Args:
         package: a verified model package.
@@ -63,7 +61,7 @@ class OnnxEncoder:
             ModelError: wrong shape or type, or the model misbehaves.
         """
         spec = self.package.query
-        return self._encode(QUERY_FILE, views, (spec.height_px, spec.width_px))
+        return self._encode(self.package.query_file, views, (spec.height_px, spec.width_px))
 
     def encode_reference(self, crops: Image) -> Float32Array:
         """Describe satellite crops.
@@ -78,7 +76,7 @@ class OnnxEncoder:
             ModelError: wrong shape or type, or the model misbehaves.
         """
         side = self.package.reference.size_px
-        return self._encode(REFERENCE_FILE, crops, (side, side))
+        return self._encode(self.package.reference_file, crops, (side, side))
 
     def normalise(self, images: Image) -> Float32Array:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, (x / 255 - mean) / std."""

@@ -43,7 +43,7 @@ def result_from(out_dir: Path) -> dict[str, Any]:
         "time_to_first_fix_s": metrics.time_to_first_fix_s(
             estimates.stamp_ns, estimates.localised
         ),
-        "position_error_m": _position(scores.error_m[scores.scored]),
+        "position_error_m": position_figures(scores.error_m[scores.scored]),
         "yaw_error_deg": {
             "median": metrics.percentile(scores.yaw_error_deg[scores.scored], 50),
             "p95": metrics.percentile(scores.yaw_error_deg[scores.scored], 95),
@@ -159,7 +159,8 @@ def _ratio(bag_s: float | None, wall_s: float | None) -> float | None:
     return bag_s / wall_s if bag_s is not None and wall_s else None
 
 
-def _position(error_m: FloatArray) -> dict[str, float | None]:
+def position_figures(error_m: FloatArray) -> dict[str, float | None]:
+    """Median, 95th percentile, largest and root mean square of errors (N,), m; None of none."""
     if len(error_m) == 0:
         return {"median": None, "p95": None, "max": None, "rmse": None}
     error = np.minimum(error_m, _ERROR_CEILING)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from geoloc_ros.datatypes import PoseEstimate, Status
-from geoloc_ros.errors import GeodesyError, first_line
+from geoloc_ros.errors import GeodesyError, first_line, shown
 from geoloc_ros.evaluation.columns import (
     Estimates,
     Heard,
@@ -36,6 +36,7 @@ from geoloc_ros.evaluation.columns import (
     truth_from,
 )
 from geoloc_ros.filtering.outlook import Shift
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.vlm.answerer import Reply
 
 SUMMARY_KEYS: dict[str, str] = {
@@ -308,6 +309,24 @@ def read_summary(out_dir: Path) -> dict[str, Any]:
     return read_json(out_dir / "summary.json")
 
 
+def read_plane(out_dir: Path) -> LocalFrame | None:
+    """The plane that the run's coordinates lie in; None where `summary.json` does not say.
+
+    Raises:
+        ReplayOutputError: the file is there but unusable, or what it says is no position.
+    """
+    origin = read_summary(out_dir).get("origin")
+    if origin is None:
+        return None
+    try:
+        return LocalFrame(LatLon(float(origin["lat_deg"]), float(origin["lon_deg"])))
+    except (KeyError, TypeError, ValueError, GeodesyError) as error:
+        raise ReplayOutputError(
+            f"{out_dir / 'summary.json'}: the origin {shown(origin)} is no lat_deg and lon_deg "
+            f"({first_line(error)}); replay again"
+        ) from error
+
+
 def frame_path(out_dir: Path, stamp_ns: int) -> Path:
     """Where the view of a frame is kept for the report."""
     return out_dir / "frames" / f"{stamp_ns}.jpg"
@@ -330,7 +349,11 @@ def _write(path: Path, columns: Mapping[str, Any]) -> Path:
             arrays[name] = pa.array(values, type=pa.string())
     partial = path.with_suffix(".partial")
     pq.write_table(
-        pa.table(arrays), partial, compression="zstd", use_dictionary=["status", "reasons"]
+        pa.table(arrays),
+        partial,
+        compression="zstd",
+        use_dictionary=["status", "reasons"],
+        write_page_checksum=True,
     )
     partial.replace(path)
     return path
@@ -345,7 +368,7 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
             f"no {path.name} in {path.parent}; write one with 'geoloc replay BAG --out DIR'"
         )
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise ReplayOutputError(f"cannot read {path}: {error}; replay again") from error
     missing = [name for name in names if name not in table.column_names]

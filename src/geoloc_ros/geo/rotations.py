@@ -71,6 +71,16 @@ def matrix_from_rpy(roll_rad: float, pitch_rad: float, yaw_rad: float) -> FloatA
     )
 
 
+def turns_about_z(yaw_rad: FloatArray) -> FloatArray:
+    """Rotation matrices (N, 3, 3) of yaw angles (N,)."""
+    turns = np.zeros((len(yaw_rad), 3, 3))
+    turns[:, 0, 0] = turns[:, 1, 1] = np.cos(yaw_rad)
+    turns[:, 1, 0] = np.sin(yaw_rad)
+    turns[:, 0, 1] = -turns[:, 1, 0]
+    turns[:, 2, 2] = 1.0
+    return turns
+
+
 def rpy_from_matrix(rotation: npt.ArrayLike) -> tuple[float, float, float]:
     """Roll, pitch, yaw in radians of a rotation matrix (3, 3); inverse of `matrix_from_rpy`."""
     m = np.asarray(rotation, dtype=np.float64)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from geoloc_ros.datatypes import FloatArray, Image
+from geoloc_ros.imagery.grid import Bounds
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.report.run_data import RunData
 
@@ -52,18 +53,23 @@ class Basemap:
         return jpeg_url(self.rgb, 80) if self.rgb is not None else None
 
 
-def window_m(run: RunData, margin_m: float = MARGIN_M) -> tuple[float, float, float, float]:
+def window_m(run: RunData, margin_m: float = MARGIN_M) -> Bounds:
     """West, south, east, north around the true track and every trusted estimate."""
     trusted = np.isin(run.estimates.status, ("LOCALISED", "DEGRADED"))
     points = [run.estimates.poses[trusted, :2]]
     if run.truth is not None and run.has_truth:
         points.append(run.truth.poses[:, :2])
     xy = np.concatenate(points)
-    xy = xy[np.isfinite(xy).all(axis=1)]
+    if not np.isfinite(xy).any():
+        xy = run.estimates.poses[:, :2]
+    return window_around(xy, margin_m)
+
+
+def window_around(xy_m: FloatArray, margin_m: float = MARGIN_M) -> Bounds:
+    """West, south, east, north around those of some points (N, 2) that are finite."""
+    xy = xy_m[np.isfinite(xy_m).all(axis=1)]
     if not len(xy):
-        every = run.estimates.poses[:, :2]
-        every = every[np.isfinite(every).all(axis=1)]
-        xy = every if len(every) else np.zeros((1, 2))
+        xy = np.zeros((1, 2))
     (west, south), (east, north) = xy.min(axis=0) - margin_m, xy.max(axis=0) + margin_m
     # Landscape, so that the page is filled; never a mere strip.
     widen = max(0.0, MIN_ASPECT * (north - south) - (east - west)) / 2
@@ -74,7 +80,12 @@ def window_m(run: RunData, margin_m: float = MARGIN_M) -> tuple[float, float, fl
 
 def basemap(run: RunData, ortho: OrthoImage | None) -> Basemap:
     """Cut and shrink the imagery around the run."""
-    west, south, east, north = window_m(run)
+    return basemap_of(window_m(run), ortho)
+
+
+def basemap_of(window: Bounds, ortho: OrthoImage | None) -> Basemap:
+    """Cut and shrink the imagery in a window: west, south, east, north, m."""
+    west, south, east, north = window
     gsd = ortho.gsd_m if ortho is not None else 0.25
     scale = min(1.0 / gsd, MAX_PX / max(east - west, north - south))
     width = max(1, round((east - west) * scale))

@@ -28,7 +28,8 @@ def write_pictures(run: RunData, base: Basemap) -> list[Path]:
     return paths
 
 
-def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib is untyped
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib is untyped
+    """An empty figure of a size in inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,20 +38,21 @@ def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib is
     return figure
 
 
-def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401
+def save(figure: Any, path: Path) -> Path:  # noqa: ANN401
+    """Write a figure, the same bytes every time, and return its path."""
     figure.savefig(path, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
     return path
 
 
 def _map(run: RunData, base: Basemap) -> Path:
-    figure = _figure(9.0, 8.4 * base.height_px / base.width_px + 1.0)
+    figure = new_figure(9.0, 8.4 * base.height_px / base.width_px + 1.0)
     axes = figure.add_subplot()
     east = base.west_m + base.width_px / base.scale_px_m
     south = base.north_m - base.height_px / base.scale_px_m
     if base.rgb is not None:
         axes.imshow(base.rgb, extent=(base.west_m, east, south, base.north_m))
     if run.truth is not None and run.has_truth:
-        xy = _broken(run.truth.poses[:, :2])
+        xy = broken(run.truth.poses[:, :2])
         axes.plot(*xy.T, color="black", lw=3.6, alpha=0.7)
         axes.plot(*xy.T, color="white", lw=1.8, label="true track")
     for status in STATUS_ORDER:
@@ -59,7 +61,7 @@ def _map(run: RunData, base: Basemap) -> Path:
             continue
         xy, colour = run.estimates.poses[rows, :2], STATUS_COLOUR[status]
         if status == "LOCALISED":
-            axes.plot(*_broken(xy).T, color=colour, lw=2.2, label=status)
+            axes.plot(*broken(xy).T, color=colour, lw=2.2, label=status)
         else:
             axes.plot(*xy.T, ".", color=colour, ms=3, label=status)
     _map_ellipses(run, axes)
@@ -76,7 +78,7 @@ def _map(run: RunData, base: Basemap) -> Path:
             axes.plot(*ends.T, ":", color="#ff7a2f", lw=1.8, marker="o", label=event.label)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=4, fontsize=8, facecolor="#c4cad2")
-    return _save(figure, run.out_dir / "map.png")
+    return save(figure, run.out_dir / "map.png")
 
 
 def _map_ellipses(run: RunData, axes: Any) -> None:  # noqa: ANN401
@@ -94,13 +96,14 @@ def _map_ellipses(run: RunData, axes: Any) -> None:  # noqa: ANN401
             )
 
 
-def _broken(xy: Any) -> Any:  # noqa: ANN401
+def broken(xy: Any) -> Any:  # noqa: ANN401
+    """A track (N, 2) with NaN wherever it jumps, so that no line is drawn there."""
     far = np.hypot(*np.diff(xy, axis=0).T) > JUMP_M
     return np.insert(xy, np.flatnonzero(far) + 1, np.nan, axis=0)
 
 
 def _errors(run: RunData) -> Path:
-    figure = _figure(10.0, 5.6)
+    figure = new_figure(10.0, 5.6)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     fixed = run.scores.scored
     three = np.where(run.estimates.localised, 3.0 * run.scores.sigma_m, np.nan)
@@ -122,11 +125,11 @@ def _errors(run: RunData) -> Path:
         axes.grid(alpha=0.25)
     top.legend(loc="upper right", fontsize=8)
     bottom.set_xlabel("time since the first frame, s")
-    return _save(figure, run.out_dir / "errors.png")
+    return save(figure, run.out_dir / "errors.png")
 
 
 def _consistency(run: RunData) -> Path:
-    figure = _figure(10.0, 6.4)
+    figure = new_figure(10.0, 6.4)
     (nees_axes, cover), (recall, latency) = figure.subplots(2, 2)
     fixed = run.scores.scored
     nees, dof = run.scores.nees[fixed], run.scores.dof[fixed]
@@ -153,4 +156,4 @@ def _consistency(run: RunData) -> Path:
         latency.invert_yaxis()
         latency.set_xlim(0.0, 1.4 * latency.get_xlim()[1])
         latency.legend(fontsize=8, loc="center right")
-    return _save(figure, run.out_dir / "consistency.png")
+    return save(figure, run.out_dir / "consistency.png")

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.report.basemap import Basemap
@@ -20,6 +21,7 @@ MAX_ELLIPSES = 36
 MAX_SCRUB = 3000
 MAX_DOUBTFUL = 300
 JUMP_M = 25.0
+MAX_SQUARES = 200
 _LINE_STATUSES = ("DEGRADED", "LOCALISED")
 
 
@@ -41,15 +43,8 @@ def ellipse_axes(cov_xy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray
 
 def map_svg(run: RunData, base: Basemap) -> str:
     """The whole map; the page pans and zooms its viewBox."""
-    image = base.data_url()
-    ground = (
-        f'<image href="{image}" width="{base.width_px}" height="{base.height_px}"/>'
-        if image
-        else _squares(base)
-    )
     parts = [
-        f'<rect class="mapground" width="{base.width_px}" height="{base.height_px}"/>',
-        ground,
+        ground(base),
         _truth(run, base),
         _doubtful(run, base),
         *(_estimated(run, base, name) for name in _LINE_STATUSES),
@@ -58,7 +53,7 @@ def map_svg(run: RunData, base: Basemap) -> str:
         '<g id="here" visibility="hidden"><ellipse class="here-cov" id="here-cov"/>'
         '<line class="here-link" id="here-link"/><circle class="here-true" id="here-true" r="5"/>'
         '<path class="here-arrow" id="here-arrow" d="M13 0L-8 -8L-4 0L-8 8Z"/></g>',
-        _scale_bar(base),
+        scale_bar(base),
     ]
     alt = (
         "Map of the run: true track white with dark edge, estimated track coloured by status, "
@@ -69,6 +64,14 @@ def map_svg(run: RunData, base: Basemap) -> str:
         f'viewBox="0 0 {base.width_px} {base.height_px}" preserveAspectRatio="xMidYMid meet">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def ground(base: Basemap) -> str:
+    """The imagery under the tracks, or squares of 100 m (1 km, ...) where there is none."""
+    size = f'width="{base.width_px}" height="{base.height_px}"'
+    image = base.data_url()
+    shown = f'<image href="{image}" {size}/>' if image else _squares(base)
+    return f'<rect class="mapground" {size}/>{shown}'
 
 
 def scrub_data(run: RunData, base: Basemap) -> dict[str, Any]:
@@ -104,7 +107,8 @@ def _rounded(values: FloatArray, digits: int) -> list[float | None]:
     return [round(v, digits) if math.isfinite(v) else None for v in values.tolist()]
 
 
-def _path(points: FloatArray, breaks: FloatArray) -> str:
+def path_data(points: FloatArray, breaks: npt.NDArray[np.bool_]) -> str:
+    """Data of an SVG path through points (N, 2), interrupted after each of (N-1,) breaks."""
     pieces = np.split(points, np.flatnonzero(breaks) + 1)
     return "".join(
         "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in piece.tolist())
@@ -116,12 +120,16 @@ def _path(points: FloatArray, breaks: FloatArray) -> str:
 def _truth(run: RunData, base: Basemap) -> str:
     if run.truth is None or not run.has_truth:
         return ""
-    xy = run.truth.poses[:, :2]
+    return true_track(run.truth.poses[:, :2], base)
+
+
+def true_track(xy_m: FloatArray, base: Basemap) -> str:
+    """The true track (N, 2), m, white with a dark edge."""
     # One point per half metre is plenty.
-    walked = np.r_[0.0, np.cumsum(np.hypot(*np.diff(xy, axis=0).T))]
+    walked = np.r_[0.0, np.cumsum(np.hypot(*np.diff(xy_m, axis=0).T))]
     rows = np.unique(np.searchsorted(walked, np.arange(0.0, walked[-1] + 0.5, 0.5)))
-    xy = xy[np.minimum(rows, len(xy) - 1)]
-    path = _path(base.to_px(xy), np.hypot(*np.diff(xy, axis=0).T) > JUMP_M)
+    xy = xy_m[np.minimum(rows, len(xy_m) - 1)]
+    path = path_data(base.to_px(xy), np.hypot(*np.diff(xy, axis=0).T) > JUMP_M)
     return f'<path class="true-edge" d="{path}"/><path class="true" d="{path}"/>'
 
 
@@ -133,7 +141,7 @@ def _estimated(run: RunData, base: Basemap, status: str) -> str:
         return ""
     xy = run.estimates.poses[rows, :2]
     breaks = (np.diff(rows) > 1) | (np.hypot(*np.diff(xy, axis=0).T) > JUMP_M)
-    return f'<path class="track s-{status}" d="{_path(base.to_px(xy), breaks)}"/>'
+    return f'<path class="track s-{status}" d="{path_data(base.to_px(xy), breaks)}"/>'
 
 
 def _doubtful(run: RunData, base: Basemap) -> str:
@@ -205,7 +213,8 @@ def _pin(at: FloatArray, title: str, letter: str) -> str:
     )
 
 
-def _scale_bar(base: Basemap) -> str:
+def scale_bar(base: Basemap) -> str:
+    """A bar of a round number of metres in the lower left corner."""
     metres = 0.2 * base.width_px / base.scale_px_m
     power = 10.0 ** math.floor(math.log10(metres))
     metres = max(f * power for f in (1, 2, 5) if f * power <= metres)
@@ -220,6 +229,8 @@ def _scale_bar(base: Basemap) -> str:
 
 def _squares(base: Basemap) -> str:
     step = 100.0 * base.scale_px_m
+    while base.width_px > MAX_SQUARES * step:
+        step *= 10.0
     across = "".join(f"M{x:.1f} 0V{base.height_px}" for x in np.arange(0, base.width_px, step))
     down = "".join(f"M0 {y:.1f}H{base.width_px}" for y in np.arange(0, base.height_px, step))
     return f'<path class="mapgrid" d="{across}{down}"/>'

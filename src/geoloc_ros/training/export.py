@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from torch import nn  # noqa: TID253
 from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS, STD, EncoderPair
+from geoloc_ros.training.onnx_writer import OPSET, write_onnx
 
 LOG = logging.getLogger(__name__)
-OPSET = 17
 MAX_BYTES = 15_000_000
 PARITY = 1e-4
 
@@ -42,15 +41,9 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
     import onnxruntime
 
     encoder.eval()
-    example = torch.randn(2, 3, height, width)
     part = path.with_suffix(".part")
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            encoder, (example,), str(part), dynamo=False, opset_version=OPSET,
-            input_names=["image"], output_names=["descriptor"],
-            dynamic_axes={"image": {0: "N"}, "descriptor": {0: "N"}},
-        )  # fmt: skip
+    write_onnx(encoder, torch.randn(2, 3, height, width), part)
+    with torch.no_grad():
         probe = torch.randn(5, 3, height, width)
         expected = encoder(probe).numpy()
     options = onnxruntime.SessionOptions()
