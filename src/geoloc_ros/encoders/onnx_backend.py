@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,6 +19,9 @@ from geoloc_ros.errors import ModelError, first_line
 
 QUERY_FILE = "query.onnx"
 REFERENCE_FILE = "reference.onnx"
+#: names of a network's input and output
+INPUT, OUTPUT = "image", "descriptor"
+CPU_PROVIDER = "CPUExecutionProvider"
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -90,22 +93,26 @@ class OnnxEncoder:
                 f"{name} of model {self.package.name} takes (N, {size[0]}, {size[1]}, 3) uint8 "
                 f"RGB, got {images.shape} {images.dtype}"
             )
-        dim = self.package.descriptor_dim
         if not len(images):
-            return np.zeros((0, dim), dtype=np.float32)
+            return np.zeros((0, self.package.descriptor_dim), dtype=np.float32)
+        return self._described(name, self.normalise(images))
+
+    def _described(self, name: str, batch: Float32Array) -> Float32Array:
+        """Unit vectors (N, D) that a network gives for a batch (N, 3, H, W), checked."""
+        dim = self.package.descriptor_dim
         session = self.session(name)
         try:
-            found = session.run(["descriptor"], {"image": self.normalise(images)})[0]
+            found = session.run([OUTPUT], {INPUT: batch})[0]
         except Exception as error:  # onnxruntime's errors share no public base
             raise ModelError(
                 f"{self.package.root / name} failed: {first_line(error)}; is it the file its "
                 "name says? Export the model again"
             ) from error
         descriptors = np.asarray(found, dtype=np.float32)
-        if descriptors.shape != (len(images), dim):
+        if descriptors.shape != (len(batch), dim):
             raise ModelError(
                 f"{self.package.root / name} gave {descriptors.shape}, its model card promises "
-                f"({len(images)}, {dim}); export the model again"
+                f"({len(batch)}, {dim}); export the model again"
             )
         norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
         if not (np.abs(norms - 1.0) < _UNIT_TOLERANCE).all():
@@ -126,9 +133,14 @@ class OnnxEncoder:
                         f"{', '.join(sorted(self.package.files)) or 'no file'}"
                     )
                 self._sessions[name] = open_session(
-                    self.package.root / name, self.threads, ("image",), ("descriptor",)
+                    self.package.root / name, self.threads, (INPUT,), (OUTPUT,)
                 )
             return self._sessions[name]
+
+    def use(self, name: str, session: Any) -> None:  # noqa: ANN401 - see `backends.base.Session`
+        """Go on with another session of one file; calls that have begun end with the old one."""
+        with self._opening:
+            self._sessions[name] = session
 
 
 def _arrived(package: ModelPackage, threads: int) -> OnnxEncoder:
@@ -168,7 +180,11 @@ def _fill(pixels: Image, gain: Float32Array, shift: Float32Array, planes: Float3
 
 
 def open_session(
-    path: Path, threads: int, inputs: tuple[str, ...], outputs: tuple[str, ...]
+    path: Path,
+    threads: int,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    providers: Sequence[Any] = (CPU_PROVIDER,),
 ) -> Any:  # noqa: ANN401 - onnxruntime is untyped
     """An inference session of an ONNX file.
 
@@ -177,6 +193,7 @@ def open_session(
         threads: of the session; they sleep when idle.
         inputs: names of its inputs, all of them.
         outputs: names it must have among its outputs.
+        providers: what runs it, best first, each a name or a name and its options.
 
     Raises:
         ModelError: it cannot be loaded, or has other inputs or outputs.
@@ -191,7 +208,7 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            str(path), sess_options=options, providers=list(providers)
         )
     except Exception as error:  # onnxruntime's errors share no public base
         raise ModelError(
