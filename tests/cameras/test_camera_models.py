@@ -170,3 +170,46 @@ def test_an_off_centre_principal_point_is_worth_a_word(caplog):
     assert not caplog.messages
     camera(width=1280, height=720)
     assert "another resolution" in caplog.text
+
+
+def test_a_panorama_shows_every_direction_once_where_it_belongs():
+    lens = CameraModel.from_camera_info(720, 360, "equirectangular", [], np.zeros(9))
+    assert lens.hfov_deg == pytest.approx(360.0)
+    # ahead, right, left, just left of straight back, 45 degrees down
+    points = [[0, 0, 1], [2, 0, 0], [-3, 0, 0], [-0.001, 0, -1], [0, 5, 5]]
+    uv, seen = lens.project(points)
+    middle = np.array([359.5, 179.5])
+    wanted = middle + np.array([[0, 0], [180, 0], [-180, 0], [-360, 0], [0, 90]])
+    np.testing.assert_allclose(uv, wanted, atol=0.2)
+    assert seen.all()
+    rays = lens.rays().reshape(-1, 3)
+    back, seen = lens.project(3.0 * rays)
+    assert seen.all()
+    v, u = np.mgrid[0:360, 0:720]
+    np.testing.assert_allclose(back, np.stack([u.ravel(), v.ravel()], axis=-1), atol=1e-6)
+
+
+def test_a_strip_of_a_panorama_sees_no_more_than_it_shows():
+    strip = CameraModel.all_round(720, 100)  # 50 degrees high
+    at_deg = np.array([-26.0, -24.0, 0.0, 24.0, 26.0])
+    up = np.radians(at_deg)
+    _, seen = strip.project(np.column_stack([np.cos(up), -np.sin(up), np.zeros(5)]))
+    assert seen.tolist() == [False, True, True, True, False]
+    smaller = strip.scaled(360, 50)
+    assert smaller.hfov_deg == pytest.approx(360.0)
+    assert smaller.project([[0.0, 0.0, 1.0]])[0][0] == pytest.approx([179.5, 24.5])
+
+
+@pytest.mark.parametrize(
+    ("K", "words"),
+    [
+        (np.diag([100.0, 114.0, 1.0]), "412.5 x 180.9 degrees"),
+        (np.diag([114.6, 100.0, 1.0]), "360.0 x 206.3 degrees"),
+        (np.array([[114.6, 1.0, 0.0], [0.0, 114.6, 0.0], [0.0, 0.0, 1.0]]), "with skew 1"),
+    ],
+)
+def test_a_panorama_that_shows_a_direction_twice_is_refused(K, words):
+    K = K.copy()
+    K[:2, 2] = 359.5, 179.5
+    with pytest.raises(CameraError, match=words):
+        CameraModel.from_camera_info(720, 360, "equirectangular", [], K)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model card: what is written survives, what makes no sense is refused in one line."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,15 @@ def write_changed(root: Path, field: str, value: object) -> None:
         ("mean", 0.5, "incomplete"),
         ("channel_order", "BGR", "is 'BGR'; it must be RGB"),
         ("metric", "euclidean", "it must be cosine"),
-        ("query.view", "fisheye", "perspective or ground_plane"),
-        ("query.view", ["perspective"], "perspective or ground_plane"),
+        ("query.view", "fisheye", "perspective, ground_plane or panorama"),
+        ("query.view", ["perspective"], "perspective, ground_plane or panorama"),
         ("query.view", "ground_plane", r"query\.extent_m is 0.0; .* above 0"),
         ("query.height_px", 6.0, "a whole number in 1..10000"),
         ("query.width_px", True, "is True"),
         ("query.hfov_deg", 180, "below 180 degrees"),
         ("query.hfov_deg", "90", "is '90'"),
+        ("query.vfov_deg", 60.0, r"query\.vfov_deg is 60.0; it must be 0.0 but for panoramas"),
+        ("query.alignment", "north", "it must be '' but for panoramas"),
         ("query.extent_m", float("nan"), "a finite number"),
         ("reference.size_px", 0, "is 0"),
         ("reference.extent_m", -56.0, "above 0"),
@@ -110,6 +113,84 @@ def test_values_that_make_no_sense_are_named(
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 400 + len(str(tmp_path))
+
+
+PANORAMA: dict[str, Any] = {
+    "view": "panorama",
+    "height_px": 112,
+    "width_px": 616,
+    "hfov_deg": 360.0,
+    "vfov_deg": 65.5,
+    "centre_elevation_deg": -5.0,
+    "centre_azimuth_deg": 180.0,
+    "alignment": "north",
+}
+
+
+def panorama_package(root: Path, **changes: object) -> ModelPackage:
+    centred = ReferenceSpec(size_px=112, extent_m=50.0, offset_forward_m=0.0)
+    spec = QuerySpec(**{**PANORAMA, **changes})
+    return dataclasses.replace(make_package(root), query=spec, reference=centred)
+
+
+@pytest.mark.parametrize("alignment", ["north", "heading"])
+def test_the_card_of_a_panorama_model_comes_back_as_it_was(tmp_path: Path, alignment: str) -> None:
+    package = panorama_package(tmp_path, alignment=alignment)
+    package.save()
+    assert load_package(tmp_path) == package
+    assert package.query.elevations_deg == (-37.75, 27.75)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hfov_deg": 90.0}, r"query\.hfov_deg is 90.0; it must be 360 degrees"),
+        ({"vfov_deg": 0.0}, r"query\.vfov_deg is 0.0; .* above 0 and at most 180"),
+        ({"vfov_deg": 181.0, "centre_elevation_deg": 0.0}, "at most 180"),
+        ({"centre_elevation_deg": 60.0}, r"elevations_deg is \(27.25, 92.75\); .* -90..90"),
+        ({"centre_elevation_deg": float("nan")}, "a finite number"),
+        ({"centre_azimuth_deg": 360.0}, "0 to below 360"),
+        ({"centre_azimuth_deg": -90.0}, "0 to below 360"),
+        ({"alignment": ""}, "is ''; it must be north or heading"),
+        ({"alignment": "south"}, "north or heading"),
+    ],
+)
+def test_panoramas_that_make_no_sense_are_named(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    panorama_package(tmp_path, **changes).save()
+    with pytest.raises(ModelError, match=words):
+        load_package(tmp_path)
+
+
+def test_the_tile_of_a_panorama_is_centred(tmp_path: Path) -> None:
+    shifted = ReferenceSpec(size_px=112, extent_m=50.0, offset_forward_m=22.0)
+    dataclasses.replace(panorama_package(tmp_path), reference=shifted).save()
+    with pytest.raises(ModelError, match=r"offset_forward_m is 22\.0; it must be 0 m"):
+        load_package(tmp_path)
+
+
+def test_every_word_about_a_panorama_tells_models_apart(tmp_path: Path) -> None:
+    changes: list[dict[str, object]] = [
+        {"vfov_deg": 66.0},
+        {"centre_elevation_deg": 0.0},
+        {"centre_azimuth_deg": 0.0},
+        {"alignment": "heading"},
+    ]
+    packages = [panorama_package(tmp_path, **change) for change in ({}, *changes)]
+    assert len({package.preprocessing_sha256 for package in packages}) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("perspective", "934bc7a18013e6fa5a6cc03603c864bfa11a705c0955d8b23b64ad17fbd64cb9"),
+        ("ground_plane", "5ead016e9dd26c5603697a756c1448344fbaddb51888903e3c32ddecb9ea3748"),
+    ],
+)
+def test_older_models_keep_the_hash_that_their_indexes_carry(name: str, sha256: str) -> None:
+    package = load_package(Path(__file__).parents[2] / "models" / name)
+    assert package.preprocessing_sha256 == sha256
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": ' + "1" * 5000 + "}", "\0", "[1]"])

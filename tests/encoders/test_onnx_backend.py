@@ -214,3 +214,23 @@ def test_the_fake_tells_pictures_apart_and_forgives_noise():
     assert np.diag(similarity).min() > 0.95
     plain = np.full((1, 32, 32, 3), 90, np.uint8)
     assert np.linalg.norm(encoder.encode_query(plain)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_one_file_serves_both_sides(tmp_path):
+    write_model(tmp_path / "encoder.onnx")
+    files = {"encoder.onnx": file_sha256(tmp_path / "encoder.onnx")}
+    package = make_package(tmp_path, files=files)
+    package.save()
+    assert load_package(tmp_path) == package
+    encoder = OnnxEncoder(package)
+    views, crops = pictures(3, 6, 10), pictures(4, 8, 8)
+    assert np.allclose(encoder.encode_query(views), by_hand(views), atol=1e-5)
+    assert np.allclose(encoder.encode_reference(crops), by_hand(crops), atol=1e-5)
+    assert encoder.session(package.query_file) is encoder.session(package.reference_file)
+
+
+def test_a_shared_file_beside_a_pair_is_refused(package):
+    write_model(package.root / "encoder.onnx")
+    dataclasses.replace(package, files={**package.files, "encoder.onnx": "0" * 64}).save()
+    with pytest.raises(ModelError, match=r"files is .*encoder\.onnx, or query\.onnx and"):
+        load_package(package.root)

@@ -314,3 +314,21 @@ def test_a_road_layer_larger_than_memory_is_refused(tmp_path, monkeypatch):
 def test_missing_road_layer(tmp_path):
     with pytest.raises(IndexBuildError, match="cannot read"):
         read_roads(tmp_path / "none.geojson", FRAME)
+
+
+def test_with_north_up_every_place_stands_once_whatever_the_roads_direction() -> None:
+    roads = [Road(np.array([[0.0, 0.0], [300.0, 0.0]])), Road(np.array([[0.0, 9.0], [0.0, 99.0]]))]
+    bounds = (-50.0, -50.0, 350.0, 150.0)
+    anchors = sample(SamplingPolicy(north_up=True), roads, bounds)
+    assert len(anchors) == 200 + 60
+    assert np.all(anchors[:, 2] == np.pi / 2)
+    both_ways = sample(SamplingPolicy(turns=False), roads, bounds)
+    assert len(both_ways) == 2 * len(anchors)
+
+
+def test_with_north_up_a_grid_has_one_entry_per_point() -> None:
+    bounds = (0.0, 0.0, 60.0, 30.0)
+    anchors = sample(SamplingPolicy(kind="grid", pitch_m=6.0, north_up=True), None, bounds)
+    assert len(anchors) == 50
+    assert np.all(anchors[:, 2] == np.pi / 2)
+    assert len(np.unique(anchors[:, :2], axis=0)) == 50

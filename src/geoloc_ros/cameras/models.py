@@ -4,6 +4,10 @@
 
 Points are in the camera's optical frame (z forward, x right, y down). Pixel centres are integers:
 the picture spans [-0.5, width - 0.5] x [-0.5, height - 0.5].
+
+A panorama that was stitched already is a camera, too: `equirectangular`, whose columns are equal
+steps of azimuth and whose rows are equal steps of elevation; the focal lengths are pixels per
+radian, and the principal point looks along z.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +36,13 @@ MAX_FOCAL_RATIO = 2.0
 MAX_OFF_CENTRE = 0.2
 MIN_SIDE_PX = 16
 
+LensModel = DistortionModel | Literal["equirectangular"]
+
 _D_LENGTHS: dict[str, tuple[int, ...]] = {
     "plumb_bob": (0, 4, 5),
     "rational_polynomial": (8, 12, 14),
     "equidistant": (4,),
+    "equirectangular": (0,),
 }
 _NEXT = "check camera_info (uncalibrated drivers publish zeros) or calibrate the camera"
 
@@ -54,7 +62,7 @@ class CameraModel:
     width: int
     height: int
     K: FloatArray
-    distortion_model: DistortionModel = "plumb_bob"
+    distortion_model: LensModel = "plumb_bob"
     D: FloatArray = ()  # type: ignore[assignment]  # becomes an array below
 
     def __post_init__(self) -> None:
@@ -85,7 +93,7 @@ class CameraModel:
         """A camera from the fields of a CameraInfo message.
 
         An empty `distortion_model` with no coefficients is an undistorted camera, as simulators
-        publish it.
+        publish it. `equirectangular` with K all zero is a panorama that goes once round.
 
         Raises:
             CameraError: no size, K zero, NaN or of wrong shape, focal lengths not positive or
@@ -101,6 +109,8 @@ class CameraModel:
                 f"distortion model {distortion_model!r} is unknown; known: "
                 f"{', '.join(_D_LENGTHS)}; rectify the images or recalibrate with one of these"
             )
+        if model == "equirectangular" and not intrinsics.any():
+            return CameraModel.all_round(width, height)
         camera = CameraModel(width, height, intrinsics.reshape(3, 3), model, np.asarray(D))  # type: ignore[arg-type]
         share = intrinsics[[2, 5]] / (width, height)
         if np.abs(share - 0.5).max() > MAX_OFF_CENTRE:
@@ -135,16 +145,40 @@ class CameraModel:
         K = np.array([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
         return CameraModel(width, height, K)
 
+    @staticmethod
+    def all_round(width: int, height: int) -> CameraModel:
+        """An equirectangular panorama that goes once round, with the horizon in its middle row.
+
+        Args:
+            width: columns, px.
+            height: rows, px; a degree is as high as it is wide.
+
+        Raises:
+            CameraError: no size.
+        """
+        per_rad = width / (2.0 * np.pi)
+        K = np.diag([per_rad, per_rad, 1.0])
+        K[:2, 2] = 0.5 * (width - 1), 0.5 * (height - 1)
+        return CameraModel(width, height, K, "equirectangular")
+
     @property
     def hfov_deg(self) -> float:
         """Horizontal field of view between the outer edges of the middle row."""
+        if self.distortion_model == "equirectangular":
+            return float(np.degrees(self.width / self.K[0, 0]))
         edges = np.array([[-0.5, self.K[1, 2]], [self.width - 0.5, self.K[1, 2]]])
         left, right = self.unproject(edges)
         return float(np.degrees(np.arccos(np.clip(left @ right, -1.0, 1.0))))
 
     @cached_property
     def distortion(self) -> Distortion:
-        """The lens."""
+        """The lens; a stitched panorama has none.
+
+        Raises:
+            CameraError: it is a panorama.
+        """
+        if self.distortion_model == "equirectangular":
+            raise CameraError("a stitched panorama has no lens; use the camera it was made from")
         coefficients = np.zeros(0)
         if self.distortion_model == "equidistant":
             coefficients = self.D
@@ -165,6 +199,8 @@ class CameraModel:
             and inside the picture.
         """
         points = np.asarray(points_optical, dtype=np.float64).reshape(-1, 3)
+        if self.distortion_model == "equirectangular":
+            return self._project_angles(points)
         x, y, z = points[:, 0], points[:, 1], points[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.distortion_model == "equidistant":
@@ -180,9 +216,20 @@ class CameraModel:
             normalised = self.distortion.distort(field_xy)
         u = self.K[0, 0] * normalised[:, 0] + self.K[0, 1] * normalised[:, 1] + self.K[0, 2]
         v = self.K[1, 1] * normalised[:, 1] + self.K[1, 2]
+        return np.stack([u, v], axis=-1), self._inside(u, v) & reached
+
+    def _project_angles(self, points: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Like `project`, where columns and rows are angles."""
+        x, y, z = points.T
+        level = np.hypot(x, z)
+        uv = np.column_stack([np.arctan2(x, z), np.arctan2(y, level)])
+        uv = uv * self.K[(0, 1), (0, 1)] + self.K[:2, 2]
+        return uv, self._inside(uv[:, 0], uv[:, 1]) & (np.hypot(level, y) > 0.0)
+
+    def _inside(self, u: FloatArray, v: FloatArray) -> npt.NDArray[np.bool_]:
         with np.errstate(invalid="ignore"):
-            inside = (u >= -0.5) & (u <= self.width - 0.5) & (v >= -0.5) & (v <= self.height - 0.5)
-        return np.stack([u, v], axis=-1), inside & reached
+            across = (u >= -0.5) & (u <= self.width - 0.5)
+            return np.asarray(across & (v >= -0.5) & (v <= self.height - 0.5))
 
     def unproject(self, uv: npt.ArrayLike) -> FloatArray:
         """Unit directions (N, 3) in the optical frame of pixels (N, 2) as column, row.
@@ -192,6 +239,8 @@ class CameraModel:
         pixels = np.asarray(uv, dtype=np.float64).reshape(-1, 2)
         y = (pixels[:, 1] - self.K[1, 2]) / self.K[1, 1]
         x = (pixels[:, 0] - self.K[0, 2] - self.K[0, 1] * y) / self.K[0, 0]
+        if self.distortion_model == "equirectangular":
+            return np.column_stack([np.sin(x) * np.cos(y), np.sin(y), np.cos(x) * np.cos(y)])
         field_xy = self.distortion.undistort(np.stack([x, y], axis=-1))
         if self.distortion_model == "equidistant":
             theta = np.hypot(field_xy[:, 0], field_xy[:, 1])
@@ -291,6 +340,9 @@ def _check_distortion(model: str, D: FloatArray) -> None:
 
 def _check_reach(camera: CameraModel) -> None:
     """The lens formula must be one to one over the inner half of the picture at least."""
+    if camera.distortion_model == "equirectangular":
+        _check_angles(camera)
+        return
     half = 0.25 * min(camera.width / camera.K[0, 0], camera.height / camera.K[1, 1])
     reach = camera.distortion.radius_limit
     if reach < half:
@@ -298,4 +350,15 @@ def _check_reach(camera: CameraModel) -> None:
             f"distortion {camera.D.tolist()} folds back {reach * camera.K[0, 0]:.0f} px from the "
             f"centre of a {camera.width}x{camera.height} px picture; at least "
             f"{half * camera.K[0, 0]:.0f} px are needed: {_NEXT}"
+        )
+
+
+def _check_angles(camera: CameraModel) -> None:
+    """A panorama shows no direction twice and has no skew."""
+    across, down = camera.width / camera.K[0, 0], camera.height / camera.K[1, 1]
+    if across > 2.0 * np.pi * 1.001 or down > np.pi * 1.001 or camera.K[0, 1] != 0.0:
+        raise CameraError(
+            f"an equirectangular picture of {np.degrees(across):.1f} x {np.degrees(down):.1f} "
+            f"degrees with skew {camera.K[0, 1]:g}; at most 360 x 180 degrees without skew make "
+            "sense: K holds pixels per radian, or zeros for one that goes once round"
         )

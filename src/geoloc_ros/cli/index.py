@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geoloc_ros.cli import index_describe, index_fleet
+from geoloc_ros.cli import index_describe, index_fleet, index_text
 from geoloc_ros.cli.index_text import plain, summary
 from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.index.codes import DEFAULT_STORAGE, STORAGES
-from geoloc_ros.index.manifest import Manifest, load_manifest
+from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.region import area_text
 from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES
@@ -38,6 +38,7 @@ examples:
   geoloc index build town.tif --model perspective --roads roads.geojson --out town.index
   geoloc index build area.mbtiles --model ground_plane --grid --pitch 15 --headings 12 \\
       --out area.index
+  geoloc index build city.tif --model panorama --roads roads.geojson --north-up --out city.index
   geoloc index build /shared/city.tif --model perspective --roads city.osm.pbf \\
       --out /shared/city.index --engine ray --ray-address head:6379
 """
@@ -176,6 +177,12 @@ def _add_sampling(build: argparse.ArgumentParser) -> None:
     roads.add_argument(
         "--both-ways", action="store_true", help="also against the traffic of one-way roads"
     )
+    build.add_argument(
+        "--north-up",
+        action=argparse.BooleanOptionalAction,
+        help="hold every place once, with north up, and turn panoramas instead of crops; only for "
+        "models of panoramas, and usual for those that were trained so (docs/panorama.md)",
+    )
     grid = build.add_argument_group("on a grid")
     grid.add_argument(
         "--pitch", type=float, default=d.pitch_m, help="m between poses (%(default)s)"
@@ -220,6 +227,9 @@ def _build(arguments: argparse.Namespace) -> int:
         both_ways_on_oneway=arguments.both_ways,
         pitch_m=arguments.pitch,
         headings=arguments.headings,
+        north_up=arguments.north_up
+        if arguments.north_up is not None
+        else package.query.alignment == "north",
     )
     frame = LocalFrame(LatLon(*arguments.origin)) if arguments.origin else None
     ortho = open_ground(arguments.imagery, arguments.gsd, frame)
@@ -279,27 +289,20 @@ def _info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(manifest.render(), end="")
         return 0
-    policy = manifest.policy
-    density = (
-        f"along roads, every {policy.spacing_m:g} m, within {policy.lateral_m:g} m and "
-        f"{policy.yaw_deg:g} deg{', with turns' if policy.turns else ''}"
-        if policy.kind == "roads"
-        else f"grid of {policy.pitch_m:g} m with {policy.headings} headings"
-    )
     tile, picture = manifest.reference, manifest.imagery
     rows = {
         "entries": summary(manifest),
         "area": area_text(manifest),
         "datum": manifest.datum,
-        "sampling": density,
-        "roads": _roads(manifest),
+        "sampling": index_text.sampling(manifest.policy),
+        "roads": index_text.roads(manifest),
         "model": f"{manifest.model}, encoder {manifest.encoder_sha256[:12]}",
         "descriptor": f"{manifest.dim} x {manifest.storage}, {manifest.metric}",
-        "search": _search(manifest),
+        "search": index_text.search(manifest),
         "view": f"{manifest.query.view}, {manifest.query.width_px}x{manifest.query.height_px} px",
         "tile": f"{tile.extent_m:g} m, {tile.size_px} px, {tile.offset_forward_m:g} m ahead",
         "imagery": f"{picture.source}, {picture.gsd_m:.2f} m/px",
-        "described": _described(manifest),
+        "described": index_text.described(manifest),
         "licence": picture.licence or "not stated",
         "attribution": picture.attribution or "not stated",
         "updates": str(manifest.updates),
@@ -308,28 +311,6 @@ def _info(arguments: argparse.Namespace) -> int:
     for key, value in rows.items():
         print(plain(f"{key:12}{value}"))
     return 0
-
-
-def _roads(manifest: Manifest) -> str:
-    return f"layer {manifest.roads_sha256[:12]}" if manifest.roads_sha256 else "none"
-
-
-def _search(manifest: Manifest) -> str:
-    search = manifest.search
-    if search["kind"] == "clusters":
-        return f"clusters of {search['per_cluster']}, on average"
-    return f"hnsw, M {search['M']}, ef_construction {search['ef_construction']}"
-
-
-def _described(manifest: Manifest) -> str:
-    said = manifest.descriptions
-    if said is None:
-        return "no ('geoloc index describe' does it)"
-    return (
-        f"by {said.vlm} ({said.vlm_sha256[:12]}), questions {said.questions_version} "
-        f"({said.questions_sha256[:12]}), shared within {said.within_m:g} m and "
-        f"{said.within_deg:g} deg"
-    )
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ COMMANDS = (
     "bag",
     "train",
     "calibrate",
+    "model",
     "vlm",
     "config",
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoloc_ros import config, durable
-from geoloc_ros.cli.model_engines import NETWORKS, add_settings
+from geoloc_ros.cli.model_engines import SIDES, add_settings
 from geoloc_ros.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("model", metavar="MODEL", help="encoder package by name or directory")
     parser.add_argument(
-        "--network",
-        choices=sorted(NETWORKS),
+        "--side",
+        choices=SIDES,
         default="query",
         help="what looks at camera views, or at satellite crops (%(default)s)",
     )
@@ -68,15 +68,15 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     settings = config.load(arguments.config, tuple(arguments.set))
-    network = Network(find_model(arguments.model), NETWORKS[arguments.network])
+    network = Network(find_model(arguments.model), arguments.side)
     threads = settings.encoder_threads
     chooser = Chooser(network, settings.encoder, threads, all_backends())
     rows = time_backends(chooser, arguments.batches, arguments.seconds, with_bar)
-    about = f"{network.package.name} {network.name}, CPU: {platform.processor() or '?'}"
+    about = f"{network.package.name}, {network.side}; CPU: {platform.processor() or '?'}"
     print(f"{about}, {threads} thread{'s' * (threads > 1)}")
     print(table(rows, arguments.batches))
     if arguments.json:
-        content = figures(rows, {"model": network.package.name, "network": network.name})
+        content = figures(rows, {"model": network.package.name, "side": network.side})
         text = json.dumps({**content, "threads": threads}, indent=2) + "\n"
         durable.write_bytes(arguments.json, text.encode())
     return 0

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from geoloc_ros.index.area_pictures import AreaPictures
     from geoloc_ros.index.sharded_index import ShardedIndex
 
-#: what the command calls a network -> its file
-NETWORKS = {"query": "query.onnx", "reference": "reference.onnx"}
+#: sides of a model
+SIDES = ("query", "reference")
 _DESCRIPTION = """\
 Build the engine of a network for this machine ahead of time, so that a vehicle need not begin on
 the CPU. An engine of fp16 or int8 is measured on the area first: how far its descriptors drift
@@ -55,8 +55,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("model", metavar="MODEL", help="encoder package by name or directory")
     parser.add_argument(
-        "--network",
-        choices=sorted(NETWORKS),
+        "--side",
+        choices=SIDES,
         default="query",
         help="what looks at camera views, which is what a vehicle runs, or at satellite crops "
         "(%(default)s)",
@@ -118,7 +118,7 @@ def _build(arguments: argparse.Namespace) -> int:
     precision = arguments.precision or settings.encoder.precision
     _check(arguments, precision)
     wanted = dataclasses.replace(settings.encoder, backend=arguments.backend, precision=precision)
-    network = Network(find_model(arguments.model), NETWORKS[arguments.network])
+    network = Network(find_model(arguments.model), arguments.side)
     chooser = Chooser(network, wanted, settings.encoder_threads, all_backends())
     backend = chooser.backend(arguments.backend)
     assert isinstance(backend, EngineBackend)  # noqa: S101 - both choices are
@@ -219,8 +219,8 @@ def _pictures(
     network, manifest = chooser.network, index.manifest
     if arguments.drive is None:
         ground = open_ground(arguments.imagery, manifest.imagery.gsd_m, manifest.frame)
-        found = area_tiles(index, ground, network.package, network.name, arguments.pictures)
-    elif network.name == NETWORKS["query"]:
+        found = area_tiles(index, ground, network, arguments.pictures)
+    elif network.side == "query":
         found = drive_views(
             arguments.drive,
             network.package,
@@ -230,7 +230,7 @@ def _pictures(
             arguments.truth,
         )
     else:
-        raise ConfigError("the reference network looks at tiles; name --imagery, not --drive")
+        raise ConfigError("the reference side looks at tiles; name --imagery, not --drive")
     if len(found) < LEAST_PICTURES:
         raise ModelError(
             f"the area gave {len(found)} pictures; at least {LEAST_PICTURES} are needed to "
@@ -288,8 +288,8 @@ def _measured(
     sides = []
     for runs in (chooser.cpu(), session):
         encoder = OnnxEncoder(network.package)
-        encoder.use(network.name, runs)
-        query = network.name == NETWORKS["query"]
+        encoder.use(network.side, runs)
+        query = network.side == "query"
         sides.append(encoder.encode_query if query else encoder.encode_reference)
     return measure(index, pictures, sides[0], sides[1], settings.score)
 

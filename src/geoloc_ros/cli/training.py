@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands of `geoloc train` have in common."""
+"""What commands that need torch have in common."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def extra(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise TrainingError(
-            f"training needs {error.name}; install it with: pip install 'geoloc_ros[{name}]'"
+            f"this needs {error.name}; install it with: pip install 'geoloc_ros[{name}]'"
         ) from error
 
 

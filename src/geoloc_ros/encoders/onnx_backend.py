@@ -17,8 +17,8 @@ from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.package import ModelPackage, load_package
 from geoloc_ros.errors import ModelError, first_line
 
-QUERY_FILE = "query.onnx"
-REFERENCE_FILE = "reference.onnx"
+#: the two sides of a model: what describes views, and what describes satellite crops
+QUERY, REFERENCE = "query", "reference"
 #: names of a network's input and output
 INPUT, OUTPUT = "image", "descriptor"
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -28,9 +28,9 @@ _UNIT_TOLERANCE = 1e-3
 class OnnxEncoder:
     """Both encoders of a model package; a session is created when it is first needed.
 
-    A vehicle that only asks questions never loads the reference encoder. Several threads may
-    encode at once. A pickled encoder is its package's folder, read and verified anew where it
-    arrives.
+    A vehicle that only asks questions never loads the reference encoder; one file that serves both
+    sides is opened once. Several threads may encode at once. A pickled encoder is its package's
+    folder, read and verified anew where it arrives.
 
     Args:
         package: a verified model package.
@@ -41,6 +41,7 @@ class OnnxEncoder:
         self.package = package
         self.threads = threads
         self._sessions: dict[str, Any] = {}
+        self._in_use: dict[str, Any] = {}
         self._opening = Lock()
         # (x / 255 - mean) / std as one product and one sum
         std = np.array(package.std, dtype=np.float64)
@@ -66,7 +67,7 @@ class OnnxEncoder:
             ModelError: wrong shape or type, or the model misbehaves.
         """
         spec = self.package.query
-        return self._encode(QUERY_FILE, views, (spec.height_px, spec.width_px))
+        return self._encode(QUERY, views, (spec.height_px, spec.width_px))
 
     def encode_reference(self, crops: Image) -> Float32Array:
         """Describe satellite crops.
@@ -81,13 +82,14 @@ class OnnxEncoder:
             ModelError: wrong shape or type, or the model misbehaves.
         """
         side = self.package.reference.size_px
-        return self._encode(REFERENCE_FILE, crops, (side, side))
+        return self._encode(REFERENCE, crops, (side, side))
 
     def normalise(self, images: Image) -> Float32Array:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, (x / 255 - mean) / std."""
         return _planes(np.ascontiguousarray(images), self._gain, self._shift)
 
-    def _encode(self, name: str, images: Image, size: tuple[int, int]) -> Float32Array:
+    def _encode(self, side: str, images: Image, size: tuple[int, int]) -> Float32Array:
+        name = self.package.file_of(side)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*size, 3):
             raise ModelError(
                 f"{name} of model {self.package.name} takes (N, {size[0]}, {size[1]}, 3) uint8 "
@@ -95,12 +97,12 @@ class OnnxEncoder:
             )
         if not len(images):
             return np.zeros((0, self.package.descriptor_dim), dtype=np.float32)
-        return self._described(name, self.normalise(images))
+        return self._described(side, self.normalise(images))
 
-    def _described(self, name: str, batch: Float32Array) -> Float32Array:
-        """Unit vectors (N, D) that a network gives for a batch (N, 3, H, W), checked."""
-        dim = self.package.descriptor_dim
-        session = self.session(name)
+    def _described(self, side: str, batch: Float32Array) -> Float32Array:
+        """Unit vectors (N, D) that one side gives for a batch (N, 3, H, W), checked."""
+        name, dim = self.package.file_of(side), self.package.descriptor_dim
+        session = self._in_use.get(side) or self.session(name)
         try:
             found = session.run([OUTPUT], {INPUT: batch})[0]
         except Exception as error:  # onnxruntime's errors share no public base
@@ -137,10 +139,9 @@ class OnnxEncoder:
                 )
             return self._sessions[name]
 
-    def use(self, name: str, session: Any) -> None:  # noqa: ANN401 - see `backends.base.Session`
-        """Go on with another session of one file; calls that have begun end with the old one."""
-        with self._opening:
-            self._sessions[name] = session
+    def use(self, side: str, session: Any) -> None:  # noqa: ANN401 - see `backends.base.Session`
+        """Go on with another session for one side; calls that have begun end with the old one."""
+        self._in_use[side] = session
 
 
 def _arrived(package: ModelPackage, threads: int) -> OnnxEncoder:

@@ -14,36 +14,73 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from geoloc_ros.errors import ModelError, first_line, shown
+from geoloc_ros.encoders.card_rules import (
+    OF_PANORAMAS,
+    QUERY_FILE,
+    REFERENCE_FILE,
+    SHARED_FILE,
+    check_values,
+)
+from geoloc_ros.errors import ModelError, first_line
 
 SCHEMA = 1
+#: log-likelihood ratio that no place ever collects: who asks for it believes none
+NEVER_ENOUGH = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuerySpec:
     """What the query encoder eats.
 
+    A `panorama` is an equirectangular strip: columns are equal steps of azimuth, clockwise from
+    left to right, all the way round; rows are equal steps of elevation, the highest first.
+
     Attributes:
         view: which view the camera frame is turned into.
         height_px: rows.
         width_px: columns.
-        hfov_deg: horizontal field of view of a perspective view; 0 for ground_plane.
-        extent_m: side of the square overhead patch of a ground_plane view; 0 for perspective.
+        hfov_deg: horizontal field of view of a perspective view; 360 for a panorama; 0 for
+            ground_plane.
+        extent_m: side of the square overhead patch of a ground_plane view; else 0.
+        vfov_deg: vertical field of view of a panorama, between the outer edges; else 0.
+        centre_elevation_deg: elevation of the middle of a panorama above the horizon; else 0.
+        centre_azimuth_deg: where the middle of a panorama looks when it belongs to a tile,
+            clockwise from what is up in the tile: 0 if up in the tile is the middle column, 180
+            if it is the outer edge; else 0.
+        alignment: how the panoramas and tiles lay that the model was trained on: `north`, all
+            with north up, or `heading`, turned with the vehicle; empty for other views.
     """
 
-    view: Literal["perspective", "ground_plane"]
+    view: Literal["perspective", "ground_plane", "panorama"]
     height_px: int
     width_px: int
     hfov_deg: float = 0.0
     extent_m: float = 0.0
+    vfov_deg: float = 0.0
+    centre_elevation_deg: float = 0.0
+    centre_azimuth_deg: float = 0.0
+    alignment: Literal["", "north", "heading"] = ""
+
+    @property
+    def elevations_deg(self) -> tuple[float, float]:
+        """Elevation of the lower and of the upper edge of a panorama."""
+        half = 0.5 * self.vfov_deg
+        return self.centre_elevation_deg - half, self.centre_elevation_deg + half
+
+    def content(self) -> dict[str, Any]:
+        """What is written of it; of other views nothing that only panoramas have.
+
+        Cards and indexes from before there were panoramas keep their hashes so.
+        """
+        content = dataclasses.asdict(self)
+        if self.view != "panorama":
+            for name in OF_PANORAMAS:
+                del content[name]
+        return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +103,7 @@ class Calibration:
     """How similarity becomes likelihood and how far to trust the result.
 
     `geoloc calibrate` fits all of it; from a single world it cannot tell `confirm_evidence`, which
-    then stays as it was.
+    then stays as it was. `Calibration.none` is what an encoder has until then.
 
     Attributes:
         temperature: likelihood of an independent image grows as exp(similarity / temperature).
@@ -94,6 +131,19 @@ class Calibration:
     confirm_entries: float = 10_000.0
     fitted_on: str = ""
 
+    @classmethod
+    def none(cls, temperature: float = 0.05) -> Calibration:
+        """Of an encoder whose similarities nobody has looked at: no place is ever believed.
+
+        Retrieval and hypotheses work with it as guesses; the status stays SEARCHING.
+        """
+        return cls(temperature=temperature, confirm_evidence=NEVER_ENOUGH)
+
+    @property
+    def missing(self) -> bool:
+        """Whether this is `Calibration.none`."""
+        return not self.fitted_on and self.confirm_evidence >= NEVER_ENOUGH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
@@ -101,9 +151,10 @@ class ModelPackage:
 
     Attributes:
         root: its directory.
-        files: file name -> sha256.
+        files: file name -> sha256: QUERY_FILE and REFERENCE_FILE, or SHARED_FILE for both sides.
         mean: per RGB channel, of pixels in 0..1; also the fill colour of unseen pixels.
         std: per RGB channel.
+        resize: how whole pictures of a data set are brought to size, a key of `RESIZES`.
         training: command, seeds, data, date-free provenance.
         scores: held-out figures by name.
     """
@@ -120,9 +171,24 @@ class ModelPackage:
     licence: str = "Apache-2.0"
     metric: str = "cosine"
     channel_order: str = "RGB"
+    resize: str = "area"
     calibration: Calibration = field(default_factory=Calibration)
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def query_file(self) -> str:
+        """Name of the file that describes views."""
+        return SHARED_FILE if SHARED_FILE in self.files else QUERY_FILE
+
+    @property
+    def reference_file(self) -> str:
+        """Name of the file that describes satellite crops."""
+        return SHARED_FILE if SHARED_FILE in self.files else REFERENCE_FILE
+
+    def file_of(self, side: str) -> str:
+        """Name of the file of a side, `query` or `reference`."""
+        return self.query_file if side == "query" else self.reference_file
 
     @property
     def encoder_sha256(self) -> str:
@@ -133,7 +199,7 @@ class ModelPackage:
     @property
     def preprocessing_sha256(self) -> str:
         """Identity of everything that happens to pixels before the encoders see them."""
-        parts = [dataclasses.asdict(self.query), dataclasses.asdict(self.reference)]
+        parts = [self.query.content(), dataclasses.asdict(self.reference)]
         text = json.dumps([*parts, self.mean, self.std, self.channel_order], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -143,7 +209,7 @@ class ModelPackage:
         Raises:
             ModelError: it cannot be written; an earlier one is kept as it was.
         """
-        content = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        content = {"schema": SCHEMA, **dataclasses.asdict(self), "query": self.query.content()}
         del content["root"]
         text = json.dumps(content, indent=2) + "\n"
         path = self.root / "model.json"
@@ -212,6 +278,18 @@ def load_package(root: Path) -> ModelPackage:
         ModelError: no `model.json`, unreadable, another schema, a value that makes no sense, or a
             file altered or missing.
     """
+    package = read_card(root)
+    for name, expected in package.files.items():
+        verify_file(root / name, expected)
+    return package
+
+
+def read_card(root: Path) -> ModelPackage:
+    """What a package says of itself; its files, which may be large, are not looked at.
+
+    Raises:
+        ModelError: no `model.json`, unreadable, another schema or a value that makes no sense.
+    """
     path = root / "model.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -230,91 +308,5 @@ def load_package(root: Path) -> ModelPackage:
             f"{path} is incomplete or has unknown keys: {first_line(error)}; "
             "export the model again"
         ) from error
-    _check_values(package)
-    for name, expected in package.files.items():
-        verify_file(root / name, expected)
+    check_values(package, path, "export the model again")
     return package
-
-
-def _finite(value: object, low: float = -sys.float_info.max) -> bool:
-    """Whether it is a number (a bool is none) of at least `low`, neither infinite nor NaN."""
-    return type(value) in (int, float) and low <= cast(float, value) <= sys.float_info.max
-
-
-def _positive(value: object) -> bool:
-    return _finite(value, sys.float_info.min)
-
-
-def _name(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200
-
-
-def _sha256_by_name(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)
-        and isinstance(digest, str)
-        and re.fullmatch("[0-9a-f]{64}", digest)
-        for name, digest in value.items()
-    )
-
-
-_Rule = tuple[Callable[[Any], bool], str]
-_NAME: _Rule = (_name, "one line of 1 to 200 characters")
-_FINITE: _Rule = (_finite, "a finite number")
-_NOT_NEGATIVE: _Rule = (lambda v: _finite(v, 0.0), "a finite number of at least 0")
-_POSITIVE: _Rule = (_positive, "a finite number above 0")
-_COUNT: _Rule = (lambda v: type(v) is int and 1 <= v <= 10_000, "a whole number in 1..10000")
-_MAPPING: _Rule = (lambda v: isinstance(v, dict), "a mapping")
-#: field -> what it must be
-_RULES: dict[str, _Rule] = {
-    "name": _NAME,
-    "version": _NAME,
-    "licence": _NAME,
-    "query.view": (lambda v: v in ("perspective", "ground_plane"), "perspective or ground_plane"),
-    "query.height_px": _COUNT,
-    "query.width_px": _COUNT,
-    "query.hfov_deg": _FINITE,
-    "query.extent_m": _FINITE,
-    "reference.size_px": _COUNT,
-    "reference.extent_m": _POSITIVE,
-    "reference.offset_forward_m": _FINITE,
-    "mean": (
-        lambda v: len(v) == 3 and all(_finite(x, 0.0) and x <= 1.0 for x in v),
-        "3 numbers in 0..1",
-    ),
-    "std": (lambda v: len(v) == 3 and all(_positive(x) for x in v), "3 finite numbers above 0"),
-    "descriptor_dim": _COUNT,
-    "files": (_sha256_by_name, "file names without folders, each with 64 hex digits of sha256"),
-    "metric": (lambda v: v == "cosine", "cosine"),
-    "channel_order": (lambda v: v == "RGB", "RGB"),
-    "calibration.temperature": _POSITIVE,
-    "calibration.background": _FINITE,
-    "calibration.background_sigma": _NOT_NEGATIVE,
-    "calibration.matched": _FINITE,
-    "calibration.matched_sigma": _NOT_NEGATIVE,
-    "calibration.covariance_scale": _POSITIVE,
-    "calibration.confirm_evidence": _NOT_NEGATIVE,
-    "calibration.confirm_scale": _NOT_NEGATIVE,
-    "calibration.confirm_entries": _POSITIVE,
-    "calibration.fitted_on": (lambda v: isinstance(v, str), "text"),
-    "training": _MAPPING,
-    "scores": _MAPPING,
-}
-#: what else must hold for a view
-_RULES_OF_VIEW: dict[str, dict[str, _Rule]] = {
-    "perspective": {
-        "query.hfov_deg": (lambda v: 0.0 < v < 180.0, "above 0 and below 180 degrees")
-    },
-    "ground_plane": {"query.extent_m": _POSITIVE},
-}
-
-
-def _check_values(package: ModelPackage) -> None:
-    for rules in (_RULES, _RULES_OF_VIEW.get(str(package.query.view), {})):
-        for field_name, (fits, words) in rules.items():
-            value = attrgetter(field_name)(package)
-            if not fits(value):
-                raise ModelError(
-                    f"{package.root / 'model.json'}: {field_name} is {shown(value)}; it must be "
-                    f"{words}; export the model again"
-                )

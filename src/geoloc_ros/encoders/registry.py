@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from geoloc_ros.encoders.package import ModelPackage, load_package
+from geoloc_ros.encoders.package import ModelPackage, load_package, read_card
 from geoloc_ros.errors import ModelError
 
 #: directories with model packages, besides the ones that are always searched; like PATH
@@ -71,16 +71,16 @@ def find_model(name: str) -> ModelPackage:
 
 
 def find_model_by_sha(encoder_sha256: str) -> ModelPackage:
-    """The package an index was built with, verified.
+    """The package an index was built with, verified; of others only the cards are read.
 
     Raises:
-        ModelError: no package here has that hash.
+        ModelError: no package here has that hash, or the one that has it was altered.
     """
     tried = []
     for path in _packages():
-        package = load_package(path)
+        package = read_card(path)
         if package.encoder_sha256 == encoder_sha256:
-            return package
+            return load_package(path)
         tried.append(f"{path.name} ({package.encoder_sha256[:12]})")
     raise ModelError(
         f"the index was built with encoder {encoder_sha256[:12]}, found here: "

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from geoloc_ros.config import ScoreConfig
 from geoloc_ros.datatypes import Candidates, Float32Array, FloatArray, Image
+from geoloc_ros.encoders.backends.base import Network
 from geoloc_ros.encoders.backends.parity import drifts
 from geoloc_ros.encoders.backends.verdict import Verdict
-from geoloc_ros.encoders.onnx_backend import QUERY_FILE
-from geoloc_ros.encoders.package import ModelPackage, ReferenceSpec
+from geoloc_ros.encoders.onnx_backend import QUERY
+from geoloc_ros.encoders.package import ReferenceSpec
 from geoloc_ros.errors import IndexMismatchError, ModelError
 from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.imagery.windows import Imagery, cutter_of
@@ -59,8 +60,7 @@ class AreaPictures:
 def area_tiles(
     index: ShardedIndex,
     imagery: Imagery,
-    package: ModelPackage,
-    name: str,
+    network: Network,
     count: int,
     seed: int = 0,
 ) -> AreaPictures:
@@ -69,8 +69,7 @@ def area_tiles(
     Args:
         index: of the area.
         imagery: it was built from.
-        package: the model.
-        name: of the network that will see them.
+        network: that will see them.
         count: how many at most.
         seed: of where they are.
 
@@ -82,13 +81,13 @@ def area_tiles(
         raise IndexMismatchError(
             f"the index was built from other imagery ({index.manifest.imagery.source}); name that"
         )
-    spec = _tile_spec(package, name)
+    spec = _tile_spec(network)
     rng = np.random.default_rng(seed)
     _, entries = index.entries()
     chosen = rng.permutation(len(entries))[:count]
-    anchors = entries[chosen] + rng.uniform(-1.0, 1.0, (len(chosen), 3)) * _apart(index)
+    anchors = entries[chosen] + rng.normal(size=(len(chosen), 3)) * _apart(index.manifest.policy)
     anchors[:, 2] = wrap_angle(anchors[:, 2])
-    cutter = cutter_of(imagery, spec, fill_rgb(package))
+    cutter = cutter_of(imagery, spec, fill_rgb(network.package))
     images = np.empty((len(anchors), spec.size_px, spec.size_px, 3), dtype=np.uint8)
     shown = np.zeros(len(anchors), dtype=np.bool_)
     for leg in cutter.legs(anchors):
@@ -98,27 +97,25 @@ def area_tiles(
     return AreaPictures("tiles", images[shown], anchors[shown])
 
 
-def _tile_spec(package: ModelPackage, name: str) -> ReferenceSpec:
+def _tile_spec(network: Network) -> ReferenceSpec:
     """How a tile is cut for a network: as a crop, or as a camera that looks straight down sees."""
-    view, crop = package.query, package.reference
-    if name != QUERY_FILE:
+    view, crop = network.package.query, network.package.reference
+    if network.side != QUERY:
         return crop
     if view.view != "ground_plane" or view.height_px != view.width_px:
         raise ModelError(
-            f"{name} of model {package.name} looks at {view.view} views, not at tiles; name a "
-            "recording of the area with --drive"
+            f"{network.name} of model {network.package.name} looks at {view.view} views, not at "
+            "tiles; name a recording of the area with --drive"
         )
     return ReferenceSpec(
         size_px=view.height_px, extent_m=view.extent_m, offset_forward_m=crop.offset_forward_m
     )
 
 
-def _apart(index: ShardedIndex) -> npt.NDArray[np.float64]:
-    """Half of how far neighbouring entries lie apart, (3,) m, m, rad."""
-    policy: SamplingPolicy = index.manifest.policy
-    if policy.kind == "grid":
-        return np.array([policy.pitch_m, policy.pitch_m, 2.0 * math.pi / policy.headings]) / 2.0
-    return np.array([policy.spacing_m, policy.spacing_m, math.radians(policy.yaw_deg)]) / 2.0
+def _apart(policy: SamplingPolicy) -> npt.NDArray[np.float64]:
+    """How far a vehicle is from the nearest entry, one sigma each, (3,) m, m, rad."""
+    away_m, turn_rad = policy.miss_sigma
+    return np.array([away_m, away_m, 0.0 if policy.north_up else turn_rad])
 
 
 def measure(

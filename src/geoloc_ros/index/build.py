@@ -81,6 +81,7 @@ def build_index(
         IndexBuildError: nothing to index, disk full, `out` is something else, or another build
             is writing there. The index at `out`, if any, is as it was.
     """
+    _check_north_up(package, policy)
     out = _checked(out)
     anchors = _anchors(ortho, policy, roads)
     place = _place(out, _draft(ortho, package, policy, roads, storage, search), anchors)
@@ -132,6 +133,19 @@ def _anchors(ortho: Imagery, policy: SamplingPolicy, roads: Sequence[Road] | Non
             "check that imagery and road layer show the same place"
         )
     return anchors
+
+
+def _check_north_up(package: ModelPackage, policy: SamplingPolicy) -> None:
+    """Refuse tiles that a view cannot be turned to.
+
+    Raises:
+        IndexBuildError: north is up, and the view does not look all round.
+    """
+    if policy.north_up and package.query.view != "panorama":
+        raise IndexBuildError(
+            f"crops with north up need a view that can be turned all round, a panorama; model "
+            f"{package.name} has a {package.query.view} view: leave out --north-up"
+        )
 
 
 def is_current(

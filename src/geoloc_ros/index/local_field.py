@@ -59,7 +59,7 @@ class Kernel:
         base = cls()
         if policy.kind == "roads":
             return base
-        step = 2.0 * math.pi / policy.headings
+        step = 0.0 if policy.north_up else 2.0 * math.pi / policy.headings
         return cls(
             sigma_m=max(base.sigma_m, 0.8 * policy.pitch_m),
             sigma_rad=max(base.sigma_rad, 0.7 * step),

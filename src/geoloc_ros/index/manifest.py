@@ -124,7 +124,8 @@ class Manifest:
         return _digest(self._content())
 
     def _content(self) -> dict[str, Any]:
-        return {"schema": self.schema, **dataclasses.asdict(self)}
+        content = {"schema": self.schema, **dataclasses.asdict(self)}
+        return {**content, "query": self.query.content(), "policy": self.policy.content()}
 
     def render(self) -> str:
         """The canonical text of `manifest.json`."""
@@ -206,12 +207,18 @@ def _check_values(m: Manifest) -> None:
         "a sha256": all(isinstance(h, str) and re.fullmatch("[0-9a-f]{64}", h) for h in hashes),
         "roads_sha256": bool(m.roads_sha256) == (m.policy.kind == "roads"),
         "metric or storage": m.metric == "cosine" and m.storage in STORAGES,
-        "query.view": view.view in ("perspective", "ground_plane"),
+        "query.view": view.view in ("perspective", "ground_plane", "panorama"),
+        "query.elevations_deg": -90.0 <= view.elevations_deg[0] <= view.elevations_deg[1] <= 90.0,
+        "query.centre_azimuth_deg": _number(view.centre_azimuth_deg, 0.0, 360.0),
+        "query.alignment": view.alignment
+        in (("north", "heading") if view.view == "panorama" else ("",)),
         "a size or dim": all(_whole(side, 1, 2**16) for side in sides),
         "a length": all(_number(length, 1e-3, MAX_RANGE_M) for length in lengths),
         "query": _number(view.hfov_deg, 0.0, 360.0) and _number(view.extent_m, 0.0, MAX_RANGE_M),
         "reference.offset_forward_m": _number(crop.offset_forward_m, -MAX_RANGE_M, MAX_RANGE_M),
         "policy": _whole(policy.headings, 1, 360) and _whole(policy.seed, 0, 2**31 - 1),
+        "policy.north_up": isinstance(policy.north_up, bool)
+        and (not policy.north_up or view.view == "panorama"),
         "search": m.search == search_record(str(m.search["kind"])),
         "a shard's cell": all(quadtree.sound(shard.cell) for shard in shards)
         and not quadtree.overlap([shard.cell for shard in shards]),

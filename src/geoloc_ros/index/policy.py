@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +31,9 @@ class SamplingPolicy:
         pitch_m: distance of grid points.
         headings: number of headings per grid point.
         seed: phase of the sequence.
+        north_up: every place is held once, its crop cut with north up, whatever way a vehicle may
+            go there; a panorama is turned to find out (`yaw_hypotheses`). Yaw, turns, directions
+            and headings play no part then.
     """
 
     kind: Literal["roads", "grid"] = "roads"
@@ -41,6 +45,7 @@ class SamplingPolicy:
     pitch_m: float = 6.0
     headings: int = 16
     seed: int = 0
+    north_up: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled.
@@ -65,12 +70,22 @@ class SamplingPolicy:
                     f"sampling {name} is {value}; it must lie in [{low}, {high}]"
                 )
 
+    def content(self) -> dict[str, Any]:
+        """What is written of it; nothing of north up where it is not, as before there was such."""
+        content = dataclasses.asdict(self)
+        if not self.north_up:
+            del content["north_up"]
+        return content
+
     @property
     def miss_sigma(self) -> tuple[float, float]:
-        """How far a pose lies from the entry that stands for it, one sigma: m per axis, rad."""
+        """How far a pose lies from the entry that stands for it, one sigma: m per axis, rad.
+
+        Where north is up, the angle is that of entries that are as dense as along roads.
+        """
         if self.kind == "roads":
             return 2.5, math.radians(6.0)
-        step = 2.0 * math.pi / self.headings
+        step = 0.0 if self.north_up else 2.0 * math.pi / self.headings
         # of a uniform distribution; never less than what scattered entries leave
         return max(2.5, self.pitch_m / math.sqrt(12.0)), max(
             math.radians(6.0), step / math.sqrt(12)

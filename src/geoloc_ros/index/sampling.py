@@ -11,6 +11,7 @@ which is itself low-discrepancy: no gaps, however long the road.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.index.policy import Road, SamplingPolicy
 from geoloc_ros.index.turns import REACH_M, turn_paths
 
+NORTH_RAD = 0.5 * math.pi
 MAX_ENTRIES = 20_000_000  # sampling them takes about 3 GB of memory
 _TIE_M = 1e-6  # this near to a vertex one is beyond it, whatever the last digit says
 _FEWER_ROADS = "a wider --spacing, fewer roads"
@@ -47,12 +49,14 @@ def sample(
         valid: (N, 2) positions -> (N,) whether imagery exists there.
 
     Returns:
-        (N, 3) anchors x_m, y_m, yaw_rad inside the bounds.
+        (N, 3) anchors x_m, y_m, yaw_rad inside the bounds; with north up all of heading north.
 
     Raises:
         IndexBuildError: the policy needs roads and there are none, or asks for more than
             `MAX_ENTRIES`.
     """
+    if policy.north_up:
+        return _north_up(policy, roads, bounds, valid)
     if policy.kind == "grid":
         west, south, east, north = bounds
         places = (east - west) * (north - south) / policy.pitch_m**2
@@ -64,6 +68,23 @@ def sample(
     inside = _inside(anchors, bounds)
     anchors = anchors[inside]
     return anchors if valid is None else anchors[valid(anchors[:, :2])]
+
+
+def _north_up(
+    policy: SamplingPolicy,
+    roads: Sequence[Road] | None,
+    bounds: tuple[float, float, float, float],
+    valid: Callable[[FloatArray], Mask] | None,
+) -> FloatArray:
+    """The places of a policy, each once, as if all were passed northwards."""
+    once = dataclasses.replace(
+        policy, north_up=False, headings=1, turns=False, both_ways_on_oneway=False
+    )
+    if roads is not None:
+        roads = [dataclasses.replace(road, oneway=True) for road in roads]
+    anchors = sample(once, roads, bounds, valid)
+    anchors[:, 2] = NORTH_RAD
+    return anchors
 
 
 def _check_count(count: float, instead: str, policy: SamplingPolicy) -> None:

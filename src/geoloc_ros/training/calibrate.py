@@ -27,7 +27,7 @@ from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config, FilterConfig
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
-from geoloc_ros.encoders.package import Calibration, ModelPackage
+from geoloc_ros.encoders.package import NEVER_ENOUGH, Calibration, ModelPackage
 from geoloc_ros.errors import ImageDecodeError, TrainingError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
@@ -49,7 +49,6 @@ EVERY_M = 5.0
 WRONG_POSES = 256
 #: random poses nearer than this to the truth are not wrong
 WRONG_BEYOND_M = 30.0
-NEVER_ENOUGH = 1e6
 
 
 @dataclass(slots=True)
@@ -97,9 +96,15 @@ def calibrate(
         command: goes into the card.
 
     Raises:
-        TrainingError: too few usable images or estimates, or two worlds of the same name.
+        TrainingError: too few usable images or estimates, two worlds of the same name, or a single
+            one for a model that has no calibration yet.
     """
     _check_names(worlds)
+    if package.calibration.missing and len(worlds) < 2:
+        raise TrainingError(
+            f"{package.name} has no calibration yet and one world cannot tell how much evidence a "
+            "strange place needs; give two or more"
+        )
     samples = Samples()
     indexes = {w: index_world(w, package, work / f"{w.name}.index", policy) for w in worlds}
     for world, path in indexes.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.words import crop_words, view_words
 
 _WHAT = {
     "perspective": (
@@ -30,17 +31,9 @@ _LIMITS = {
 }
 
 
-def _view(package: ModelPackage) -> str:
-    query = package.query
-    size = f"{query.height_px} x {query.width_px} px"
-    if query.view == "perspective":
-        return f"{size}, pinhole, {query.hfov_deg:g} degrees wide, level"
-    return f"{size}, overhead, heading up, {query.extent_m:g} m; unseen pixels in the mean colour"
-
-
 def model_card(package: ModelPackage) -> str:
     """Markdown text of a package's README."""
-    reference, training = package.reference, package.training
+    training = package.training
     settings = training.get("settings", {})
     figures = "\n".join(f"| {k} | {v} |" for k, v in package.scores.items())
     towns, unseen = training.get("train_seeds", []), training.get("validation_seeds", [])
@@ -66,9 +59,8 @@ def model_card(package: ModelPackage) -> str:
 
 | | |
 |---|---|
-| query | {_view(package)} |
-| reference | {reference.size_px} x {reference.size_px} px, {reference.extent_m:g} m, heading up, \
-centre {reference.offset_forward_m:g} m ahead of the anchor |
+| query | {view_words(package.query)} |
+| reference | {crop_words(package.query, package.reference)} |
 | descriptor | {package.descriptor_dim} numbers, unit length, cosine similarity |
 | licence | {package.licence} |
 
@@ -100,6 +92,8 @@ epochs, seed {settings.get("seed", 0)}.
 def calibration_section(package: ModelPackage) -> str:
     """What similarity is worth and what it was fitted on, as a section of the README."""
     fitted = package.calibration
+    if fitted.missing:
+        return "## Calibration\n\nNone: no place is believed until `geoloc calibrate` has run.\n"
     if not fitted.fitted_on:
         return "## Calibration\n\nNone yet; `geoloc calibrate` fits it.\n"
     return f"""## Calibration

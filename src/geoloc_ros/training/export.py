@@ -42,15 +42,9 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
     import onnxruntime
 
     encoder.eval()
-    example = torch.randn(2, 3, height, width)
     part = path.with_suffix(".part")
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            encoder, (example,), str(part), dynamo=False, opset_version=OPSET,
-            input_names=["image"], output_names=["descriptor"],
-            dynamic_axes={"image": {0: "N"}, "descriptor": {0: "N"}},
-        )  # fmt: skip
+    write_onnx(encoder, torch.randn(2, 3, height, width), part)
+    with torch.no_grad():
         probe = torch.randn(5, 3, height, width)
         expected = encoder(probe).numpy()
     options = onnxruntime.SessionOptions()
@@ -66,6 +60,27 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
         raise TrainingError(f"{path.name} has {part.stat().st_size} bytes; at most {MAX_BYTES}")
     part.replace(path)
     return difference
+
+
+def write_onnx(
+    encoder: nn.Module, example: torch.Tensor, path: Path, *, any_size: bool = False
+) -> None:
+    """Write a network as ONNX: `image` (N, 3, H, W) -> `descriptor` (N, D), any N.
+
+    Args:
+        encoder: the network, in evaluation mode.
+        example: (n, 3, H, W) to follow through it.
+        path: file to write.
+        any_size: leave H and W open; the network must not care.
+    """
+    free = {0: "N", 2: "H", 3: "W"} if any_size else {0: "N"}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            encoder, (example,), str(path), dynamo=False, opset_version=OPSET,
+            input_names=["image"], output_names=["descriptor"],
+            dynamic_axes={"image": free, "descriptor": {0: "N"}},
+        )  # fmt: skip
 
 
 def export_package(

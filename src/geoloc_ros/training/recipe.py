@@ -238,7 +238,7 @@ def _ancestor(start: ModelPackage | None) -> dict[str, Any]:
     if start is None:
         return {}
     return {
-        "query": dataclasses.asdict(start.query),
+        "query": start.query.content(),
         "encoder_sha256": start.encoder_sha256,
         "scores": start.scores,
         "training": start.training,

@@ -18,7 +18,6 @@ import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
 import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
-from geoloc_ros.encoders.onnx_backend import QUERY_FILE, REFERENCE_FILE
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError, TrainingError
 from geoloc_ros.training.nets import ColumnHead, EncoderPair
@@ -41,9 +40,9 @@ def start_from(pair: EncoderPair, package: ModelPackage) -> None:
             f"{package.root} is a {package.query.view} model; start a {pair.kind} training from "
             f"a {pair.kind} model"
         )
-    _load(pair.query, package.root / QUERY_FILE)
+    _load(pair.query, package.root / package.query_file)
     if pair.reference is not pair.query:
-        _load(pair.reference, package.root / REFERENCE_FILE)
+        _load(pair.reference, package.root / package.reference_file)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from geoloc_ros.datatypes import Float32Array
-from geoloc_ros.encoders.onnx_backend import INPUT, OUTPUT, QUERY_FILE, REFERENCE_FILE
+from geoloc_ros.encoders.onnx_backend import INPUT, OUTPUT, QUERY, REFERENCE
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError
 
@@ -25,7 +25,7 @@ from geoloc_ros.errors import ModelError
 PRECISIONS = ("fp32", "fp16", "int8")
 #: images of the batch that an engine is made fastest for, and of the largest it takes: a vehicle
 #: asks about one view or a few, an index is built from many crops
-BATCHES = {QUERY_FILE: (1, 8), REFERENCE_FILE: (16, 32)}
+BATCHES = {QUERY: (1, 8), REFERENCE: (16, 32)}
 
 #: is told how much of a build is done, 0..1 or None where nobody knows, and what is being done
 Tell = Callable[[float | None, str], None]
@@ -40,10 +40,15 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One ONNX file of a model package: images (N, 3, H, W) float32 in, descriptors (N, D) out."""
+    """One side of a model package: images (N, 3, H, W) float32 in, descriptors (N, D) out.
+
+    Attributes:
+        package: the model.
+        side: `query` or `reference`; one ONNX file may be both, for images of two sizes.
+    """
 
     package: ModelPackage
-    name: str
+    side: str
 
     def __post_init__(self) -> None:
         """See that the package has it.
@@ -51,11 +56,16 @@ class Network:
         Raises:
             ModelError: it has not.
         """
-        if self.name not in self.package.files or self.name not in BATCHES:
-            known = ", ".join(sorted(set(self.package.files) & set(BATCHES))) or "none"
+        if self.name not in self.package.files:
             raise ModelError(
-                f"model {self.package.name} has no network {self.name}; it has {known}"
+                f"model {self.package.name} has no {self.name}; its card lists "
+                f"{', '.join(sorted(self.package.files)) or 'no file'}"
             )
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return self.package.file_of(self.side)
 
     @property
     def path(self) -> Path:
@@ -70,7 +80,7 @@ class Network:
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of an image."""
-        if self.name == QUERY_FILE:
+        if self.side == QUERY:
             return self.package.query.height_px, self.package.query.width_px
         return self.package.reference.size_px, self.package.reference.size_px
 

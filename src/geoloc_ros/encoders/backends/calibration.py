@@ -3,7 +3,7 @@
 """Which pictures the int8 engines of a network were calibrated on, on this machine.
 
 A vehicle that opens an engine does not have the pictures; it finds their identity, which is part
-of the engine's key, in `<root>/calibrations/<sha256 of the ONNX file>`.
+of the engine's key, in `<root>/calibrations/<side>-<sha256 of the ONNX file>`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def identity(images: Image) -> str:
 def current(root: Path, network: Network) -> str:
     """Identity of the pictures a network was calibrated on last; empty if it never was."""
     try:
-        found = (root / _FOLDER / network.sha256).read_text(encoding="ascii").strip()
+        found = _path(root, network).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
     return found if re.fullmatch("[0-9a-f]{64}", found) else ""
@@ -43,9 +43,13 @@ def make_current(root: Path, network: Network, digest: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    folder = root / _FOLDER
-    folder.mkdir(exist_ok=True)
-    part = folder / (network.sha256 + ".part")
+    path = _path(root, network)
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
     durable.write_bytes(part, (digest + "\n").encode())
-    part.replace(folder / network.sha256)
-    durable.sync(folder)
+    part.replace(path)
+    durable.sync(path.parent)
+
+
+def _path(root: Path, network: Network) -> Path:
+    return root / _FOLDER / f"{network.side}-{network.sha256}"

@@ -175,7 +175,7 @@ class Chooser:
             if lease is not None:
                 lease.close()
             raise
-        logger.info("%s works for %s: drift %.2g", candidate, self.network.name, found.drift)
+        logger.info("%s works for %s: drift %.2g", candidate, self.network.side, found.drift)
         return Opened(session, lease, found)
 
     def candidates(self) -> Iterator[Candidate]:
@@ -190,7 +190,7 @@ class Chooser:
 
     def reject(self, candidate: Candidate, why: str) -> None:
         """Do not choose one again, and say why."""
-        logger.info("%s is not used for %s: %s", candidate, self.network.name, why)
+        logger.info("%s is not used for %s: %s", candidate, self.network.side, why)
         self.rejected[candidate] = why
 
     def reasons(self) -> str:

@@ -44,7 +44,7 @@ def engine_key(backend: EngineBackend, job: Job) -> EngineKey:
     Raises:
         ModelError: the machine does not tell what it is.
     """
-    usual, most = BATCHES[job.network.name]
+    usual, most = BATCHES[job.network.side]
     shapes = [list(job.network.shape(images)) for images in (1, usual, most)]
     return EngineKey(
         {

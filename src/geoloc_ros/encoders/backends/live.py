@@ -27,7 +27,7 @@ from geoloc_ros.encoders.backends.choosing import (
 )
 from geoloc_ros.encoders.backends.progress import Progress
 from geoloc_ros.encoders.backends.settled import build
-from geoloc_ros.encoders.onnx_backend import QUERY_FILE, OnnxEncoder
+from geoloc_ros.encoders.onnx_backend import QUERY, OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError
 
@@ -77,14 +77,14 @@ class LiveEncoder(OnnxEncoder):
     ) -> None:
         super().__init__(package, threads)
         self._wanted = config.backend
-        network = Network(package, QUERY_FILE)
+        network = Network(package, QUERY)
         self._chooser = Chooser(network, config, threads, backends or all_backends())
         self._progress: Progress | None = None
         self._given_up: dict[Candidate, str] = {}
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._choice = self._chooser.choose()
-        self.use(QUERY_FILE, self._choice.session)
+        self.use(QUERY, self._choice.session)
         logger.info("the encoder runs on %s", self._choice.candidate)
         self._builder = threading.Thread(target=self._build, name="geoloc engines", daemon=True)
         if self._choice.waiting is not None:
@@ -112,16 +112,16 @@ class LiveEncoder(OnnxEncoder):
             self._builder.join(_STOP_S)
         self._choice.close()
 
-    def _described(self, name: str, batch: Float32Array) -> Float32Array:
+    def _described(self, side: str, batch: Float32Array) -> Float32Array:
         """Descriptors by the session in use; by the CPU if that fails."""
         candidate = self._choice.candidate
         try:
-            return super()._described(name, batch)
+            return super()._described(side, batch)
         except ModelError as error:
-            if name != QUERY_FILE or candidate == ON_CPU:
+            if side != QUERY or candidate == ON_CPU:
                 raise
             self._give_up(candidate, str(error))
-        return super()._described(name, batch)
+        return super()._described(side, batch)
 
     def _give_up(self, candidate: Candidate, why: str) -> None:
         """Go on on the CPU, for good."""
@@ -136,7 +136,7 @@ class LiveEncoder(OnnxEncoder):
     def _take(self, choice: Choice) -> None:
         """Go on with another choice."""
         before, self._choice = self._choice, choice
-        self.use(QUERY_FILE, choice.session)
+        self.use(QUERY, choice.session)
         before.close()
 
     def _build(self) -> None:

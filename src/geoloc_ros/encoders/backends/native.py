@@ -95,7 +95,7 @@ class NativeTensorRT(EngineBackend):
         for flag in ("tf32", "fp16", "int8"):
             change = config.set_flag if flags[flag] else config.clear_flag
             change(getattr(trt.BuilderFlag, flag.upper()))
-        usual, most = BATCHES[job.network.name]
+        usual, most = BATCHES[job.network.side]
         config.add_optimization_profile(_profile(builder, job, 1, usual, most))
         if job.precision == "int8":
             calibrator = _calibrator(trt, job, folder / TABLE)
@@ -120,7 +120,7 @@ class NativeTensorRT(EngineBackend):
         found = runtime.deserialize_cuda_engine((engine / PLAN).read_bytes())
         if found is None:
             raise ModelError(f"TensorRT does not take {engine / PLAN}: {log.worst}")
-        return InParts(_NativeSession(trt, runtime, found, job), BATCHES[job.network.name][1])
+        return InParts(_NativeSession(trt, runtime, found, job), BATCHES[job.network.side][1])
 
 
 class _NativeSession:
@@ -131,7 +131,7 @@ class _NativeSession:
         self._context = engine.create_execution_context()
         if self._context is None:
             raise ModelError("TensorRT makes no execution context: not enough GPU memory")
-        most = BATCHES[job.network.name][1]
+        most = BATCHES[job.network.side][1]
         self._types = {
             name: np.dtype(trt.nptype(engine.get_tensor_dtype(name))) for name in (INPUT, OUTPUT)
         }

@@ -101,7 +101,7 @@ class OrtTensorRT(EngineBackend):
         """Let ONNX Runtime write its engines there; it does not say how far it is."""
         tell(None, "ONNX Runtime builds its engine")
         session = self.open(job, folder)
-        most = BATCHES[job.network.name][1]
+        most = BATCHES[job.network.side][1]
         describe_with(session, np.zeros(job.network.shape(most), dtype=np.float32))
         if not any(folder.iterdir()):
             raise ModelError("ONNX Runtime wrote no engine: TensorRT took no part of the network")
@@ -112,7 +112,7 @@ class OrtTensorRT(EngineBackend):
             raise ModelError("ort-tensorrt runs engines; build one first")
         options = {**tensorrt_options(job), "trt_engine_cache_path": str(engine)}
         session = _session(job, ((TENSORRT_PROVIDER, options), _CUDA, CPU_PROVIDER))
-        return InParts(session, BATCHES[job.network.name][1])
+        return InParts(session, BATCHES[job.network.side][1])
 
 
 def tensorrt_options(job: Job) -> dict[str, str]:
@@ -121,7 +121,7 @@ def tensorrt_options(job: Job) -> dict[str, str]:
     Shapes are told, so that it builds one engine, and builds none on the way. It has no option
     against TF32; the environment has: NVIDIA_TF32_OVERRIDE=0.
     """
-    usual, most = BATCHES[job.network.name]
+    usual, most = BATCHES[job.network.side]
 
     def images(count: int) -> str:
         return f"{INPUT}:{'x'.join(map(str, job.network.shape(count)))}"

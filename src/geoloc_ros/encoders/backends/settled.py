@@ -27,7 +27,7 @@ from geoloc_ros.encoders.backends.choosing import (
     all_backends,
 )
 from geoloc_ros.encoders.backends.progress import Progress
-from geoloc_ros.encoders.onnx_backend import QUERY_FILE, OnnxEncoder
+from geoloc_ros.encoders.onnx_backend import QUERY, OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError
 
@@ -70,9 +70,9 @@ def settled_encoder(
     encoder = OnnxEncoder(package, threads)
     if config.backend in (AUTO, CPU):
         return Settled(encoder, CPU)
-    network = Network(package, QUERY_FILE)
+    network = Network(package, QUERY)
     found = settle(Chooser(network, config, threads, backends or all_backends()), with_bar)
-    encoder.use(QUERY_FILE, found.session)
+    encoder.use(QUERY, found.session)
     return Settled(encoder, str(found.candidate), found)
 
 
