@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _bench(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.backends.base import Network
-    from geoloc_ros.encoders.backends.choosing import Chooser, all_backends
+    from geoloc_ros.encoders.backends.choosing import Chooser
     from geoloc_ros.encoders.backends.settled import with_bar
     from geoloc_ros.encoders.backends.timing import time_backends
     from geoloc_ros.encoders.registry import find_model
@@ -70,10 +71,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config, tuple(arguments.set))
     network = Network(find_model(arguments.model), arguments.side)
     threads = settings.encoder_threads
-    chooser = Chooser(network, settings.encoder, threads, all_backends())
+    chooser = Chooser(network, settings.encoder, threads)
     rows = time_backends(chooser, arguments.batches, arguments.seconds, with_bar)
-    about = f"{network.package.name}, {network.side}; CPU: {platform.processor() or '?'}"
-    print(f"{about}, {threads} thread{'s' * (threads > 1)}")
+    cpu = f"{platform.machine()}, {threads} of {os.cpu_count()} CPUs"
+    print(f"{network.package.name}, {network.side}; {cpu}")
     print(table(rows, arguments.batches))
     if arguments.json:
         content = figures(rows, {"model": network.package.name, "side": network.side})

@@ -111,7 +111,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.backends.base import EngineBackend, Network
-    from geoloc_ros.encoders.backends.choosing import Chooser, all_backends
+    from geoloc_ros.encoders.backends.choosing import Chooser
     from geoloc_ros.encoders.registry import find_model
 
     settings = config.load(arguments.config, tuple(arguments.set))
@@ -119,7 +119,7 @@ def _build(arguments: argparse.Namespace) -> int:
     _check(arguments, precision)
     wanted = dataclasses.replace(settings.encoder, backend=arguments.backend, precision=precision)
     network = Network(find_model(arguments.model), arguments.side)
-    chooser = Chooser(network, wanted, settings.encoder_threads, all_backends())
+    chooser = Chooser(network, wanted, settings.encoder_threads)
     backend = chooser.backend(arguments.backend)
     assert isinstance(backend, EngineBackend)  # noqa: S101 - both choices are
     trouble = backend.trouble()

@@ -105,7 +105,7 @@ class Chooser:
         network: the network.
         config: what is wanted.
         threads: of sessions on the CPU.
-        backends: what there is.
+        backends: what there is; by default all.
         rejected: why each of the others is not used.
         built: those whose engine was built by this process; it is not built twice.
     """
@@ -113,13 +113,14 @@ class Chooser:
     network: Network
     config: EncoderConfig
     threads: int
-    backends: Sequence[Backend] = field(default_factory=all_backends)
+    backends: Sequence[Backend] = ()
     rejected: dict[Candidate, str] = field(default_factory=dict)
     built: set[Candidate] = field(default_factory=set)
     _cpu: Session | None = None
 
     def __post_init__(self) -> None:
-        """Open the cache the configuration names."""
+        """Take all back ends if none are named, and the cache the configuration names."""
+        self.backends = self.backends or all_backends()
         self.cache = cache_of(self.config)
 
     def choose(self) -> Choice:

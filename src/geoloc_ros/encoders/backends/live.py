@@ -23,7 +23,6 @@ from geoloc_ros.encoders.backends.choosing import (
     Candidate,
     Choice,
     Chooser,
-    all_backends,
 )
 from geoloc_ros.encoders.backends.progress import Progress
 from geoloc_ros.encoders.backends.settled import build
@@ -62,7 +61,7 @@ class LiveEncoder(OnnxEncoder):
         package: the model.
         config: what is wanted.
         threads: of a session on the CPU.
-        backends: what there is; None: all.
+        backends: what there is; by default all.
 
     Raises:
         ModelError: the back end that is named does not work here.
@@ -73,12 +72,12 @@ class LiveEncoder(OnnxEncoder):
         package: ModelPackage,
         config: EncoderConfig,
         threads: int,
-        backends: Sequence[Backend] | None = None,
+        backends: Sequence[Backend] = (),
     ) -> None:
         super().__init__(package, threads)
         self._wanted = config.backend
         network = Network(package, QUERY)
-        self._chooser = Chooser(network, config, threads, backends or all_backends())
+        self._chooser = Chooser(network, config, threads, backends)
         self._progress: Progress | None = None
         self._given_up: dict[Candidate, str] = {}
         self._changing = threading.Lock()

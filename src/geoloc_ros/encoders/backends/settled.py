@@ -24,7 +24,6 @@ from geoloc_ros.encoders.backends.choosing import (
     Candidate,
     Choice,
     Chooser,
-    all_backends,
 )
 from geoloc_ros.encoders.backends.progress import Progress
 from geoloc_ros.encoders.onnx_backend import QUERY, OnnxEncoder
@@ -54,7 +53,7 @@ def settled_encoder(
     package: ModelPackage,
     config: EncoderConfig,
     threads: int,
-    backends: Sequence[Backend] | None = None,
+    backends: Sequence[Backend] = (),
 ) -> Settled:
     """An encoder of views on the back end that is named; its engine is built first if need be.
 
@@ -62,7 +61,7 @@ def settled_encoder(
         package: the model.
         config: what is wanted.
         threads: of a session on the CPU.
-        backends: what there is; None: all.
+        backends: what there is; by default all.
 
     Raises:
         ModelError: the back end that is named does not work here, with the reason.
@@ -71,7 +70,7 @@ def settled_encoder(
     if config.backend in (AUTO, CPU):
         return Settled(encoder, CPU)
     network = Network(package, QUERY)
-    found = settle(Chooser(network, config, threads, backends or all_backends()), with_bar)
+    found = settle(Chooser(network, config, threads, backends), with_bar)
     encoder.use(QUERY, found.session)
     return Settled(encoder, str(found.candidate), found)
 
