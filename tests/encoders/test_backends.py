@@ -123,6 +123,19 @@ def test_an_engine_that_does_not_open_is_rejected_and_its_folder_named(chooser_o
     assert f"remove {folder} to have it built again" in chooser.rejected[TRT]
 
 
+@pytest.mark.parametrize("method", ["trouble", "machine", "open"])
+def test_a_library_that_raises_anything_is_passed_over(chooser_of, fake, monkeypatch, method):
+    chooser = chooser_of(fake)
+    build_now(chooser, fake)
+
+    def raises(*_: object) -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(FakeTensorRT, method, raises)
+    assert chooser.choose().candidate == ON_CPU
+    assert "TypeError: pybind11::init()" in chooser.rejected[TRT]
+
+
 def test_a_back_end_that_is_named_must_work(chooser_of, fake):
     chooser = chooser_of(dataclasses.replace(fake, missing="no GPU"), backend="tensorrt")
     with pytest.raises(ModelError, match=r"backend is tensorrt and .*tensorrt fp32: no GPU"):

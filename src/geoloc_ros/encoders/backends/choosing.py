@@ -23,7 +23,7 @@ from geoloc_ros.encoders.backends.cache import EngineCache, Lease
 from geoloc_ros.encoders.backends.key import engine_key
 from geoloc_ros.encoders.backends.native import NativeTensorRT
 from geoloc_ros.encoders.backends.ort import OrtCpu, OrtCuda, OrtTensorRT
-from geoloc_ros.errors import ModelError
+from geoloc_ros.errors import ModelError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +158,14 @@ class Chooser:
         """
         if candidate == ON_CPU:
             return Opened(self.cpu(), None, parity.Parity(0.0, 0.0))
+        try:
+            return self._opened(candidate)
+        except ModelError:
+            raise
+        except Exception as error:  # libraries of GPUs raise anything
+            raise ModelError(f"{type(error).__name__}: {first_line(error)}") from error
+
+    def _opened(self, candidate: Candidate) -> Opened | None:
         backend = self.backend(candidate.backend)
         trouble = backend.trouble()
         if trouble:

@@ -175,6 +175,6 @@ def _session(job: Job, providers: Sequence[Any]) -> Session:
     running = session.get_providers()[0]
     if running != first:
         words = [line for line in said.getvalue().splitlines() if line.startswith("EP Error")]
-        why = words[0][-200:] if words else "its log says why"
+        why = words[0].rpartition(") ")[2] if words else "its log says why"
         raise ModelError(f"ONNX Runtime could not start {first}, it took {running}: {why}")
     return cast(Session, session)
