@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -33,7 +33,9 @@ _NICE = 10
 _POLL_S = 0.2
 
 
-def built_apart(cache: EngineCache, backend: EngineBackend, job: Job) -> Iterator[Progress]:
+def built_apart(
+    cache: EngineCache, backend: EngineBackend, job: Job
+) -> Generator[Progress, None, None]:
     """Build an engine in another process, or wait for a process that builds it already.
 
     Args:

@@ -233,11 +233,13 @@ class EngineCache:
 
     def _seal(self, partial: Path, key: EngineKey, build_s: float) -> None:
         """Describe what was written, let the disk have it, and put it in its place."""
-        files = {}
+        files: dict[str, dict[str, int | str]] = {}
+        total = 0
         for path in sorted(partial.iterdir()):
             durable.sync(path)
-            files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        total = sum(int(file["bytes"]) for file in files.values())
+            size = path.stat().st_size
+            files[path.name] = {"bytes": size, "sha256": file_sha256(path)}
+            total += size
         if total > self.budget_mb * _MB:
             raise ModelError(
                 f"the {key.words} takes {total / _MB:.1f} MB, all engines together may take "

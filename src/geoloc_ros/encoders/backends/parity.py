@@ -14,14 +14,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from geoloc_ros.datatypes import Float32Array, Image
+from geoloc_ros.datatypes import Float32Array, FloatArray, Image
 from geoloc_ros.encoders.backends.base import Network, Session, describe_with
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.errors import ModelError, first_line
 
-#: largest 1 - cosine of a descriptor by precision. fp32 differs by the order of sums only; fp16
-#: has 11 significant bits, int8 eight of a range that other pictures gave
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-1}
+#: largest 1 - cosine of a descriptor by precision: fp32 differs by the order of sums, fp16 has 11
+#: significant bits, int8 eight of a range that other pictures gave. What shows up is far from
+#: these: on ONNX Runtime's CPU our models drift by 1e-5 in fp16 and 2e-3 in int8
+#: (`bench/backends.py`), and a network that is not the same one by about 1
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-3, "int8": 5e-2}
 PICTURES = 4
 _OCTAVES = (3, 12, 48)
 
@@ -48,10 +50,10 @@ def made_pictures(network: Network, count: int = PICTURES, seed: int = 0) -> Ima
         grid = rng.normal(size=(count, cells, cells, 3)).astype(np.float32)
         for picture, coarse in zip(pictures, grid, strict=True):
             picture += 30.0 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.clip(pictures, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(np.clip(pictures, 0.0, 255.0), dtype=np.uint8)
 
 
-def drifts(found: Float32Array, wanted: Float32Array) -> np.ndarray:
+def drifts(found: Float32Array, wanted: Float32Array) -> FloatArray:
     """1 - cosine (N,) of descriptors (N, D), each to its own."""
     a, b = found.astype(np.float64), wanted.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
