@@ -16,6 +16,14 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         os.fsync(file.fileno())
 
 
+def replace_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Put a file in the place of an old one, or of none, in one step."""
+    part = path.with_name(path.name + ".part")
+    write_bytes(part, content)
+    part.replace(path)
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Wait until the disk has a file's bytes or a directory's entries."""
     handle = os.open(path, os.O_RDONLY)

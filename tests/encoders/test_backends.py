@@ -4,6 +4,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from fake_engines import FakeTensorRT
 from made_flight import write_model
 
 from geoloc_ros.config import EncoderConfig
-from geoloc_ros.encoders.backends import calibration, verdict
+from geoloc_ros.encoders.backends import calibration, cuda, verdict
 from geoloc_ros.encoders.backends.base import BATCHES, InParts, Job, Network
 from geoloc_ros.encoders.backends.choosing import ON_CPU, Candidate, Chooser, cache_of
 from geoloc_ros.encoders.backends.key import engine_key
@@ -388,6 +389,26 @@ def test_a_back_end_that_is_not_there_fails_in_one_line(package, backend, tmp_pa
     if backend.trouble() == "":
         pytest.skip("it is there")
     assert "\n" not in backend.trouble()
+
+
+def test_without_a_gpu_cuda_says_why() -> None:
+    """Where CUDA's runtime is installed without a driver, these are its own words."""
+    try:
+        found = cuda.gpu()
+    except ModelError:
+        for call in (cuda.gpu, cuda.Stream, lambda: cuda.DeviceArray(16)):
+            with pytest.raises(ModelError, match=r"^CUDA(: | is not installed: )"):
+                call()
+    else:
+        assert all(found[name] for name in ("gpu", "compute_capability", "cuda"))
+
+
+def test_the_release_of_the_driver_is_one_line(tmp_path: Path) -> None:
+    missing, empty, said = tmp_path / "missing", tmp_path / "empty", tmp_path / "said"
+    empty.write_text("")
+    said.write_text("# R36 (release), REVISION: 4.0\nmore\n")
+    assert cuda.driver_release((missing, empty, said)) == "# R36 (release), REVISION: 4.0"
+    assert cuda.driver_release((missing,)) == ""
 
 
 def test_int8_flags_allow_fp16_and_never_tf32(package):

@@ -5,8 +5,7 @@
 import numpy as np
 import pytest
 
-from geoloc_ros.encoders.backends import cuda, native
-from geoloc_ros.errors import ModelError
+from geoloc_ros.encoders.backends import native
 
 pytest.importorskip("tensorrt", reason="TensorRT is not installed", exc_type=ImportError)
 
@@ -52,13 +51,3 @@ def test_its_phases_and_its_log_arrive() -> None:
     assert isinstance(log, trt.ILogger)
     log.log(trt.ILogger.Severity.ERROR, "no kernel")
     assert log.worst == "no kernel"
-
-
-def test_without_a_gpu_the_reason_is_cudas() -> None:
-    pytest.importorskip("cuda.bindings.runtime", exc_type=ImportError)
-    try:
-        cuda.gpu()
-    except ModelError:
-        for call in (cuda.gpu, cuda.Stream, lambda: cuda.DeviceArray(16)):
-            with pytest.raises(ModelError, match=r"^CUDA: "):
-                call()

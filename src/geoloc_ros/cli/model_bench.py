@@ -79,7 +79,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.json:
         content = figures(rows, {"model": network.package.name, "side": network.side})
         text = json.dumps({**content, "threads": threads}, indent=2) + "\n"
-        durable.write_bytes(arguments.json, text.encode())
+        durable.replace_bytes(arguments.json, text.encode())
     return 0
 
 

@@ -102,7 +102,7 @@ class OnnxEncoder:
     def _described(self, side: str, batch: Float32Array) -> Float32Array:
         """Unit vectors (N, D) that one side gives for a batch (N, 3, H, W), checked."""
         name, dim = self.package.file_of(side), self.package.descriptor_dim
-        session = self._in_use.get(side) or self.session(name)
+        session = self._in_use[side] if side in self._in_use else self.session(name)
         try:
             found = session.run([OUTPUT], {INPUT: batch})[0]
         except Exception as error:  # onnxruntime's errors share no public base

@@ -56,7 +56,12 @@ def built_apart(
     child = context.Process(target=_build, args=(far, cache, backend, job), daemon=True)
     said: tuple[str, float | None] = ("starting", None)
     try:
-        child.start()
+        try:
+            child.start()
+        except OSError as error:
+            raise ModelError(
+                f"the process that builds an engine cannot be started: {first_line(error)}"
+            ) from error
         far.close()
         while True:
             yield Progress(said[0], time.monotonic() - begun, said[1])

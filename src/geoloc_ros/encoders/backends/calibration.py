@@ -45,10 +45,7 @@ def make_current(root: Path, network: Network, digest: str) -> None:
     """
     path = _path(root, network)
     path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    durable.write_bytes(part, (digest + "\n").encode())
-    part.replace(path)
-    durable.sync(path.parent)
+    durable.replace_bytes(path, (digest + "\n").encode())
 
 
 def _path(root: Path, network: Network) -> Path:

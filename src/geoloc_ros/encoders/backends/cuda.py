@@ -1,25 +1,48 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The few calls of CUDA's runtime that are needed, through NVIDIA's cuda-bindings.
+"""The ten calls of CUDA's runtime that are needed, in the libcudart that the machine has.
 
-It has wheels for Jetsons (aarch64) and brings no runtime of its own to install; PyTorch, which
-could do the same, is not on a vehicle. Never run on a GPU by us; the calls and their signatures
-are those of cuda-bindings 12.9, and its errors without a driver are what tests elsewhere saw.
+A Jetson has that library, for its own kind of GPU; it has no PyTorch, and the wheels of NVIDIA's
+cuda-python for aarch64 are made for servers. Never run on a GPU by us: the calls are those of the
+documentation of CUDA 12.6, and what they say without a driver is what was seen.
 """
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+from ctypes import POINTER, c_char_p, c_int, c_size_t, c_void_p
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from geoloc_ros.errors import ModelError, first_line
+from geoloc_ros.errors import ModelError
 
 Array = npt.NDArray[Any]
 
 #: their first line names the release of the driver: on a PC, on a Jetson
 _RELEASES = (Path("/proc/driver/nvidia/version"), Path("/etc/nv_tegra_release"))
+_NAMES = ("libcudart.so.12", "libcudart.so.13", "libcudart.so")
+_FOLDER = Path("/usr/local/cuda/lib64")
+#: cudaDeviceProp begins with the name; what follows differs by version, and none is longer
+_PROPERTIES_BYTES, _NAME_BYTES = 8192, 256
+#: of enum cudaDeviceAttr and enum cudaMemcpyKind
+_MAJOR, _MINOR = 75, 76
+_TO_DEVICE, _TO_HOST = 1, 2
+
+_SIGNATURES: dict[str, list[Any]] = {
+    "cudaDriverGetVersion": [POINTER(c_int)],
+    "cudaDeviceGetAttribute": [POINTER(c_int), c_int, c_int],
+    "cudaGetDeviceProperties": [c_void_p, c_int],
+    "cudaMalloc": [POINTER(c_void_p), c_size_t],
+    "cudaFree": [c_void_p],
+    "cudaMemcpyAsync": [c_void_p, c_void_p, c_size_t, c_int, c_void_p],
+    "cudaStreamCreate": [POINTER(c_void_p)],
+    "cudaStreamSynchronize": [c_void_p],
+    "cudaStreamDestroy": [c_void_p],
+}
 
 
 def gpu() -> dict[str, str]:
@@ -28,13 +51,15 @@ def gpu() -> dict[str, str]:
     Raises:
         ModelError: there is none that can be used, with the reason.
     """
-    runtime = _runtime()
-    properties = _asked(runtime.cudaGetDeviceProperties(0), runtime)
-    driver = _asked(runtime.cudaDriverGetVersion(), runtime)
+    properties = ctypes.create_string_buffer(_PROPERTIES_BYTES)
+    _call("cudaGetDeviceProperties", properties, 0)
+    name = properties.raw[:_NAME_BYTES].split(b"\0", 1)[0]
+    version = c_int()
+    _call("cudaDriverGetVersion", ctypes.byref(version))
     return {
-        "gpu": _text(properties.name),
-        "compute_capability": f"{properties.major}.{properties.minor}",
-        "cuda": f"{driver // 1000}.{driver % 1000 // 10}",
+        "gpu": name.decode(errors="replace"),
+        "compute_capability": f"{_attribute(_MAJOR)}.{_attribute(_MINOR)}",
+        "cuda": f"{version.value // 1000}.{version.value % 1000 // 10}",
         "driver": driver_release(_RELEASES),
     }
 
@@ -63,23 +88,22 @@ class DeviceArray:
     """
 
     def __init__(self, size_bytes: int) -> None:
-        self._runtime = _runtime()
-        self.pointer = int(_asked(self._runtime.cudaMalloc(size_bytes), self._runtime))
+        pointer = c_void_p()
+        _call("cudaMalloc", ctypes.byref(pointer), size_bytes)
+        self.pointer = int(pointer.value or 0)
 
     def put(self, array: Array, stream: Stream) -> None:
         """Begin to copy a contiguous host array here; it must live until the stream is done."""
-        kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
-        stream.copy(self.pointer, array.ctypes.data, array.nbytes, kind)
+        stream.copy(self.pointer, array.ctypes.data, array.nbytes, _TO_DEVICE)
 
     def get(self, array: Array, stream: Stream) -> None:
         """Begin to copy what is here to a contiguous host array."""
-        kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        stream.copy(array.ctypes.data, self.pointer, array.nbytes, kind)
+        stream.copy(array.ctypes.data, self.pointer, array.nbytes, _TO_HOST)
 
     def __del__(self) -> None:
         """Give the memory back."""
         if hasattr(self, "pointer"):
-            self._runtime.cudaFree(self.pointer)
+            _library().cudaFree(self.pointer)
 
 
 class Stream:
@@ -93,18 +117,17 @@ class Stream:
     """
 
     def __init__(self) -> None:
-        self._runtime = _runtime()
-        self._stream = _asked(self._runtime.cudaStreamCreate(), self._runtime)
-        self.handle = int(self._stream)
+        handle = c_void_p()
+        _call("cudaStreamCreate", ctypes.byref(handle))
+        self.handle = int(handle.value or 0)
 
-    def copy(self, target: int, source: int, size_bytes: int, kind: Any) -> None:  # noqa: ANN401
+    def copy(self, target: int, source: int, size_bytes: int, kind: int) -> None:
         """Begin to copy between addresses.
 
         Raises:
             ModelError: CUDA refuses.
         """
-        runtime = self._runtime
-        _asked(runtime.cudaMemcpyAsync(target, source, size_bytes, kind, self._stream), runtime)
+        _call("cudaMemcpyAsync", target, source, size_bytes, kind, self.handle)
 
     def wait(self) -> None:
         """Wait until everything is done.
@@ -112,36 +135,55 @@ class Stream:
         Raises:
             ModelError: some of it failed.
         """
-        _asked(self._runtime.cudaStreamSynchronize(self._stream), self._runtime)
+        _call("cudaStreamSynchronize", self.handle)
 
     def __del__(self) -> None:
         """Give it back."""
         if hasattr(self, "handle"):
-            self._runtime.cudaStreamDestroy(self._stream)
+            _library().cudaStreamDestroy(self.handle)
 
 
-def _runtime() -> Any:  # noqa: ANN401 - cuda-bindings is untyped
-    try:
-        from cuda.bindings import runtime
-    except ImportError as error:
-        raise ModelError(
-            f"cuda-bindings is not installed ({first_line(error)}); install the one of this "
-            "machine's CUDA, e.g. pip install 'cuda-bindings>=12.6,<13'"
-        ) from error
-    return runtime
+def _attribute(number: int) -> int:
+    value = c_int()
+    _call("cudaDeviceGetAttribute", ctypes.byref(value), number, 0)
+    return value.value
 
 
-def _asked(answer: tuple[Any, ...], runtime: Any) -> Any:  # noqa: ANN401
-    """What a call gives beside its error code.
+def _call(name: str, *arguments: object) -> None:
+    """Call CUDA.
 
     Raises:
-        ModelError: the code says that it failed.
+        ModelError: it is not installed, or says that it failed.
     """
-    code, *values = answer
-    if int(code) != 0:
-        raise ModelError(f"CUDA: {_text(runtime.cudaGetErrorString(code)[1])}")
-    return values[0] if values else None
+    library = _library()
+    code = getattr(library, name)(*arguments)
+    if code != 0:
+        raise ModelError(f"CUDA: {library.cudaGetErrorString(code).decode(errors='replace')}")
 
 
-def _text(words: object) -> str:
-    return words.decode(errors="replace") if isinstance(words, bytes) else str(words)
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    """CUDA's runtime.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    for place in (*_NAMES, *(str(_FOLDER / name) for name in _NAMES), *_of_packages()):
+        try:
+            library = ctypes.CDLL(place)
+        except OSError:
+            continue
+        for name, arguments in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, c_int
+        library.cudaGetErrorString.argtypes = [c_int]
+        library.cudaGetErrorString.restype = c_char_p
+        return library
+    raise ModelError(f"CUDA is not installed: there is no {_NAMES[-1]}")
+
+
+def _of_packages() -> list[str]:
+    """The libraries that NVIDIA's packages of PyPI bring along."""
+    found = importlib.util.find_spec("nvidia")
+    folders = [] if found is None else list(found.submodule_search_locations or ())
+    return [str(path) for root in folders for path in Path(root).glob("*/lib/libcudart.so.*")]

@@ -28,7 +28,7 @@ from geoloc_ros.encoders.backends.progress import Progress
 from geoloc_ros.encoders.backends.settled import build
 from geoloc_ros.encoders.onnx_backend import QUERY, OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
-from geoloc_ros.errors import ModelError
+from geoloc_ros.errors import ModelError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -141,13 +141,17 @@ class LiveEncoder(OnnxEncoder):
     def _build(self) -> None:
         """Build one engine after the other until no better one is waiting."""
         while (waiting := self._choice.waiting) is not None:
-            build(self._chooser, waiting, self._watch)
-            if self._stop.is_set():
-                return
             try:
+                build(self._chooser, waiting, self._watch)
+                if self._stop.is_set():
+                    return
                 found = self._chooser.choose()
-            except ModelError as error:  # the one that is named cannot be built
+            except ModelError as error:  # the one that is named does not work
                 logger.error("%s", error)
+                found = Choice(ON_CPU, self._chooser.cpu())
+            except Exception as error:  # a fault of ours must not look like a build that goes on
+                logger.exception("no engine is built any more")
+                self._chooser.reject(waiting, first_line(error))
                 found = Choice(ON_CPU, self._chooser.cpu())
             with self._changing:
                 if found.candidate == self._choice.candidate:

@@ -74,10 +74,7 @@ def write_verdict(lease: Lease, verdict: Verdict) -> None:
         OSError: the disk refuses.
     """
     content = {"files": lease.manifest["files"], **dataclasses.asdict(verdict)}
-    part = lease.folder / (FILE + ".part")
-    durable.write_bytes(part, (json.dumps(content, indent=1) + "\n").encode())
-    part.replace(lease.folder / FILE)
-    durable.sync(lease.folder)
+    durable.replace_bytes(lease.folder / FILE, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_verdict(lease: Lease) -> Verdict | None:
