@@ -4,14 +4,15 @@
 r"""Back ends on this machine, what the machinery around them costs, and what lower precision does.
 
 - `backends`: which work here, why not the others, how exact, how fast (`geoloc model bench`).
-- `around`: what choosing, switching and falling back cost a frame: time of the encoder that can
-  switch, over that of the one that cannot, on the same session, call by call in turn.
+- `around`: what choosing, switching and falling back cost a frame: CPU time of the encoder that
+  can switch, over that of the one that cannot, on sessions of one kind, call by call in turn.
 - `cache`: a hundred openings at once of an engine that nobody has built: how many builds, how
   long an opening takes that verifies every byte.
 - `precision`: with `--index`, what fp16 and int8 cost a model on an area: drift of descriptors and
   recall, measured by the code that accepts engines. No GPU is needed: ONNX Runtime runs the same
-  network on the CPU, every tensor rounded to half precision, or in eight bits whose ranges come
-  from entropy calibration on half of the pictures. An engine of TensorRT rounds at other places.
+  network on the CPU, with weights in half precision (between them its kernels keep fp32: that is
+  the least that fp16 costs), or in eight bits whose ranges come from entropy calibration on one
+  half of the pictures. An engine of TensorRT rounds at other places.
 
 Example (after `make demo`):
   python bench/backends.py perspective --index out/demo/index --drive out/demo/world/drive_00 \
@@ -66,16 +67,16 @@ CALIBRATION_BATCH = 8
 
 
 def around(package: ModelPackage) -> dict[str, float]:
-    """Median time of a call, ms, of the encoder that can switch and of the one that cannot."""
+    """Median CPU time of a call, ms, of the encoder that cannot switch and of the one that can."""
     view = made_pictures(Network(package, "query"), 1)
     plain = OnnxEncoder(package)
     live = LiveEncoder(package, EncoderConfig(backend="ort-cpu"), 1)
     taken: dict[str, list[float]] = {"plain": [], "live": []}
     for number in range(2 * CALLS):
         name, encoder = (("plain", plain), ("live", live))[number % 2]
-        begun = time.perf_counter()
+        begun = time.thread_time()
         encoder.encode_query(view)
-        taken[name].append(1e3 * (time.perf_counter() - begun))
+        taken[name].append(1e3 * (time.thread_time() - begun))
     live.close()
     found = {f"{name}_ms": float(np.median(ms)) for name, ms in taken.items()}
     return {**found, "ratio": found["live_ms"] / found["plain_ms"]}
@@ -118,7 +119,7 @@ def cache(root: Path) -> dict[str, Any]:
 
 
 def halved(network: Network, images: Image, out: Path) -> Session:
-    """The network with every tensor rounded to half precision."""
+    """The network with weights in half precision."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
