@@ -7,7 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/backends.md, docs/flights.md, docs/real_flight.md, docs/scale.md
+README.md, docs/backends.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/models.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import backend_tables
 import scale_cost
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -198,44 +199,29 @@ def _scale_block(write: Callable[[Any], str]) -> str:
     return write(json.loads(path.read_text()))
 
 
-def _backends_block(write: Callable[[Any], list[str]]) -> str:
-    path = ROOT / "docs/results/backends.json"
+def _import_block() -> str:
+    path = ROOT / "docs/results/import_encoder.json"
     if not path.exists():
-        return "No run is recorded yet: `bench/backends.py` makes one."
-    return "\n".join(write(json.loads(path.read_text())))
-
-
-def _precision_rows(found: Any) -> list[str]:  # noqa: ANN401
+        return "No run is recorded yet: `bench/import_encoder.py` makes one."
+    found = json.loads(path.read_text())
+    kinds = ("fp32", "fp16")
     lines = [
-        "| side | precision | pictures | drift, mean | p99 | recall@1, fp32 | as it is | accepted |",
-        "|---|---|---|---|---|---|---|---|",
+        f"Reference {found['reference']}, torch {found['torch']}, `--dataset {found['dataset']}`, "
+        f"{found['pictures']} pictures:",
+        "",
+        f"| figure | {' | '.join(kinds)} |",
+        "|---|---|---|",
     ]
-    for side, rows in found["precision"].items():
-        for precision, row in rows.items():
-            first = f"{row['recall_1'][0]:.3f} | {row['recall_1'][1]:.3f}"
-            drift = f"{row['drift_mean']:.1g} | {row['drift_p99']:.1g}"
-            verdict = "yes" if row["accepted"] else "no"
-            about = f"{side} | {precision} | {row['pictures']} {row['kind']}"
-            lines.append(f"| {about} | {drift} | {first} | {verdict} |")
-    return lines
-
-
-def _around_rows(found: Any) -> list[str]:  # noqa: ANN401
-    around, cache = found["around"], found["cache"]
-    return [
-        "| figure | reached |",
-        "|---|---|",
-        f"| a call of the encoder that cannot switch, ms | {around['plain_ms']:.3f} |",
-        f"| of the one that can | {around['live_ms']:.3f} |",
-        f"| ratio | {around['ratio']:.3f} |",
-        f"| openings at once of an engine that nobody has built | {cache['openings']} |",
-        f"| builds | {cache['builds']} |",
-    ]
+    for name in found["fp32"]:
+        cells = " | ".join(_figure(found[kind][name]) for kind in kinds)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
 
 
 BLOCKS = {
-    "backends_precision": lambda: _backends_block(_precision_rows),
-    "backends_around": lambda: _backends_block(_around_rows),
+    "backends_precision": lambda: backend_tables.recorded(backend_tables.precision),
+    "backends_around": lambda: backend_tables.recorded(backend_tables.around),
+    "import_encoder": _import_block,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -274,6 +260,7 @@ def main() -> int:
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
+        "docs/models.md": lambda: _blocks("docs/models.md"),
     }
     stale = []
     for name, write in pages.items():

@@ -89,6 +89,8 @@ class CameraFrame:
         decode_reduced: answers a picture whose sides are shorter by at most the factor it is
             given, 1, 2, 4 or 8, and by which; None: the picture can only be decoded whole.
         camera: name of the camera that took it.
+        parts: what each camera of a rig took at about this time; empty where one camera is all.
+            The picture is that of the first of them.
     """
 
     stamp_ns: int
@@ -96,6 +98,7 @@ class CameraFrame:
     height_m: float | None = None
     decode_reduced: Callable[[int], tuple[Image, int]] | None = None
     camera: str = ""
+    parts: tuple[CameraFrame, ...] = ()
 
     @cached_property
     def rgb(self) -> Image | None:

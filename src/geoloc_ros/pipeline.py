@@ -15,16 +15,17 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from geoloc_ros.cameras.views import ViewBuilder
+from geoloc_ros.cameras.views import PanoramaView, ViewBuilder
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import (
     CameraFrame,
     Candidates,
+    Float32Array,
     FloatArray,
     GeoPrior,
     Image,
+    Mask,
     Motion,
     PoseEstimate,
     Reason,
@@ -44,6 +45,7 @@ from geoloc_ros.index.places import one_per_place
 from geoloc_ros.rerank.language import LanguageReranker
 from geoloc_ros.rerank.scenes import Scenes
 from geoloc_ros.vlm.answerer import Reply, SceneDescription
+from geoloc_ros.yaw_hypotheses import YawHypotheses
 
 #: an aerial vehicle lower than this stands on the ground and sees nothing of use
 MIN_HEIGHT_M = 2.0
@@ -52,6 +54,9 @@ MIN_HEIGHT_M = 2.0
 TURN_NS = 1_000_000_000
 #: driving for which the map is read ahead
 LOOK_AHEAD_S = 10.0
+
+#: similarity of a frame at vehicle poses (N, 3), and where the index has support
+SimilarityAt = Callable[[FloatArray], tuple[Float32Array, Mask]]
 
 #: wraps each stage, so that a caller that owns a clock can time it
 StageTimer = Callable[[str], AbstractContextManager[object]]
@@ -70,6 +75,7 @@ class GeoLocalizer:
         last_candidates: vehicle poses retrieved for the latest searched frame, for scoring and
             display; None where the latest frame was not searched.
         last_anchor_offset_m: where the anchor of the latest view lies, forward and left.
+        last_coverage: share of the latest view that its cameras saw; NaN before any.
         scene: the newest frame that was described, and what was said of it; None before any.
 
     Args:
@@ -93,24 +99,26 @@ class GeoLocalizer:
         stage: StageTimer = untimed,
         reranker: LanguageReranker | None = None,
     ) -> None:
+        self._config = config
+        self._query = package.query
+        self._yaws = self._yaws_for(index)
         self.belief = Belief(
             config.filter,
             package.calibration,
             config.random_seed,
-            index.manifest.count,
-            index.manifest.policy.miss_sigma,
+            *_poses_of(index, self._yaws),
         )
         warm_up()
         self.last_candidates: Candidates | None = None
         self.last_anchor_offset_m = (0.0, 0.0)
+        self.last_coverage = math.nan
         self.scene: SceneDescription | None = None
-        self._config = config
         self._encoder = encoder
         self._index = index
         self._views = views
         self._stage = stage
         self._scenes = Scenes(reranker)
-        self._frozen: dict[str, FrozenView] = {}
+        self._frozen: dict[str, dict[float, FrozenView]] = {}
         self._heard_ns: dict[str, int] = {}
         self._looked_with = ""
         self._plane = index.manifest.frame
@@ -179,16 +187,26 @@ class GeoLocalizer:
             GeodesyError: the belief lies beyond the new index's plane.
         """
         change = PlaneChange(self._plane, index.manifest.frame)
-        self.belief.rebase(change, index.manifest.count, index.manifest.policy.miss_sigma)
-        self._index, self._plane = index, index.manifest.frame
+        yaws = self._yaws_for(index)
+        self.belief.rebase(change, *_poses_of(index, yaws))
+        self._index, self._plane, self._yaws = index, index.manifest.frame, yaws
         self.last_candidates = None
         self._scenes.forget()
 
     def reconfigure(self, config: Config) -> None:
-        """Go on with other values of `filter`, `search` and `view`."""
+        """Go on with other values of `filter`, `search` and `view`.
+
+        How panoramas are turned changes with the next index.
+        """
         self.belief.reconfigure(config.filter)
         self._config = config
         self._frozen.clear()
+
+    def _yaws_for(self, index: PlaceIndex) -> YawHypotheses | None:
+        """The ways views are turned before they are compared; None where tiles are turned."""
+        if not index.manifest.policy.north_up:
+            return None
+        return YawHypotheses(self._config.view.yaw_step_deg, self._query.width_px)
 
     def _its_turn(self, frame: CameraFrame) -> bool:
         """Whether a frame may be weighed: cameras that are not silent take turns."""
@@ -202,56 +220,97 @@ class GeoLocalizer:
 
     def _look(self, frame: CameraFrame) -> Reason | None:
         """Weigh the belief by a frame; answers why not, if it cannot be used."""
-        # Decode the image
-        views = self._views[frame.camera]
+        # Decode the image, of a rig all
+        builder = self._views[frame.camera]
         with self._stage("decode"):
-            rgb, reduction = frame.reduced(views.reduction)
+            parts = frame.parts or (frame,)
+            pictures = {part.camera: part.reduced(builder.reduction) for part in parts}
 
         # Cut what the encoder looks at
         with self._stage("view"):
-            view, fault = self._view(views, rgb, frame.height_m, reduction)
+            view, fault = self._view(builder, pictures, frame.height_m)
         if view is None:
             self.belief.miss()
             return fault
         self.last_anchor_offset_m = view.anchor_offset_m
 
-        # Describe the image
+        # Describe the image; a panorama every way it must be turned
         with self._stage("encode"):
-            descriptor = self._encoder.encode_query(view.image[None])[0]
-        frozen = self._frozen.setdefault(frame.camera, FrozenView(self._config.view))
-        if frozen.check(descriptor, self.belief.distance_m):
+            views = [view] if self._yaws is None else self._yaws.views(view, self.belief.headings)
+            descriptors = self._encoder.encode_query(np.stack([v.image for v in views]))
+        if self._frozen_views(frame, views, descriptors):
             self.belief.miss()
             return Reason.FROZEN_VIEW
 
         # Retrieve similar places over the whole index
         with self._stage("search"):
             if self.belief.wants_candidates():
-                found = one_per_place(
-                    self._index.search(descriptor, self._config.search.candidates)
-                )
-                self.last_candidates = _to_vehicle(found, view)
-                self._scenes.searched(frame, descriptor, found, self.last_candidates.poses, view)
+                self.last_candidates = self._retrieve(frame, views, descriptors)
 
         # Compare the image with the map at every pose the vehicle may have
         with self._stage("filter"):
-            self.belief.update(_similarity(self._index, descriptor, view), self.last_candidates)
+            self.belief.update(self._similarity(views, descriptors), self.last_candidates)
         return None
 
     def _view(
-        self, views: ViewBuilder, rgb: Image | None, height_m: float | None, reduction: int
+        self,
+        builder: ViewBuilder,
+        pictures: Mapping[str, tuple[Image | None, int]],
+        height_m: float | None,
     ) -> tuple[View | None, Reason | None]:
-        if rgb is None:
+        taken = {name: (rgb, by) for name, (rgb, by) in pictures.items() if rgb is not None}
+        if not taken:
             return None, Reason.BAD_IMAGE
         height_m = None if height_m is None else height_m - self._config.view.relief_m
-        if views.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
+        if builder.needs_height and (height_m is None or height_m < MIN_HEIGHT_M):
             return None, Reason.NO_HEIGHT
         try:
-            view = views.build(rgb, height_m, reduction=reduction)
+            if isinstance(builder, PanoramaView):
+                view = builder.stitch(taken)
+            else:
+                ((rgb, reduction),) = taken.values()
+                view = builder.build(rgb, height_m, reduction=reduction)
         except CameraError:
             return None, Reason.FRAME_SIZE_CHANGED
-        if np.count_nonzero(view.mask) < self._config.view.min_valid_share * view.mask.size:
+        seen, size = np.count_nonzero(view.mask), view.mask.size
+        self.last_coverage = seen / size
+        if seen < self._config.view.min_valid_share * size:
             return None, Reason.BAD_IMAGE
         return view, None
+
+    def _frozen_views(
+        self, frame: CameraFrame, views: list[View], descriptors: Float32Array
+    ) -> bool:
+        """Whether a camera shows what it did long ago; each way it is turned is watched apart."""
+        known = self._frozen.get(frame.camera, {})
+        yaws = [view.anchor_yaw_rad for view in views]
+        watched = {yaw: known.get(yaw) or FrozenView(self._config.view) for yaw in yaws}
+        self._frozen[frame.camera] = watched
+        pairs = zip(watched.values(), descriptors, strict=True)
+        return any([watch.check(seen, self.belief.distance_m) for watch, seen in pairs])
+
+    def _retrieve(
+        self, frame: CameraFrame, views: list[View], descriptors: Float32Array
+    ) -> Candidates:
+        """Vehicle poses of the places that look most like a frame, best first."""
+        most = self._config.search.candidates
+        if self._yaws is not None:
+            return self._yaws.search(self._index, views, descriptors, most)
+        view, descriptor = views[0], descriptors[0]
+        found = one_per_place(self._index.search(descriptor, most))
+        vehicles = _to_vehicle(found, view)
+        self._scenes.searched(frame, descriptor, found, vehicles.poses, view)
+        return vehicles
+
+    def _similarity(self, views: list[View], descriptors: Float32Array) -> SimilarityAt:
+        """Similarity of a frame at any vehicle poses (N, 3), and where the index has support."""
+        index = self._index
+        if self._yaws is not None:
+            return self._yaws.similarity(index, views, descriptors)
+        anchor, descriptor = views[0].anchor, descriptors[0]
+        if not anchor.any():  # the anchor is the vehicle itself
+            return partial(index.similarity_at, descriptor)
+        return lambda poses: index.similarity_at(descriptor, se2.compose(poses, anchor))
 
     def _placed(self, estimate: PoseEstimate, fault: Reason | None) -> PoseEstimate:
         reasons = estimate.reasons if fault is None else tuple(sorted({*estimate.reasons, fault}))
@@ -270,20 +329,14 @@ def _ahead(pose: FloatArray, motion: Motion) -> FloatArray:
     return np.asarray(pose[:2] + away[:, None] * ahead)
 
 
+def _poses_of(index: PlaceIndex, yaws: YawHypotheses | None) -> tuple[int, tuple[float, float]]:
+    """How many poses are told apart, and how far a vehicle lies from the nearest, one sigma."""
+    count, (miss_m, miss_rad) = index.manifest.count, index.manifest.policy.miss_sigma
+    if yaws is None:
+        return count, (miss_m, miss_rad)
+    return count * len(yaws), (miss_m, max(miss_rad, yaws.sigma_rad))
+
+
 def _to_vehicle(candidates: Candidates, view: View) -> Candidates:
     """Vehicle poses of retrieved anchors, which lie at `view.anchor` in the base frame."""
     return replace(candidates, poses=se2.compose(candidates.poses, se2.inverse(view.anchor)))
-
-
-def _similarity(
-    index: PlaceIndex, descriptor: npt.NDArray[np.float32], view: View
-) -> Callable[[FloatArray], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
-    """Similarity of the image at any vehicle poses (N, 3), and where the index has support."""
-    anchor = view.anchor
-    if not anchor.any():  # the anchor is the vehicle itself
-        return partial(index.similarity_at, descriptor)
-
-    def at(poses: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        return index.similarity_at(descriptor, se2.compose(poses, anchor))
-
-    return at

@@ -352,3 +352,21 @@ def test_the_outlook_says_what_a_prior_moved() -> None:
 
 def test_what_a_model_says_opens_no_hypotheses() -> None:
     assert min(LEAST_SIGMA_M, scenes.SIGMA_M) > TIGHT_M
+
+
+def test_without_a_calibration_no_place_is_believed():
+    """The same images that locate `located()`, and an operator who says where it is."""
+    nothing = Calibration.none(CARD.temperature)
+    belief = Belief(FilterConfig(), nothing, 0)
+    place, ahead = one_candidate().poses[0].copy(), np.array([np.cos(0.5), np.sin(0.5), 0.0])
+    cov = np.diag([1.0, 1.0, 1e-2])
+    belief.apply_prior(GeoPrior.gaussian(0, place, cov, 0.99, "initialpose"))
+    belief.update(peaked(place), one_candidate())
+    for index in range(300):
+        belief.predict(step(index))
+        place += ahead
+        belief.update(peaked(place))
+        estimate = belief.estimate((index + 1) * 10**8)
+        assert estimate.status in (Status.SEARCHING, Status.AMBIGUOUS)
+    assert Reason.UNCONFIRMED in estimate.reasons
+    assert np.hypot(*(estimate.pose - place)[:2]) < 5.0  # it follows all the same

@@ -10,7 +10,7 @@ import pytest
 from made_flight import Made, record, write_imagery, write_model
 
 from geoloc_ros.cli.main import main
-from geoloc_ros.encoders.package import load_package
+from geoloc_ros.encoders.package import Calibration, load_package
 from geoloc_ros.evaluation import tables
 from geoloc_ros.filtering.calibration import LEAST_EVIDENCE
 from geoloc_ros.index.policy import SamplingPolicy
@@ -37,7 +37,9 @@ def calibrate(model: Path, worlds: list[Path], work: Path) -> int:
 
 
 def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
-    before = write_model(tmp_path / "model").calibration
+    bare = dataclasses.replace(write_model(tmp_path / "model"), calibration=Calibration.none())
+    bare.save()
+    before = bare.calibration
     readme = tmp_path / "model/README.md"
     readme.write_text("# toy\n\n## Calibration\n\nNone yet.\n\n## Limits\n\nMany.\n")
     assert calibrate(tmp_path / "model", worlds, tmp_path / "work") == 0
@@ -46,6 +48,8 @@ def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
     assert f"Fitted on: {fitted.fitted_on}." in text
     assert "None yet" not in text
     assert text.endswith(" |\n\n## Limits\n\nMany.\n")
+    assert before.missing
+    assert not fitted.missing
     assert fitted.matched - fitted.background > 3.0 * fitted.background_sigma
     assert LEAST_EVIDENCE <= fitted.confirm_evidence < before.confirm_evidence
     assert fitted.confirm_scale >= 1.0

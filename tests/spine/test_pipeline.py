@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from made_ground import STEP_NS, StraightDown, circle, motion, seen
 
+from geoloc_ros.config import Config
 from geoloc_ros.datatypes import CameraFrame, Image, PoseEstimate, Reason, Status
+from geoloc_ros.encoders.package import Calibration
 from geoloc_ros.errors import ImageDecodeError
 from geoloc_ros.geo import se2
 from geoloc_ros.pipeline import GeoLocalizer
+from geoloc_ros.tracker import Tracker
 
 
 def drive(place, poses, config=None, spoil=None, seed=1) -> list[PoseEstimate]:
@@ -46,6 +49,15 @@ def test_it_finds_itself_and_its_covariance_holds(place) -> None:
     lat, lon = place.ortho.frame.to_latlon(estimates[-1].pose[None, :2])
     assert estimates[-1].position.lat_deg == pytest.approx(lat[0])
     assert estimates[-1].position.lon_deg == pytest.approx(lon[0])
+
+
+def test_a_model_without_calibration_is_named_when_it_starts(place, caplog) -> None:
+    package = dataclasses.replace(place.package, calibration=Calibration.none())
+    Tracker(Config(), place.package, place.encoder, place.index)
+    assert not caplog.records
+    Tracker(Config(), package, place.encoder, place.index)
+    assert "has no calibration: no place is believed" in caplog.text
+    assert "geoloc calibrate" in caplog.text
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(place, small) -> None:

@@ -42,6 +42,7 @@ class FramesCamera:
         hfov_deg: horizontal field of view of an undistorted lens.
         focal_px: focal length of an undistorted lens, px of the pictures as stored.
         calibration: ROS camera calibration YAML (`camera_matrix`, `distortion_model`, ...).
+        equirectangular: whether the pictures are panoramas that go once round.
         pitch_deg: tilt of the camera, down positive.
         roll_deg: roll of the camera, right side down positive.
         yaw_deg: direction of the camera from the vehicle's front, left positive.
@@ -52,6 +53,7 @@ class FramesCamera:
     hfov_deg: float | None = None
     focal_px: float | None = None
     calibration: Path | None = None
+    equirectangular: bool = False
     pitch_deg: float = 0.0
     roll_deg: float = 0.0
     yaw_deg: float = 0.0
@@ -65,10 +67,11 @@ class FramesCamera:
             CameraError: none or several descriptions, or a value out of bounds.
         """
         given = [v for v in (self.hfov_deg, self.focal_px, self.calibration) if v is not None]
-        if len(given) != 1:
+        count = len(given) + self.equirectangular
+        if count != 1:
             raise CameraError(
-                "describe the lens once: --hfov, --focal-px or --calibration "
-                f"({len(given)} of them given)"
+                "describe the lens once: --hfov, --focal-px, --calibration or --equirectangular "
+                f"({count} of them given)"
             )
         if self.hfov_deg is not None and not 1.0 <= self.hfov_deg <= 170.0:
             raise CameraError(f"field of view is {self.hfov_deg}; it must lie in 1..170 degrees")
@@ -103,6 +106,9 @@ class FramesCamera:
                 info.width, info.height, info.distortion_model, info.D, info.K
             )
             return info
+        if self.equirectangular:
+            camera = CameraModel.all_round(width_px, height_px)
+            return _info(width_px, height_px, camera.distortion_model, camera.D, camera.K)
         focal = self.focal_px
         if focal is None:
             focal = 0.5 * width_px / float(np.tan(np.radians(self.hfov_deg or 0.0) / 2.0))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A recording as the spine needs it: a camera with its mount, motion, height; apart, truth."""
+"""A recording as the spine needs it: cameras with their mounts, motion, height; apart, truth."""
 
 from __future__ import annotations
 
@@ -28,45 +28,74 @@ FROM_IMAGES = "none"
 
 @dataclass(frozen=True)
 class Topics:
-    """Which topic plays which part; an empty name: there is none."""
+    """Which topic plays which part; an empty name: there is none.
 
-    image: str
-    camera_info: str
+    Attributes:
+        images: camera of each image topic; the only camera has no name.
+        camera_infos: CameraInfo topic of each image topic.
+        odometry: of the vehicle.
+        height: above ground.
+    """
+
+    images: dict[str, str]
+    camera_infos: dict[str, str]
     odometry: str
     height: str
 
     @property
+    def image(self) -> str:
+        """The first image topic."""
+        return next(iter(self.images))
+
+    @property
     def all(self) -> tuple[str, ...]:
         """The topics the spine listens to."""
-        return tuple(name for name in (self.image, self.odometry, self.height) if name)
+        return tuple(name for name in (*self.images, self.odometry, self.height) if name)
 
 
 class Recording:
-    """An opened bag with its topics resolved and its camera known.
+    """An opened bag with its topics resolved and its cameras known.
 
     Attributes:
         topics: which topic plays which part.
-        camera: intrinsics.
-        T_base_camera: (4, 4) mount of the camera's optical frame.
-        frame_count: camera frames the recording promises.
+        cameras: by name, intrinsics and mount (4, 4), optical frame to base.
+        frame_count: camera frames, or shots of a rig, that the recording promises.
+
+    Args:
+        reader: of the bag.
+        config: which topics and frames.
+        rig: whether all cameras are wanted, for panoramas; else there must be one.
 
     Raises:
-        BagError: no or several cameras, no CameraInfo, no transform from base to camera.
+        BagError: no camera, or several where one is wanted; no CameraInfo, no transform from base
+            to camera.
         CameraError: a CameraInfo that describes no camera.
     """
 
-    def __init__(self, reader: BagReader, config: InputConfig) -> None:
+    def __init__(self, reader: BagReader, config: InputConfig, rig: bool = False) -> None:
         self._reader = reader
-        self.topics = _resolve(reader, config)
-        info = self._first_camera_info()
-        self.camera = CameraModel.from_camera_info(
-            info.width, info.height, info.distortion_model, info.D, info.K
-        )
-        self.T_base_camera = messages.find_transform(
-            self._transforms(), config.base_frame, info.frame_id
-        )
+        self.topics = _resolve(reader, config, rig)
+        transforms = self._transforms()
+        self.cameras: dict[str, tuple[CameraModel, FloatArray]] = {}
+        for image, name in self.topics.images.items():
+            info = self._first_camera_info(image)
+            camera = CameraModel.from_camera_info(
+                info.width, info.height, info.distortion_model, info.D, info.K
+            )
+            mount = messages.find_transform(transforms, config.base_frame, info.frame_id)
+            self.cameras[name] = camera, mount
         counts = {topic.name: topic.count for topic in reader.topics()}
-        self.frame_count = counts[self.topics.image]
+        self.frame_count = max(counts[image] for image in self.topics.images)
+
+    @property
+    def camera(self) -> CameraModel:
+        """Intrinsics of the first camera."""
+        return next(iter(self.cameras.values()))[0]
+
+    @property
+    def T_base_camera(self) -> FloatArray:
+        """Mount (4, 4) of the first camera's optical frame."""
+        return next(iter(self.cameras.values()))[1]
 
     def records(self) -> Iterator[Record]:
         """What the spine listens to, in the order it was recorded."""
@@ -135,15 +164,17 @@ class Recording:
             )
         return stamps, poses
 
-    def _first_camera_info(self) -> messages.CameraInfoData:
-        if not self.topics.camera_info:
+    def _first_camera_info(self, image: str) -> messages.CameraInfoData:
+        topic = self.topics.camera_infos[image]
+        if not topic:
+            others = "" if len(self.topics.images) == 1 else ", or leave it out with --image-topic"
             raise BagError(
-                f"{self._reader.path} has no CameraInfo for {self.topics.image}; record it, or "
-                "make a bag with it: 'geoloc bag from-frames --help'"
+                f"{self._reader.path} has no CameraInfo for {image}; record it, or "
+                f"make a bag with it: 'geoloc bag from-frames --help'{others}"
             )
-        for _, _, message in self._reader.messages((self.topics.camera_info,)):
+        for _, _, message in self._reader.messages((topic,)):
             return messages.camera_info(message)
-        raise BagError(f"{self.topics.camera_info} has no messages")
+        raise BagError(f"{topic} has no messages")
 
     def _transforms(self) -> messages.Transforms:
         names = [t.name for t in self._reader.of_type(messages.TF_TYPES) if "static" in t.name]
@@ -156,8 +187,15 @@ class Recording:
         return found
 
 
-def _resolve(reader: BagReader, config: InputConfig) -> Topics:
-    image = reader.select(messages.IMAGE_TYPES, config.image_topic, "--image-topic")
+def _resolve(reader: BagReader, config: InputConfig, rig: bool) -> Topics:
+    if rig:
+        images = _rig_topics(reader, config)
+        infos = {image: _beside(reader, image) for image in images}
+        if len(images) == 1:
+            infos = {image: _camera_info_topic(reader, config, image) for image in images}
+    else:
+        image = reader.select(messages.IMAGE_TYPES, config.image_topic, "--image-topic")
+        images, infos = {image: ""}, {image: _camera_info_topic(reader, config, image)}
     odometry = ""
     if config.odometry_topic != FROM_IMAGES and (
         config.odometry_topic or reader.of_type(messages.ODOMETRY_TYPES)
@@ -172,7 +210,43 @@ def _resolve(reader: BagReader, config: InputConfig) -> Topics:
         )
     if not odometry:
         logger.info("no odometry topic: motion is taken from the images")
-    return Topics(image, _camera_info_topic(reader, config, image), odometry, height)
+    return Topics(images, infos, odometry, height)
+
+
+def _rig_topics(reader: BagReader, config: InputConfig) -> dict[str, str]:
+    """Image topics of a rig, and the camera of each: what comes before `image` in its name.
+
+    Raises:
+        BagError: none, or two of one camera.
+    """
+    kinds = messages.IMAGE_TYPES
+    names = [name.strip() for name in config.image_topic.split(",") if name.strip()]
+    names = [reader.select(kinds, name, "--image-topic") for name in names]
+    names = names or [topic.name for topic in reader.of_type(kinds)]
+    if not names:
+        reader.select(kinds)  # says what there is
+    found: dict[str, str] = {}
+    for name in names:
+        camera = _folder(name).strip("/") or name.strip("/")
+        if camera in found.values():
+            twins = ", ".join(other for other in names if _folder(other).strip("/") == camera)
+            raise BagError(
+                f"camera {camera} has several image topics: {twins}; name the topics of all "
+                "cameras, each once: --image-topic A,B,C"
+            )
+        found[name] = camera
+    return found
+
+
+def _folder(image: str) -> str:
+    return image.removesuffix("/compressed").rsplit("/", 1)[0]
+
+
+def _beside(reader: BagReader, image: str) -> str:
+    """The CameraInfo topic beside an image topic, empty if there is none, or not one."""
+    usable = [topic.name for topic in reader.of_type(messages.CAMERA_INFO_TYPES)]
+    beside = [name for name in usable if name.rsplit("/", 1)[0] == _folder(image)]
+    return beside[0] if len(beside) == 1 else ""
 
 
 def _camera_info_topic(reader: BagReader, config: InputConfig, image: str) -> str:
@@ -181,8 +255,4 @@ def _camera_info_topic(reader: BagReader, config: InputConfig, image: str) -> st
         return reader.select(
             messages.CAMERA_INFO_TYPES, config.camera_info_topic, "--set input.camera_info_topic="
         )
-    folder = image.removesuffix("/compressed").rsplit("/", 1)[0]
-    beside = [name for name in usable if name.rsplit("/", 1)[0] == folder]
-    if len(beside) == 1:
-        return beside[0]
-    return usable[0] if len(usable) == 1 else ""
+    return _beside(reader, image) or (usable[0] if len(usable) == 1 else "")

@@ -38,6 +38,7 @@ from geoloc_ros.datatypes import CameraFrame, Candidates, PoseEstimate
 from geoloc_ros.encoders.backends.settled import Settled, settled_encoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import BagError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.filtering.belief import Belief
@@ -126,7 +127,7 @@ class Replay:
         plane = index.manifest.frame
         with BagReader(self._inputs.bag) as reader, self._asking or nullcontext():
             start = time.perf_counter()
-            recording = Recording(reader, self._config.input)
+            recording = Recording(reader, self._config.input, package.query.view == "panorama")
             if self._inputs.truth_topic is not None:
                 recording.check_truth(self._inputs.truth_topic)
             tracker = self._tracker(package, index, recording)
@@ -134,7 +135,7 @@ class Replay:
             self._prepare_out()
             self._drive(recording, tracker)
             wall_s = time.perf_counter() - start
-            self._write(package, plane, wall_s)
+            self._write(package, plane, wall_s, _notes(package) + _rig_notes(tracker))
             self._write_vlm(index)
             self._write_truth(recording, plane)
         return self._records.damage
@@ -168,7 +169,8 @@ class Replay:
             reranker=reranker_for(self._config.search.reranker, index.manifest),
             before=before,
         )
-        tracker.set_camera("", recording.camera, recording.T_base_camera)
+        for name, camera in recording.cameras.items():
+            tracker.set_camera(name, *camera)
         return tracker
 
     # -- the drive ----------------------------------------------------------------------------
@@ -237,7 +239,9 @@ class Replay:
         versions = {**_versions(), "encoder_backend": self._settled.runs_on}
         (out / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
-    def _write(self, package: ModelPackage, plane: LocalFrame, wall_s: float) -> None:
+    def _write(
+        self, package: ModelPackage, plane: LocalFrame, wall_s: float, notes: list[str]
+    ) -> None:
         out, records = self._inputs.out, self._records
         stamps = [estimate.stamp_ns for estimate in records.estimates]
         tables.write_estimates(out, records.estimates)
@@ -260,7 +264,7 @@ class Replay:
             "config_sha256": configuration.sha256(self._config),
             "origin": {"lat_deg": plane.origin.lat_deg, "lon_deg": plane.origin.lon_deg},
             "anchor_offset_m": list(self._anchor_offset_m),
-            "notes": [records.damage] if records.damage else [],
+            "notes": [*([records.damage] if records.damage else []), *notes],
         }
         tables.write_summary(out, summary)
 
@@ -281,12 +285,29 @@ class Replay:
 def feed(tracker: Tracker, recording: Recording, record: Record) -> None:
     """Hand one message of a recording to the tracker."""
     stamp_ns, topic, message = record
-    if topic == recording.topics.image:
-        tracker.add_frame(stamp_ns, message)
+    if topic in recording.topics.images:
+        tracker.add_frame(stamp_ns, message, recording.topics.images[topic])
     elif topic == recording.topics.odometry:
         tracker.add_odometry(messages.odometry(message, stamp_ns))
     else:
         tracker.add_height(stamp_ns, messages.height_m(message))
+
+
+def _notes(package: ModelPackage) -> list[str]:
+    """What must be said of the model."""
+    if not package.calibration.missing:
+        return []
+    return [f"{package.name} has no calibration: {NO_CALIBRATION}"]
+
+
+def _rig_notes(tracker: Tracker) -> list[str]:
+    """Which cameras of a rig were missing, and how often."""
+    if tracker.rig is None:
+        return []
+    return [
+        f"camera {name} is missing from {count} of {tracker.rig.shots} panoramas"
+        for name, count in sorted(tracker.rig.missing.items())
+    ]
 
 
 def _versions() -> dict[str, str]:

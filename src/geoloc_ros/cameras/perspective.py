@@ -17,13 +17,12 @@ from geoloc_ros.cameras.mounts import (
     quantised_attitude,
     rotation_level_base,
 )
-from geoloc_ros.cameras.warp import Warp
+from geoloc_ros.cameras.warp import Warp, allowed_reduction
 from geoloc_ros.datatypes import Image, View
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import CameraError
 from geoloc_ros.geo.rotations import matrix_from_rpy
 
-_MAX_REDUCTION_LOG2 = 3  # JPEG goes no further
 #: a camera that looks along an axis of the vehicle to within this is taken as meant so
 AXIS_WITHIN_DEG = 25.0
 
@@ -68,7 +67,7 @@ class PerspectiveView:
         self._warp: Warp | None = None
         self._key: tuple[CameraModel, Attitude | None] | None = None
         warp = self._make(camera, None)
-        self.reduction = _reduction(warp, 1)
+        self.reduction = allowed_reduction(warp, 1)
         if not warp.mask.any():
             raise CameraError(
                 f"the camera sees nothing within {spec.hfov_deg:g} degrees around the horizon "
@@ -87,7 +86,7 @@ class PerspectiveView:
         key = self._fitter.camera_for(rgb, reduction), quantised_attitude(attitude)
         if self._warp is None or key != self._key:
             self._warp, self._key = self._make(*key), key
-            self.reduction = _reduction(self._warp, reduction)
+            self.reduction = allowed_reduction(self._warp, reduction)
         return View(self._warp.apply(rgb), self._warp.mask, anchor_yaw_rad=self._yaw_rad)
 
     def _make(self, camera: CameraModel, attitude: Attitude | None) -> Warp:
@@ -113,12 +112,6 @@ def _looks_along(rotation_base_optical: FloatArray) -> float:
     if abs(yaw_deg - axis_deg) <= AXIS_WITHIN_DEG:
         yaw_deg = axis_deg
     return float(np.radians(yaw_deg))
-
-
-def _reduction(warp: Warp, reduction: int) -> int:
-    """What the view allows frames to be reduced by, from its warp of a picture reduced already."""
-    allowed = warp.halvings + np.log2(reduction)
-    return 1 << int(np.clip(allowed, 0, _MAX_REDUCTION_LOG2))
 
 
 def _level_directions(virtual: CameraModel) -> FloatArray:

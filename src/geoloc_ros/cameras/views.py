@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the encoder looks at: the seam between a camera frame and a `View`.
 
-Two kinds of view exist, `PerspectiveView` and `GroundPlaneView`; `make_views` picks the one a
-model was trained on. Mount conventions are in `cameras.mounts`.
+Three kinds of view exist, `PerspectiveView`, `GroundPlaneView` and `PanoramaView`; `make_views`
+picks the one a model was trained on. Mount conventions are in `cameras.mounts`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy.typing as npt
@@ -15,14 +16,17 @@ import numpy.typing as npt
 from geoloc_ros.cameras.ground_plane import GroundPlaneView, overhead
 from geoloc_ros.cameras.models import CameraModel
 from geoloc_ros.cameras.mounts import Attitude, mount_from_pitch
+from geoloc_ros.cameras.panorama import PanoramaView
 from geoloc_ros.cameras.perspective import PerspectiveView
 from geoloc_ros.datatypes import Image, View
 from geoloc_ros.encoders.package import ModelPackage
 
 __all__ = [
     "GroundPlaneView",
+    "PanoramaView",
     "PerspectiveView",
     "ViewBuilder",
+    "make_panorama_views",
     "make_views",
     "mount_from_pitch",
     "overhead",
@@ -78,6 +82,28 @@ def make_views(
     Raises:
         CameraError: the camera or its mount cannot give this view.
     """
-    red, green, blue = (255.0 * channel for channel in package.mean)
+    if package.query.view == "panorama":
+        return make_panorama_views({"": (camera, T_base_camera)}, package)
     kind = PerspectiveView if package.query.view == "perspective" else GroundPlaneView
-    return kind(camera, T_base_camera, package.query, (red, green, blue))
+    return kind(camera, T_base_camera, package.query, _mean_colour(package))
+
+
+def make_panorama_views(
+    cameras: Mapping[str, tuple[CameraModel, npt.ArrayLike]], package: ModelPackage
+) -> PanoramaView:
+    """The view builder of a panorama model, unseen pixels in the model's mean colour.
+
+    Args:
+        cameras: of the rig, by name, the leading one first: intrinsics and mount (4, 4), optical
+            frame to base.
+        package: the model.
+
+    Raises:
+        CameraError: the model wants no panorama, or the cameras see nothing of it.
+    """
+    return PanoramaView(cameras, package.query, _mean_colour(package))
+
+
+def _mean_colour(package: ModelPackage) -> tuple[float, float, float]:
+    red, green, blue = (255.0 * channel for channel in package.mean)
+    return red, green, blue

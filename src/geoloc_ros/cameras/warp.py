@@ -20,6 +20,7 @@ from geoloc_ros.cameras.distortion import FloatArray
 from geoloc_ros.datatypes import Image, Mask
 
 _MAX_LEVEL = 6
+_MAX_REDUCTION_LOG2 = 3  # JPEG goes no further
 #: Pixels of one level are laid out in rows of this length for cv2.remap.
 _PACK = 64
 
@@ -125,6 +126,12 @@ class Warp:
             return np.asarray(values, dtype=np.uint8)
         out.reshape(-1, 3)[level.index] = values.reshape(-1, 3)[: len(level.index)]
         return out
+
+
+def allowed_reduction(warp: Warp, reduction: int) -> int:
+    """What a view allows frames to be reduced by, from its warp of a picture reduced already."""
+    allowed = warp.halvings + np.log2(reduction)
+    return 1 << int(np.clip(allowed, 0, _MAX_REDUCTION_LOG2))
 
 
 def _halve(image: Image) -> Image:

@@ -70,6 +70,9 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
     lens.add_argument("--hfov", type=float, help="horizontal field of view, degrees")
     lens.add_argument("--focal-px", type=float, help="focal length, px of the files")
     lens.add_argument("--calibration", type=Path, help="ROS camera calibration YAML")
+    lens.add_argument(
+        "--equirectangular", action="store_true", help="the pictures are panoramas, once round"
+    )
     mount = parser.add_argument_group("mount of the camera on the vehicle")
     mount.add_argument("--pitch", type=float, default=0.0, help="tilt, down positive, degrees (0)")
     mount.add_argument("--roll", type=float, default=0.0, help="right side down, degrees (0)")
@@ -92,6 +95,7 @@ def _from_frames(arguments: argparse.Namespace) -> int:
         hfov_deg=arguments.hfov,
         focal_px=arguments.focal_px,
         calibration=arguments.calibration,
+        equirectangular=arguments.equirectangular,
         pitch_deg=arguments.pitch,
         roll_deg=arguments.roll,
         yaw_deg=arguments.yaw,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from geoloc_ros.cli import priors
 from geoloc_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from geoloc_ros.datatypes import Image, View
+    from geoloc_ros.datatypes import Float32Array, Image, View
     from geoloc_ros.encoders.package import ModelPackage
     from geoloc_ros.geo.place_mixture import PlaceMixture
     from geoloc_ros.index.atlas import Atlas, AtlasCandidates
@@ -49,7 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="search likely towns more closely, put likely places first, or both (%(default)s)",
     )
     parser.add_argument("--model", help="model package; default: the one the index was built with")
-    parser.add_argument("--hfov", type=float, default=90.0, help="horizontal field of view, deg")
+    parser.add_argument(
+        "--hfov",
+        type=float,
+        help="horizontal field of view, deg; 360: an equirectangular panorama, once round (90, "
+        "for a model of panoramas 360)",
+    )
     parser.add_argument("--pitch-down", type=float, default=0.0, help="camera looks down by, deg")
     parser.add_argument("--height", type=float, default=1.6, help="camera above ground, m")
     parser.add_argument("--top", type=int, default=10, help="how many places to list")
@@ -71,13 +77,13 @@ def _run(arguments: argparse.Namespace) -> int:
         package = find_model_by_sha(load_manifest(arguments.index[0]).encoder_sha256)
     atlas = Atlas(arguments.index, package)
     prior = priors.mixture_of(arguments)
-    view = _view(arguments, read_rgb(arguments.image), package)
-    descriptor = OnnxEncoder(package).encode_query(view.image[None])[0]
+    views = _views(arguments, read_rgb(arguments.image), package, atlas)
+    descriptors = OnnxEncoder(package).encode_query(np.stack([view.image for view in views]))
     softly = prior is not None and arguments.prior_use != "rerank"
-    found = atlas.search(descriptor, arguments.top, prior if softly else None)
+    found = _search(atlas, views, descriptors, arguments.top, prior if softly else None)
     if prior is not None and arguments.prior_use != "submaps":
         found = _reranked(atlas, found, prior, package.calibration.temperature)
-    rows = _rows(atlas, found.taken(np.arange(min(arguments.top, len(found)))), view)
+    rows = _rows(atlas, found.taken(np.arange(min(arguments.top, len(found)))))
     print(json.dumps(rows, indent=2) if arguments.json else _table(rows))
     return 0
 
@@ -96,14 +102,53 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _view(arguments: argparse.Namespace, rgb: Image, package: ModelPackage) -> View:
-    """What the encoder looks at."""
+def _views(
+    arguments: argparse.Namespace, rgb: Image, package: ModelPackage, atlas: Atlas
+) -> list[View]:
+    """What the encoder looks at: one view, or where tiles have north up, one turned every way.
+
+    Raises:
+        ConfigError: tiles have north up in some of the indexes only.
+    """
     from geoloc_ros.cameras.models import CameraModel
     from geoloc_ros.cameras.views import make_views, mount_from_pitch
+    from geoloc_ros.config import ViewConfig
+    from geoloc_ros.yaw_hypotheses import YawHypotheses
 
-    camera = CameraModel.from_hfov(rgb.shape[1], rgb.shape[0], arguments.hfov)
+    width, height = rgb.shape[1], rgb.shape[0]
+    usual_deg = 360.0 if package.query.view == "panorama" else 90.0
+    hfov_deg = usual_deg if arguments.hfov is None else arguments.hfov
+    if hfov_deg == 360.0:
+        camera = CameraModel.all_round(width, height)
+    else:
+        camera = CameraModel.from_hfov(width, height, hfov_deg)
     mount = mount_from_pitch(arguments.height, arguments.pitch_down)
-    return make_views(camera, mount, package).build(rgb, arguments.height)
+    view = make_views(camera, mount, package).build(rgb, arguments.height)
+    north_up = {manifest.policy.north_up for manifest in atlas.manifests}
+    if len(north_up) > 1:
+        raise ConfigError("some indexes hold tiles with north up, others do not; ask them apart")
+    if north_up == {False}:
+        return [view]
+    return YawHypotheses(ViewConfig().yaw_step_deg, package.query.width_px).views(view, None)
+
+
+def _search(
+    atlas: Atlas,
+    views: list[View],
+    descriptors: Float32Array,
+    top: int,
+    prior: PlaceMixture | None,
+) -> AtlasCandidates:
+    """Places by the best of the views, with the poses that a vehicle has there."""
+    from geoloc_ros.geo import se2
+    from geoloc_ros.index.atlas import one_per_town_and_place
+
+    found = []
+    for view, descriptor in zip(views, descriptors, strict=True):
+        candidates = atlas.search(descriptor, top, prior)
+        poses = se2.compose(candidates.poses, se2.inverse(view.anchor))
+        found.append(replace(candidates, poses=poses))
+    return found[0] if len(found) == 1 else one_per_town_and_place(found)
 
 
 def _reranked(
@@ -116,13 +161,10 @@ def _reranked(
     return found.taken(geographic_order(found.similarity, log_prior, temperature))
 
 
-def _rows(atlas: Atlas, found: AtlasCandidates, view: View) -> list[dict[str, Any]]:
-    from geoloc_ros.geo import se2
-
+def _rows(atlas: Atlas, found: AtlasCandidates) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    poses = se2.compose(found.poses, se2.inverse(view.anchor))
     for rank, (town, pose, similarity) in enumerate(
-        zip(found.towns, poses, found.similarity, strict=True), start=1
+        zip(found.towns, found.poses, found.similarity, strict=True), start=1
     ):
         position = atlas.manifests[town].frame.position(float(pose[0]), float(pose[1]))
         row = {

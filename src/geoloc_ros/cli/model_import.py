@@ -239,10 +239,8 @@ def _said(arguments: argparse.Namespace) -> str:
 
 def _tell(package: ModelPackage) -> int:
     from geoloc_ros.cli.model_info import describe, table
-    from geoloc_ros.training.importing.packing import parity_of
 
-    rows = describe(package) | {"parity": parity_of(package)}
-    print(table(rows))
+    print(table(describe(package)))
     for note in package.training.get("notes", ()):
         print(f"note: {note}")
     print(f"next: geoloc calibrate {package.root} WORLD WORLD... --work WORK")

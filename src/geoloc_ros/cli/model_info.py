@@ -55,7 +55,12 @@ def describe(package: ModelPackage) -> dict[str, Any]:
     Args:
         package: verified.
     """
-    from geoloc_ros.encoders.words import calibration_words, crop_words, view_words
+    from geoloc_ros.encoders.words import (
+        calibration_words,
+        crop_words,
+        parity_words,
+        view_words,
+    )
 
     training = package.training
     rows: dict[str, Any] = {
@@ -71,6 +76,8 @@ def describe(package: ModelPackage) -> dict[str, Any]:
     }
     for name, sha256 in sorted(package.files.items()):
         rows[name] = file_words(package.root / name, sha256)
+    if "parity" in training:
+        rows["parity"] = f"{training['precision']}, {parity_words(training['parity'])}"
     rows |= {
         "licence": package.licence,
         "source": training.get("source", training.get("command", "not said")),

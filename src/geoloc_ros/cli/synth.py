@@ -15,7 +15,14 @@ from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.synthetic.drive import SCENARIOS
 from geoloc_ros.synthetic.flight import FlightSpec
 from geoloc_ros.synthetic.make import HELD_OUT_FROM, WorldSpec, make_world
-from geoloc_ros.synthetic.sensor_rig import AERIAL_CAMERA, CameraSpec
+from geoloc_ros.synthetic.sensor_rig import (
+    AERIAL_CAMERA,
+    OVERLAP_DEG,
+    ROOF_M,
+    SURROUND,
+    CameraSpec,
+    surround,
+)
 
 _DESCRIPTION = f"""\
 Make a town and drives through it, from a seed: the same arguments give the same bytes.
@@ -25,7 +32,8 @@ Make a town and drives through it, from a seed: the same arguments give the same
   OUT/scene.json     the truth about every place and drive (for training and scoring only)
   OUT/drive_00/      rosbag2 (mcap): /camera/image/compressed, /camera/camera_info, /odom,
                      /tf_static, and the truth on /ground_truth/fix and /ground_truth/pose;
-                     an aerial vehicle adds /height_above_ground (sensor_msgs/Range)
+                     an aerial vehicle adds /height_above_ground (sensor_msgs/Range); with
+                     --surround 4 the cameras are /camera_0 (ahead) to /camera_3, leftwards
 
 With --osm the streets are real ones: where they run and meet, their class, lanes and one-way
 rules. All else is made. The town's style is that of the region nearest to it.
@@ -45,6 +53,7 @@ examples:
   geoloc synth make --seed 1 --out world
   geoloc synth make --seed 1 --out world --size 1500 --drives 2 --scenario kidnap --scenario plain
   geoloc synth make --seed 1 --out town --osm monaco.osm.gz --at 43.7384 7.4246
+  geoloc synth make --seed 1 --out round --surround 6 --width 320 --height-px 240
   geoloc synth make --seed 1 --out flight --vehicle aerial --height 60 120 --camera-pitch 60
 """
 
@@ -114,6 +123,15 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 def _add_camera(parser: argparse.ArgumentParser) -> None:
     ground, aerial = CameraSpec(), AERIAL_CAMERA
     camera = parser.add_argument_group("camera (defaults: ground / aerial)")
+    low, high = SURROUND
+    camera.add_argument(
+        "--surround",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"so many cameras all round, {low} to {high}, on a roof {ROOF_M:g} m high, each "
+        f"reaching {OVERLAP_DEG:g} degrees into what its neighbours see (one ahead)",
+    )
     options = (
         ("--width", "width_px", int, "image width, px"),
         ("--height-px", "height_px", int, "image height, px"),
@@ -130,6 +148,8 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
 
 def _make(arguments: argparse.Namespace) -> int:
     base = CameraSpec() if arguments.vehicle == "ground" else AERIAL_CAMERA
+    if arguments.surround:
+        base = surround(arguments.surround)[0]
     names = [item.name for item in dataclasses.fields(CameraSpec)]
     given = {name: getattr(arguments, name, None) for name in names}
     spec = WorldSpec(
@@ -141,6 +161,7 @@ def _make(arguments: argparse.Namespace) -> int:
         vehicle=arguments.vehicle,
         scenarios=tuple(arguments.scenario or ("plain",)),
         camera=dataclasses.replace(base, **{k: v for k, v in given.items() if v is not None}),
+        surround=arguments.surround,
         flight=FlightSpec(height_m=tuple(arguments.height)) if arguments.height else FlightSpec(),
         gap=not arguments.no_gap,
         odometry=not arguments.no_odometry,

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from operator import attrgetter
+from functools import partial
+from operator import attrgetter, eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -111,7 +112,7 @@ _RULES: dict[str, _Rule] = {
     "scores": _MAPPING,
 }
 _NO_PANORAMA: dict[str, _Rule] = {
-    f"query.{name}": (lambda v, nothing=nothing: v == nothing, f"{nothing!r} but for panoramas")
+    f"query.{name}": (partial(eq, nothing), f"{nothing!r} but for panoramas")
     for name, nothing in OF_PANORAMAS.items()
 }
 #: what else must hold for a view

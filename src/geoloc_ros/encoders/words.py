@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from geoloc_ros.encoders.package import Calibration, QuerySpec, ReferenceSpec
+
+NO_CALIBRATION = "no place is believed (status SEARCHING) until 'geoloc calibrate' has run"
 
 
 def view_words(query: QuerySpec) -> str:
@@ -34,11 +38,20 @@ def crop_words(query: QuerySpec, reference: ReferenceSpec) -> str:
 def calibration_words(calibration: Calibration) -> str:
     """What similarity is worth, in one line; what is missing, if it is."""
     if calibration.missing:
-        return "none: no place is believed (status SEARCHING) until 'geoloc calibrate' has run"
+        return f"none: {NO_CALIBRATION}"
     if not calibration.fitted_on:
         return "set by hand, fitted on nothing; 'geoloc calibrate' fits it"
     return (
         f"right {calibration.matched:.3f} ± {calibration.matched_sigma:.3f}, wrong "
         f"{calibration.background:.3f} ± {calibration.background_sigma:.3f}, temperature "
         f"{calibration.temperature:.4f}; fitted on: {calibration.fitted_on}"
+    )
+
+
+def parity_words(parity: Mapping[str, float]) -> str:
+    """How near an imported package is to the network it was made from, in one line."""
+    return (
+        f"{parity['images']} made pictures beside the network itself: largest difference "
+        f"{parity['max_abs']:.1e}, mean {parity['mean_abs']:.1e}, least cosine "
+        f"{parity['cosine_min']:.7f}"
     )

@@ -84,7 +84,6 @@ class Belief:
         self._calibration = calibration
         self._model = MeasurementModel(calibration, config.outlier_share)
         self._seed = seed
-        self._priors: list[MovedPrior] = []
         self._know_index(entries, miss)
         self.distance_m = 0.0
         self.reset()
@@ -117,7 +116,7 @@ class Belief:
         self._log_null = 0.0
         self._pose = np.zeros(3)
         self._trail = Trail()
-        self._priors = []
+        self._priors: list[MovedPrior] = []
         self._frames = 0
         self._weighed_at_m = self.distance_m
         self._seen_at_m = self.distance_m
@@ -162,6 +161,12 @@ class Belief:
         if self._status is not Status.LOCALISED or self._contradicted:
             every *= 0.5
         return self.wants_image() and self.distance_m - self._searched_at_m >= every
+
+    @property
+    def headings(self) -> FloatArray | None:
+        """Yaw (N,) of every particle; None while places of any heading are searched for."""
+        sure = self._status is Status.LOCALISED and not self._contradicted
+        return None if self.wants_candidates() and not sure else self._modes.poses[:, 2]
 
     def update(self, similarity_at: SimilarityAt, candidates: Candidates | None = None) -> bool:
         """Weigh the belief by one image.
@@ -208,7 +213,7 @@ class Belief:
             self._modes.log_mass += self._modes.weigh(factor)
         self._born_of_prior(moved)
         self._priors = remembered(self._priors, moved, self.distance_m)
-        self._normalise()
+        self._log_null = kernels.normalise(self._modes.log_mass, self._log_null)
 
     @property
     def outlook(self) -> Outlook:
@@ -261,13 +266,12 @@ class Belief:
             facts = replace(facts, confirmed=True)
         self.facts = facts
         self._status, reasons = status.decide(facts, self._status, self._config)
-        tracking = self._status in status.TRACKING
         return PoseEstimate(
             stamp_ns=stamp_ns,
             status=self._status,
             reasons=reasons,
             pose=pose,
-            cov_xy_yaw=self._publish(cov if tracking else whole),
+            cov_xy_yaw=self._publish(cov if self._status in status.TRACKING else whole),
             position=None,
             similarity=self._similarity,
             spread_m=math.sqrt(whole[0, 0] + whole[1, 1]),
@@ -377,9 +381,6 @@ class Belief:
             config,
         )
         self._contradicted = bool(modes.low_m[lead] > 1.0)
-
-    def _normalise(self) -> None:
-        self._log_null = kernels.normalise(self._modes.log_mass, self._log_null)
 
     def _tidy(self) -> None:
         """Resample inside modes, merge those that met, drop those without a chance."""

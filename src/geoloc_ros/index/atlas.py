@@ -262,3 +262,23 @@ def _merged(
         compared,
     )
     return merged.taken(np.argsort(-similarity, kind="stable"))
+
+
+def one_per_town_and_place(found: Sequence[AtlasCandidates]) -> AtlasCandidates:
+    """The best candidate of each place of several searches, whatever its heading, best first."""
+    joined = AtlasCandidates(
+        np.concatenate([each.towns for each in found]),
+        np.concatenate([each.entry_ids for each in found]),
+        np.concatenate([each.poses for each in found]),
+        np.concatenate([each.similarity for each in found]),
+        np.concatenate([each.lat_deg for each in found]),
+        np.concatenate([each.lon_deg for each in found]),
+        max(each.compared for each in found),
+    )
+    kept: list[int] = []
+    for number in np.argsort(-joined.similarity, kind="stable").tolist():
+        away = joined.poses[kept, :2] - joined.poses[number, :2]
+        same = joined.towns[kept] == joined.towns[number]
+        if not (same & (np.hypot(away[:, 0], away[:, 1]) <= SAME_PLACE_M)).any():
+            kept.append(number)
+    return joined.taken(np.array(kept, dtype=np.int64))

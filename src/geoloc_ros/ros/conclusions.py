@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from geoloc_ros.datatypes import Candidates, FloatArray, PoseEstimate
@@ -41,9 +42,11 @@ class Said:
         fix_stamp_ns: stamp of the latest LOCALISED frame.
         used: frames used.
         held: whether a place was held at the latest frame.
+        coverage: share of the latest view that its cameras saw; NaN before any.
     """
 
     estimate: PoseEstimate | None = None
     fix_stamp_ns: int | None = None
     used: int = 0
     held: bool = False
+    coverage: float = math.nan

@@ -6,7 +6,7 @@
 |---|---|---|
 | localizer | not LOCALISED, or with reasons; unknown parameters | a transition failed; LOST |
 | frames | more than half dropped or refused | no usable frame for `stale_after_s` |
-| camera NAME | – | no CameraInfo, no mount, or unusable ones |
+| camera NAME | missing from the latest panorama | no CameraInfo, no mount, or unusable ones |
 | index | – | – |
 | encoder | a back end failed while it ran, or the one that is named does not work | – |
 | transform | – | another node publishes map to odom |
@@ -72,6 +72,7 @@ def _localizer(node: Localizer, live: Live | None) -> Report:
             report.worsen(WARN, words)
         if estimate is not None:
             report.values |= {"similarity": estimate.similarity, "spread_m": estimate.spread_m}
+            report.values["coverage"] = live.said.coverage
     for line in node.unknown:
         report.worsen(WARN, line)
     return report
@@ -103,6 +104,10 @@ def _camera(name: str, live: Live) -> Report:
         report.worsen(ERROR, fault)
     elif live.cameras.waits_for_info(name):
         report.worsen(ERROR, "no CameraInfo has arrived")
+    if live.rig is not None:
+        report.values |= {"panoramas": live.rig.shots, "missing": live.rig.missing[name]}
+        if name in live.rig.absent:
+            report.worsen(WARN, "missing from the latest panorama: no image of its moment came")
     return report
 
 

@@ -3,14 +3,14 @@
 """A vehicle being followed live: what arrives, what of it is used, what may be said meanwhile.
 
 Callbacks put messages down and are gone; one worker thread picks them up. Of every camera only
-the newest image is kept, so that nothing queues. No rclpy here: time comes in as a number.
+the newest image is kept, of a rig's the newest few, so that nothing queues. No rclpy here: time
+comes in as a number.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -37,9 +37,11 @@ from geoloc_ros.filtering.status import TRACKING
 from geoloc_ros.geo.far import far_poses
 from geoloc_ros.geo.planes import PlaneChange
 from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.rig import Rig
 from geoloc_ros.ros.cameras import Cameras
 from geoloc_ros.ros.conclusions import LEAP_M, Conclusion, Said
 from geoloc_ros.ros.loading import Loaded
+from geoloc_ros.ros.mailbox import Mailbox
 from geoloc_ros.ros.node_config import LocalizerConfig
 from geoloc_ros.ros.odometry_trail import OdometryTrail
 from geoloc_ros.ros.scenes import Scene, SceneFilter
@@ -49,6 +51,7 @@ from geoloc_ros.tracker import Tracked, Tracker
 
 logger = logging.getLogger(__name__)
 NS = 1_000_000_000
+KEPT_OF_RIG = 3
 T = TypeVar("T")
 
 
@@ -59,7 +62,7 @@ class Live:
         said: the latest conclusion, for anybody to read.
         received: images that arrived.
         refused: images that were not used, by reason.
-        replaced: images that a newer one replaced before anybody looked.
+        images: wait for the worker.
         plane: of the map frame.
         cameras: what is known of the cameras.
         stages: CPU time of the worker's thread per stage, all frames together.
@@ -78,7 +81,6 @@ class Live:
         self.said = Said()
         self.received = 0
         self.refused: Counter[Reason] = Counter()
-        self.replaced = 0
         self.plane = plane
         self.cameras = Cameras(config.input.base_frame)
         self.used_at_ns: int | None = None
@@ -97,9 +99,8 @@ class Live:
         )
         self._scenes = SceneFilter(loaded.reranker) if loaded.reranker else None
         self._odometry = OdometryTrail()
-        self._images: dict[str, tuple[int, Any]] = {}
         self._jobs: deque[Callable[[], None]] = deque()
-        self._mailbox = threading.Lock()
+        self.images = Mailbox(1 if self._tracker.rig is None else KEPT_OF_RIG)
         self._initial_poses = 0
         self._lost_after_m = config.filter.lost_after_m
         self._blind_m = 0.0
@@ -117,9 +118,7 @@ class Live:
         if reason is not None:
             self.refused[reason] += 1
             return
-        with self._mailbox:
-            self.replaced += camera in self._images
-            self._images[camera] = (stamp_ns, message)
+        self.images.put(camera, stamp_ns, message)
 
     def odometry(self, message: Any, now_ns: int) -> None:  # noqa: ANN401
         """A nav_msgs/Odometry has arrived."""
@@ -212,10 +211,7 @@ class Live:
                 job()
             except (GeolocError, BagError) as error:
                 logger.warning("%s", error)
-        with self._mailbox:
-            able = [name for name in self._images if self._tracker.knows(name)]
-            arrived = [(name, *self._images.pop(name)) for name in able]
-        for name, stamp_ns, message in sorted(arrived, key=lambda item: item[1]):
+        for name, stamp_ns, message in self.images.take(self._tracker.knows):
             if not self._tracker.add_frame(stamp_ns, message, name):
                 self.refused[Reason.BAD_STAMP] += 1
         tracked = self._tracker.newest()
@@ -226,9 +222,14 @@ class Live:
         return {
             "frames_received": self.received,
             "frames_used": self.said.used,
-            "frames_dropped": self.replaced + self._tracker.counts.dropped,
+            "frames_dropped": self.images.replaced + self._tracker.counts.dropped,
             "frames_refused": sum(self.refused.values()),
         }
+
+    @property
+    def rig(self) -> Rig[Any] | None:
+        """Gathers what several cameras take at once; None where each camera is for itself."""
+        return self._tracker.rig
 
     def held_transform(self, now_ns: int) -> FloatArray | None:
         """Planar map to odom (3,) to be held up between frames; None while no place is held."""
@@ -331,8 +332,7 @@ class Live:
             raise
 
     def _restart(self) -> None:
-        with self._mailbox:
-            self._images.clear()
+        self.images.clear()
         self._odometry = OdometryTrail()
         self._tracker.restart()
         if self._scenes is not None:
@@ -384,6 +384,7 @@ class Live:
         if self._scenes is not None:
             self._scenes.looked_at(estimate.stamp_ns)
         self.said.estimate = estimate
+        self.said.coverage = self._tracker.localizer.last_coverage
         self.said.used += 1
         before, self.said.held = self.said.held, estimate.status in TRACKING
         if estimate.status is Status.LOCALISED:

@@ -37,6 +37,7 @@ LOCALIZER_FIXED = (
     "encoder_threads",
     "encoder.",
     "input.",
+    "view.yaw_step_deg",
     "search.reranker",
     "search.memory_budget_mb",
     "index",

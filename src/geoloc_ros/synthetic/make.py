@@ -34,7 +34,13 @@ from geoloc_ros.synthetic.odometry_noise import AERIAL_NOISE, dead_reckon
 from geoloc_ros.synthetic.ray_casting import render_all
 from geoloc_ros.synthetic.recording import HEIGHT_HZ, Recording
 from geoloc_ros.synthetic.route import RoadGraph
-from geoloc_ros.synthetic.sensor_rig import AERIAL_CAMERA, CameraSpec, make_rig
+from geoloc_ros.synthetic.sensor_rig import (
+    AERIAL_CAMERA,
+    CameraRig,
+    CameraSpec,
+    make_rig,
+    surround,
+)
 from geoloc_ros.synthetic.traffic import make_traffic
 from geoloc_ros.synthetic.trajectory import Trajectory, smooth_noise
 
@@ -62,6 +68,7 @@ class WorldSpec:
         vehicle: ``ground`` or ``aerial``.
         scenarios: of the drives, in turn; see `drive.SCENARIOS`.
         camera: None for the vehicle's usual camera.
+        surround: how many such cameras look all round; 0: one looks ahead.
         flight: heights and speeds of an aerial vehicle.
         gap: whether satellite and camera see different times, weathers and errors.
         odometry: whether /odom is written.
@@ -78,6 +85,7 @@ class WorldSpec:
     vehicle: str = "ground"
     scenarios: tuple[str, ...] = ("plain",)
     camera: CameraSpec | None = None
+    surround: int = 0
     flight: FlightSpec = dataclasses.field(default_factory=FlightSpec)
     gap: bool = True
     odometry: bool = True
@@ -106,8 +114,17 @@ class WorldSpec:
             raise ConfigError(f"length is {self.length_m} m; it must lie in 20..200000 m")
         if self.at is not None and self.osm is None:
             raise ConfigError("a place is given but no extract; --at goes with --osm FILE")
+        if self.surround and self.vehicle == "aerial":
+            raise ConfigError(
+                "an aerial vehicle has one camera; --surround is for ground vehicles"
+            )
         if not 0.05 <= self.gsd_m <= 5.0:
             raise ConfigError(f"gsd is {self.gsd_m} m/px; it must lie in 0.05..5 m/px")
+
+    @property
+    def cameras(self) -> tuple[CameraSpec, ...]:
+        """All cameras, the one that looks ahead first."""
+        return surround(self.surround, self.camera) if self.surround else (self.rig,)
 
     @property
     def rig(self) -> CameraSpec:
@@ -208,7 +225,7 @@ def plan_recording(town: Any, spec: WorldSpec, area: Area, number: int) -> Recor
     from geoloc_ros.synthetic.conditions import sample_conditions
 
     streams = [np.random.default_rng([spec.seed, 41, number, k]) for k in range(8)]
-    rig = make_rig(spec.rig, streams[0])
+    rig, *others = (make_rig(camera, streams[0]) for camera in spec.cameras)
     drive: Drive | None = None
     if spec.vehicle == "ground":
         drive = plan_drive(
@@ -226,7 +243,7 @@ def plan_recording(town: Any, spec: WorldSpec, area: Area, number: int) -> Recor
         noise = AERIAL_NOISE
         times = np.arange(0.0, truth.duration_s, 1.0 / HEIGHT_HZ)
         height = (times, barometer(truth, town.height_m, streams[2], times))
-    frame_s = _frame_times(truth, spec.rig.rate_hz, streams[3])
+    frame_s = _frame_times(truth, rig.spec.rate_hz, streams[3])
     side = town.style.driving_side
     return Recording(
         name=f"drive_{number:02d}",
@@ -236,6 +253,7 @@ def plan_recording(town: Any, spec: WorldSpec, area: Area, number: int) -> Recor
         conditions=sample_conditions(streams[4], kind="drive", gap=spec.gap),
         frame_s=frame_s,
         exposure_ev=_exposure(streams[5], frame_s) * float(spec.gap),
+        others=tuple((one, _exposure(streams[5], frame_s) * float(spec.gap)) for one in others),
         start_ns=_FIRST_STAMP_NS + number * 86_400 * 1_000_000_000,
         drive=drive,
         traffic=make_traffic(drive, streams[6], side) if drive and spec.gap else None,
@@ -273,7 +291,8 @@ def _write_roads(town: Any, path: Path) -> None:  # noqa: ANN401
 
 def _truth(recording: Recording) -> dict[str, Any]:
     """The truth about one drive, as JSON holds it."""
-    drive, truth, rig = recording.drive, recording.truth, recording.rig
+    drive, truth = recording.drive, recording.truth
+    rig, others = recording.rig, recording.others
 
     def stamps(intervals: Sequence[tuple[float, float]]) -> list[list[int]]:
         return [[recording.stamp_ns(a), recording.stamp_ns(b)] for a, b in intervals]
@@ -288,9 +307,16 @@ def _truth(recording: Recording) -> dict[str, Any]:
         "kidnap_stamps_ns": [recording.stamp_ns(t) for t in truth.kidnap_times_s()],
         "outside_stamps_ns": stamps(drive.outside_s if drive else ()),
         "covered_stamps_ns": stamps(drive.covered_s if drive else ()),
+        **_camera_truth(rig),
+        **({"other_cameras": [_camera_truth(one) for one, _ in others]} if others else {}),
+        "conditions": dataclasses.asdict(recording.conditions),
+    }
+
+
+def _camera_truth(rig: CameraRig) -> dict[str, Any]:
+    return {
         "T_base_camera_published": rig.T_base_camera.tolist(),
         "T_base_camera_true": rig.T_base_camera_true.tolist(),
         "mount_error_rpy_deg": rig.error_rpy_deg.tolist(),
         "K_true": rig.K_true.tolist(),
-        "conditions": dataclasses.asdict(recording.conditions),
     }

@@ -41,22 +41,25 @@ class Workshop:
 
     def __init__(self, town: Any, spec: WorldSpec, recordings: Sequence[Recording]) -> None:  # noqa: ANN401
         self.town, self.spec, self.recordings = town, spec, recordings
-        self._rays: tuple[int, FloatArray] | None = None
+        self._rays: tuple[int, list[FloatArray]] | None = None
         self._scene: tuple[int, Any] | None = None
 
     def frames(self, number: int, first: int, end: int) -> list[bytes]:
-        """JPEGs of some frames of a drive."""
-        return [self._frame(number, frame) for frame in range(first, end)]
+        """JPEGs of some frames of a drive, of all cameras of each."""
+        cameras = range(len(self.recordings[number].cameras))
+        return [
+            self._frame(number, frame, camera) for frame in range(first, end) for camera in cameras
+        ]
 
-    def _frame(self, number: int, frame: int) -> bytes:
+    def _frame(self, number: int, frame: int, camera: int) -> bytes:
         from geoloc_ros.synthetic.scene import build_scene
 
         recording = self.recordings[number]
         if self._scene is None or self._scene[0] != number:
             self._scene = (number, build_scene(self.town, "drive", number))
         if self._rays is None or self._rays[0] != number:
-            self._rays = (number, recording.rig.rays())
-        return render_frame(self._scene[1], self._rays[1], recording, frame)
+            self._rays = (number, [rig.rays() for rig, _ in recording.cameras])
+        return render_frame(self._scene[1], self._rays[1][camera], recording, frame, camera)
 
     def imagery(self, path: Path) -> list[bytes]:
         """Write the satellite image."""
@@ -93,7 +96,7 @@ def render_all(
     """
     from tqdm import tqdm
 
-    total = sum(len(recording.frame_s) for recording in recordings)
+    total = sum(len(r.frame_s) * len(r.cameras) for r in recordings)
     workshop = Workshop(town, spec, recordings)
     with (
         closing(_pictures(workshop, out / "imagery.tif", workers)) as pictures,

@@ -23,12 +23,10 @@ from geoloc_ros.errors import BagError
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.synthetic.drive import Drive
 from geoloc_ros.synthetic.odometry_noise import OdometryTrack
-from geoloc_ros.synthetic.sensor_rig import FRAME_ID, CameraRig
+from geoloc_ros.synthetic.sensor_rig import CameraRig
 from geoloc_ros.synthetic.traffic import Traffic
 from geoloc_ros.synthetic.trajectory import Trajectory
 
-IMAGE_TOPIC = "/camera/image/compressed"
-INFO_TOPIC = "/camera/camera_info"
 ODOMETRY_TOPIC = "/odom"
 HEIGHT_TOPIC = "/height_above_ground"
 FIX_TOPIC = "/ground_truth/fix"
@@ -46,15 +44,16 @@ class Recording:
         name: folder name.
         seed: seeds of the frames' random streams.
         truth: motion of the base.
-        rig: the camera.
+        rig: the camera, of several the one that looks ahead.
         conditions: light and weather (`conditions.Conditions`).
         frame_s: (F,) capture times.
-        exposure_ev: (F,) exposure error added to the conditions' own.
+        exposure_ev: (F,) exposure error of that camera, added to the conditions' own.
         start_ns: stamp of time zero.
         drive: route and scenario of a ground vehicle, None for a flight.
         traffic: other vehicles, None for none.
         odometry: None for none.
         height: (times, metres) of the barometer, None for none.
+        others: the other cameras of a vehicle that looks all round, each with its exposure error.
     """
 
     name: str
@@ -69,13 +68,25 @@ class Recording:
     traffic: Traffic | None = None
     odometry: OdometryTrack | None = None
     height: tuple[FloatArray, FloatArray] | None = None
+    others: tuple[tuple[CameraRig, FloatArray], ...] = ()
+
+    @property
+    def cameras(self) -> tuple[tuple[CameraRig, FloatArray], ...]:
+        """All cameras, each with its exposure error (F,)."""
+        return ((self.rig, self.exposure_ev), *self.others)
 
     def stamp_ns(self, time_s: float) -> int:
         """Stamp of a time of the drive, whole microseconds."""
         return self.start_ns + round(time_s * 1e6) * 1000
 
 
-def render_frame(scene: Any, rays: FloatArray, recording: Recording, frame: int) -> bytes:  # noqa: ANN401
+def render_frame(
+    scene: Any,  # noqa: ANN401
+    rays: FloatArray,
+    recording: Recording,
+    frame: int,
+    camera: int = 0,
+) -> bytes:
     """JPEG of one frame.
 
     Args:
@@ -83,16 +94,17 @@ def render_frame(scene: Any, rays: FloatArray, recording: Recording, frame: int)
         rays: (H, W, 3) of the camera.
         recording: the drive.
         frame: number of the frame.
+        camera: number of the camera.
 
     Raises:
         BagError: the picture cannot be encoded.
     """
-    rng = np.random.default_rng([*recording.seed, frame])
+    rng = np.random.default_rng([*recording.seed, frame, *([camera] if camera else [])])
     time_s = float(recording.frame_s[frame])
     if recording.drive is not None and recording.drive.covered_at(time_s):
         pixels = covered_picture(rng, rays.shape[0], rays.shape[1])
     else:
-        pixels = _picture(scene, rays, recording, frame, rng)
+        pixels = _picture(scene, rays, recording, (frame, camera), rng)
     quality = [cv2.IMWRITE_JPEG_QUALITY, recording.rig.spec.jpeg_quality]
     done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     if not done:
@@ -104,14 +116,16 @@ def _picture(
     scene: Any,  # noqa: ANN401
     rays: FloatArray,
     recording: Recording,
-    frame: int,
+    numbers: tuple[int, int],
     rng: np.random.Generator,
 ) -> Image:
     from geoloc_ros.synthetic.render import Mover, render_camera
 
+    frame, camera = numbers
+    rig, exposure_ev = recording.cameras[camera]
     time_s = float(recording.frame_s[frame])
-    pose = recording.truth.matrix_at(time_s) @ recording.rig.T_base_camera_true
-    exposure = float(recording.conditions.exposure_ev + recording.exposure_ev[frame])
+    pose = recording.truth.matrix_at(time_s) @ rig.T_base_camera_true
+    exposure = float(recording.conditions.exposure_ev + exposure_ev[frame])
     conditions = dataclasses.replace(
         recording.conditions, exposure_ev=float(np.clip(exposure, -1.5, 1.5))
     )
@@ -122,6 +136,12 @@ def _picture(
     ]
     picture: Image = render_camera(scene, rays, pose, conditions, rng, movers)
     return picture
+
+
+def camera_topics(name: str) -> tuple[str, str]:
+    """Image and CameraInfo topic of a camera."""
+    folder = f"/{name or 'camera'}"
+    return f"{folder}/image/compressed", f"{folder}/camera_info"
 
 
 def covered_picture(rng: np.random.Generator, height_px: int, width_px: int) -> Image:
@@ -140,22 +160,26 @@ def write_recording(
     Args:
         path: directory to create.
         recording: the drive.
-        pictures: JPEG files of the frames, in order; consumed as they are written.
+        pictures: JPEG files of the frames, in order, of all cameras of a frame one after the
+            other; consumed as they are written.
         frame: the world's local plane, for the true latitude and longitude.
 
     Raises:
         BagError: the directory exists or cannot be written.
     """
-    info, rig = recording.rig.info(), recording.rig
+    rigs = [rig for rig, _ in recording.cameras]
     source = iter(pictures)
     driven_m = recording.truth.distance_m()
     with BagWriter(path) as bag:
-        bag.write_tf_static(recording.start_ns, {("base_link", FRAME_ID): rig.T_base_camera})
+        mounts = {("base_link", rig.frame_id): rig.T_base_camera for rig in rigs}
+        bag.write_tf_static(recording.start_ns, mounts)
         for time_s, kind, i in _schedule(recording):
             stamp = recording.stamp_ns(time_s)
             if kind == "camera":
-                bag.write_camera_info(INFO_TOPIC, stamp, info)
-                bag.write_compressed_image(IMAGE_TOPIC, stamp, next(source), FRAME_ID)
+                for rig in rigs:
+                    image, info = camera_topics(rig.spec.name)
+                    bag.write_camera_info(info, stamp, rig.info())
+                    bag.write_compressed_image(image, stamp, next(source), rig.frame_id)
                 _write_truth(bag, recording, time_s, frame)
             elif kind == "odometry" and recording.odometry is not None:
                 pose, speed, rate = recording.odometry.at(time_s)

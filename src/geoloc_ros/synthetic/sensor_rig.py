@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of a made vehicle: what is published about it, and what it really is.
+"""The cameras of a made vehicle: what is published about them, and what they really are.
 
 Lens: plumb_bob with a little barrel distortion. The truth differs from what CameraInfo and
 /tf_static say: the mount by up to a degree about each axis and centimetres, the focal length by
@@ -9,7 +9,7 @@ Lens: plumb_bob with a little barrel distortion. The truth differs from what Cam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,9 @@ class CameraSpec:
         pitch_deg: nominal tilt, positive down.
         mount_error_deg: bound of the unknown mount error about each axis.
         jpeg_quality: 1-100.
+        yaw_deg: direction from the vehicle's front, left positive.
+        left_m: camera left of the base origin.
+        name: of one among several; the only camera has none.
     """
 
     width_px: int = 640
@@ -48,6 +51,9 @@ class CameraSpec:
     pitch_deg: float = 3.0
     mount_error_deg: float = 1.0
     jpeg_quality: int = 85
+    yaw_deg: float = 0.0
+    left_m: float = 0.0
+    name: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a camera that cannot be built.
@@ -61,6 +67,7 @@ class CameraSpec:
             "hfov_deg": (5.0, 150.0),
             "rate_hz": (0.1, 60.0),
             "pitch_deg": (-90.0, 90.0),
+            "yaw_deg": (-360.0, 360.0),
             "mount_error_deg": (0.0, 10.0),
             "jpeg_quality": (10, 100),
         }
@@ -80,6 +87,41 @@ AERIAL_CAMERA = CameraSpec(
     pitch_deg=45.0,
     mount_error_deg=1.5,
 )
+
+
+#: Cameras all round stand on a ring of this radius on the roof, around the base origin.
+RING_M = 0.5
+ROOF_M = 1.7
+OVERLAP_DEG = 30.0
+SURROUND = (3, 12)
+
+
+def surround(count: int, spec: CameraSpec | None = None) -> tuple[CameraSpec, ...]:
+    """Cameras evenly all round, the first one ahead, the others following to the left.
+
+    Args:
+        count: how many.
+        spec: what they have in common; None: a camera that reaches `OVERLAP_DEG` into what its
+            neighbours see, on the roof.
+
+    Raises:
+        CameraError: fewer or more than `SURROUND`.
+    """
+    low, high = SURROUND
+    if not low <= count <= high:
+        raise CameraError(f"{count} cameras all round; there must be {low} to {high}")
+    spec = spec or CameraSpec(hfov_deg=360.0 / count + OVERLAP_DEG, height_m=ROOF_M)
+    away = np.radians(np.arange(count) * 360.0 / count)
+    return tuple(
+        replace(
+            spec,
+            forward_m=RING_M * float(np.cos(angle)),
+            left_m=RING_M * float(np.sin(angle)),
+            yaw_deg=float(np.degrees(angle)),
+            name=f"camera_{number}",
+        )
+        for number, angle in enumerate(away)
+    )
 
 
 @dataclass(frozen=True)
@@ -104,6 +146,11 @@ class CameraRig:
     T_base_camera_true: FloatArray
     error_rpy_deg: FloatArray
 
+    @property
+    def frame_id(self) -> str:
+        """Optical frame."""
+        return f"{self.spec.name}_optical" if self.spec.name else FRAME_ID
+
     def info(self) -> CameraInfoData:
         """The CameraInfo that is published."""
         return CameraInfoData(
@@ -114,7 +161,7 @@ class CameraRig:
             K=self.K,
             P=np.column_stack([self.K, np.zeros(3)]),
             R=np.eye(3),
-            frame_id=FRAME_ID,
+            frame_id=self.frame_id,
         )
 
     def rays(self) -> FloatArray:
@@ -170,11 +217,12 @@ def mount(
 
     Args:
         spec: nominal mount.
-        error_rpy_deg: (3,) added to roll 0, the pitch (down positive) and yaw 0.
+        error_rpy_deg: (3,) added to roll 0, the pitch (down positive) and the yaw.
         shift_m: (3,) added to the position.
     """
-    roll, pitch, yaw = np.radians(np.array([0.0, spec.pitch_deg, 0.0]) + error_rpy_deg)
-    position = np.array([spec.forward_m, 0.0, spec.height_m])
+    nominal = np.array([0.0, spec.pitch_deg, spec.yaw_deg])
+    roll, pitch, yaw = np.radians(nominal + error_rpy_deg)
+    position = np.array([spec.forward_m, spec.left_m, spec.height_m])
     position = position if shift_m is None else position + shift_m
     return transform(matrix_from_rpy(roll, pitch, yaw) @ R_BODY_OPTICAL, position)
 

@@ -19,16 +19,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.replay import Replay, ReplayInputs
-from geoloc_ros.cameras.views import make_views
+from geoloc_ros.bags.views import views_of
 from geoloc_ros.config import Config, FilterConfig
-from geoloc_ros.datatypes import FloatArray
+from geoloc_ros.datatypes import FloatArray, View
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import NEVER_ENOUGH, Calibration, ModelPackage
-from geoloc_ros.errors import ImageDecodeError, TrainingError
+from geoloc_ros.errors import TrainingError
 from geoloc_ros.evaluation import columns, tables
 from geoloc_ros.evaluation.trajectory import distance_along_m, interpolate_truth
 from geoloc_ros.filtering import status
@@ -41,6 +40,7 @@ from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.roads import read_roads
 from geoloc_ros.index.sharded_index import ShardedIndex
+from geoloc_ros.yaw_hypotheses import SimilarityAt, YawHypotheses
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +64,13 @@ def index_world(
 ) -> Path:
     """Index a made world's imagery, along its roads unless the policy says grid.
 
+    With north up if the model was trained so.
+
     An index of the same imagery, roads, model and policy that is already there is kept; another
     is replaced.
     """
-    policy = policy or SamplingPolicy()
+    north_up = package.query.alignment == "north"
+    policy = dataclasses.replace(policy or SamplingPolicy(), north_up=north_up)
     ortho = OrthoImage.open(world / "imagery.tif", gsd_m=0.5)
     roads = read_roads(world / "roads.geojson", ortho.frame) if policy.kind == "roads" else None
     if is_current(out, ortho, package, policy, roads):
@@ -150,35 +153,40 @@ def _collect(
     rng = np.random.default_rng(config.random_seed)
     _, entries = index.entries()
     with BagReader(drive) as reader:
-        recording = Recording(reader, config.input)
-        views = make_views(recording.camera, recording.T_base_camera, package)
+        recording = Recording(reader, config.input, package.query.view == "panorama")
         truth = columns.truth_from(*recording.truth(TRUTH_TOPIC, index.manifest.frame))
-        wanted = _Every(truth, EVERY_M)
-        heights: dict[int, float] = {}
-        for stamp_ns, topic, message in tqdm(
-            recording.records(), desc=drive.parent.name, unit="msg"
-        ):
-            if topic == recording.topics.height:
-                heights[0] = messages.height_m(message) - config.view.relief_m
-            if topic != recording.topics.image or not wanted(stamp_ns):
-                continue
-            pose, known = interpolate_truth(truth, [stamp_ns])
-            if not known[0]:
-                continue
-            try:
-                rgb, reduction = messages.reduced_rgb(message, views.reduction)
-                view = views.build(rgb, heights.get(0), reduction=reduction)
-            except ImageDecodeError:
-                continue
-            descriptor = encoder.encode_query(view.image[None])[0]
-            anchor = se2.compose(pose[0], view.anchor)
+        every = _Every(truth, EVERY_M)
+
+        def wanted(stamp_ns: int) -> bool:
+            return every(stamp_ns) and bool(interpolate_truth(truth, [stamp_ns])[1][0])
+
+        records = tqdm(recording.records(), desc=drive.parent.name, unit="msg")
+        for stamp_ns, view in views_of(recording, package, config, wanted, records):
+            pose = interpolate_truth(truth, [stamp_ns])[0][0]
+            anchor = se2.compose(pose, view.anchor)
             wrong = entries[rng.integers(0, len(entries), WRONG_POSES)]
             near = np.hypot(*(wrong[:, :2] - anchor[:2]).T) < WRONG_BEYOND_M
-            at, supported = index.similarity_at(descriptor, np.vstack([anchor, wrong]))
+            if index.manifest.policy.north_up:
+                wrong[:, 2] = rng.uniform(-np.pi, np.pi, len(wrong))
+                wrong = se2.compose(wrong, se2.inverse(view.anchor))
+                at, supported = _all_ways(view, encoder, index, config)(np.vstack([pose, wrong]))
+            else:
+                descriptor = encoder.encode_query(view.image[None])[0]
+                at, supported = index.similarity_at(descriptor, np.vstack([anchor, wrong]))
             if supported[0]:
                 background = np.where(near | ~supported[1:], np.median(at[1:]), at[1:])
                 samples.matched.append(float(at[0]))
                 samples.background.append(background.astype(np.float64))
+
+
+def _all_ways(
+    view: View, encoder: OnnxEncoder, index: ShardedIndex, config: Config
+) -> SimilarityAt:
+    """Similarity of a panorama at any vehicle pose, on tiles with north up."""
+    yaws = YawHypotheses(config.view.yaw_step_deg, view.image.shape[1])
+    views = yaws.views(view, None)
+    descriptors = encoder.encode_query(np.stack([turned.image for turned in views]))
+    return yaws.similarity(index, views, descriptors)
 
 
 class _Every:

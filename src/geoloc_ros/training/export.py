@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from torch import nn  # noqa: TID253
 from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.nets import MEAN, QUERY_SPECS, REFERENCE_SPECS, STD, EncoderPair
+from geoloc_ros.training.onnx_writer import OPSET, write_onnx
 
 LOG = logging.getLogger(__name__)
-OPSET = 17
 MAX_BYTES = 15_000_000
 PARITY = 1e-4
 
@@ -60,27 +59,6 @@ def export_onnx(encoder: nn.Module, height: int, width: int, path: Path) -> floa
         raise TrainingError(f"{path.name} has {part.stat().st_size} bytes; at most {MAX_BYTES}")
     part.replace(path)
     return difference
-
-
-def write_onnx(
-    encoder: nn.Module, example: torch.Tensor, path: Path, *, any_size: bool = False
-) -> None:
-    """Write a network as ONNX: `image` (N, 3, H, W) -> `descriptor` (N, D), any N.
-
-    Args:
-        encoder: the network, in evaluation mode.
-        example: (n, 3, H, W) to follow through it.
-        path: file to write.
-        any_size: leave H and W open; the network must not care.
-    """
-    free = {0: "N", 2: "H", 3: "W"} if any_size else {0: "N"}
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            encoder, (example,), str(path), dynamo=False, opset_version=OPSET,
-            input_names=["image"], output_names=["descriptor"],
-            dynamic_axes={"image": free, "descriptor": {0: "N"}},
-        )  # fmt: skip
 
 
 def export_package(

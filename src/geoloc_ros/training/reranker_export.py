@@ -20,7 +20,8 @@ from geoloc_ros.errors import TrainingError
 from geoloc_ros.rerank.language import INPUTS, OUTPUTS
 from geoloc_ros.rerank.package import EMBEDDER, ONNX, RerankerPackage
 from geoloc_ros.rerank.text import TextEmbedder, save_embedder
-from geoloc_ros.training.export import OPSET, PARITY
+from geoloc_ros.training.export import PARITY
+from geoloc_ros.training.onnx_writer import OPSET
 from geoloc_ros.training.reranker_lists import joined
 from geoloc_ros.training.reranker_nets import Judge
 from geoloc_ros.training.reranker_score import Scores, fit_temperature, table_text

@@ -16,14 +16,16 @@ def made_weights(net: nn.Module, seed: int) -> dict[str, Tensor]:
     """Weights for a network, by name, the same for the same seed.
 
     Kernels are drawn so that what passes keeps its size (He et al., ICCV 2015, with gain 1),
-    factors from 0.5 to 1, offsets from -0.2 to 0.2.
+    factors and variances from 0.5 to 1, offsets and means from -0.2 to 0.2.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, old in net.state_dict().items():
-        if old.ndim > 1:
+        if not old.dtype.is_floating_point:
+            drawn = old  # a counter
+        elif old.ndim > 1:
             drawn = torch.randn(old.shape, generator=generator) / old[0].numel() ** 0.5
-        elif name.endswith("bias"):
+        elif name.endswith(("bias", "running_mean")):
             drawn = torch.rand(old.shape, generator=generator) * 0.4 - 0.2
         else:
             drawn = torch.rand(old.shape, generator=generator) * 0.5 + 0.5

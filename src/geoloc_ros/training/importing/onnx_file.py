@@ -82,29 +82,28 @@ def import_onnx(
         ModelError: a file cannot be read, takes other pictures than the card says, or gives no
             descriptor.
     """
-    draft, views = card.draft, card.draft.query
-    side = draft.reference.size_px
+    draft = card.draft
     probe = Probe.of(draft, options.images, options.seed)
     sources = [query] if reference is None else [query, reference]
     names = (SHARED_FILE,) if reference is None else (QUERY_FILE, REFERENCE_FILE)
-    wanted = ((views.height_px, views.width_px), (side, side))
     with new_folder(out) as folder:
         given = [_read(path, card) for path in sources]
         weights = {f"{p.absolute().parent.name}/{p.name}": file_sha256(p) for p in sources}
         training = {"command": command, "source": card.source, "weights": weights}
         draft = dataclasses.replace(draft, training=training)
-        for one, size in zip(given * (3 - len(given)), wanted, strict=True):
-            _check_size(one, size)
+        views, crops = given[0], given[-1]
+        _check_size(views, (draft.query.height_px, draft.query.width_px))
+        _check_size(crops, (draft.reference.size_px,) * 2)
         with tqdm(total=2 * options.images, desc="describe", unit="picture") as bar:
-            raw = [
-                _describe(one, pictures, draft, bar)
-                for one, pictures in zip(
-                    given * (3 - len(given)), (probe.views, probe.crops), strict=True
-                )
-            ]
-        expected = Expected(*(_unit(rows, query) for rows in raw))
+            raw = (
+                _describe(views, probe.views, draft, bar),
+                _describe(crops, probe.crops, draft, bar),
+            )
+        expected = Expected(_unit(raw[0], views.path), _unit(raw[1], crops.path))
         for one, name, rows in zip(given, names, raw, strict=False):
             _adopt(one, folder / name, rows)
+        half = any(_KINDS[one.kind] is np.float16 for one in given)
+        options = dataclasses.replace(options, precision="fp16" if half else "fp32")
         package = finish(draft, folder, probe, expected, options)
     return dataclasses.replace(package, root=out)
 
@@ -140,7 +139,7 @@ def _read(path: Path, card: Card) -> Given:
             f"{path}: input {taken} is of type {onnx.TensorProto.DataType.Name(kind.elem_type)}; "
             "it must take float pictures, normalised by mean and std of the card"
         )
-    if len(shape) != 4 or shape[1] not in (3, None):
+    if len(shape) != 4 or shape[1] not in (3, None) or (shape[1] is None and shape[3] == 3):
         raise ModelError(
             f"{path}: input {taken} has the shape {_shape(shape)}; it must be (N, 3, H, W), "
             "colours before rows and columns; export it so"
@@ -246,9 +245,6 @@ def _write_wrapped(given: Given, path: Path, unit: bool, dim: int) -> None:
     inner = model.graph
     dims = next(i for i in inner.input if i.name == INNER + given.input).type.tensor_type.shape.dim
     sides = [side.dim_value or name for side, name in zip(dims[2:], ("H", "W"), strict=True)]
-    dims[0].dim_param = "N"
-    for item in inner.output:
-        item.type.tensor_type.shape.dim[0].dim_param = "N"
     before = helper.make_node("Cast", [IMAGE], [INNER + given.input], to=given.kind)
     behind = [
         helper.make_node("Cast", [INNER + given.output], ["numbers"], to=TensorProto.FLOAT),

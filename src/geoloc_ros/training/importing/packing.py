@@ -116,9 +116,3 @@ def finish(
     package.save()
     (folder / "README.md").write_text(readme(package), encoding="utf-8")
     return package
-
-
-def parity_of(package: ModelPackage) -> Parity:
-    """The proof in an imported package's card."""
-    figures = package.training["parity"]
-    return Parity(**{field.name: figures[field.name] for field in dataclasses.fields(Parity)})

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 
 from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.words import parity_words
 from geoloc_ros.errors import ModelError
 
 #: between numbers of two unit descriptors, in float32
@@ -51,13 +52,6 @@ class Parity:
             cosine_min=float((np.einsum("nd,nd->n", a, b) / lengths).min()),
         )
 
-    def __str__(self) -> str:
-        """In one line."""
-        return (
-            f"{self.images} pictures: largest difference {self.max_abs:.1e}, mean "
-            f"{self.mean_abs:.1e}, least cosine {self.cosine_min:.7f}"
-        )
-
     def check(self, precision: str) -> None:
         """See that the package is the network.
 
@@ -71,9 +65,10 @@ class Parity:
         if not (close and self.cosine_min >= LEAST_COSINE):
             limit = f"at most {MOST_ABS:g} and " if precision == "fp32" else ""
             raise ModelError(
-                f"the exported network describes otherwise than the one it was made from: {self}; "
-                f"{limit}a cosine of {LEAST_COSINE} are asked for in {precision}. Nothing was "
-                "imported" + ("; try --precision fp32" if precision == "fp16" else "")
+                "the exported network describes otherwise than the one it was made from "
+                f"({parity_words(asdict(self))}); {limit}a cosine of {LEAST_COSINE} are asked for "
+                f"in {precision}. Nothing was imported"
+                + ("; bring the network in fp32" if precision == "fp16" else "")
             )
 
 

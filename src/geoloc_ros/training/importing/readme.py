@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from geoloc_ros.encoders.package import ModelPackage
-from geoloc_ros.encoders.words import crop_words, view_words
+from geoloc_ros.encoders.words import crop_words, parity_words, view_words
 from geoloc_ros.training.card import calibration_section
 
 
@@ -34,9 +34,7 @@ Imported by `{training["command"]}` from weights of others. Source: {training["s
 
 {weights}
 
-Beside the network they were given to, on {parity["images"]} made pictures (seed {parity["seed"]}):
-largest difference of two unit descriptors {parity["max_abs"]:.1e}, mean {parity["mean_abs"]:.1e},
-least cosine {parity["cosine_min"]:.7f}.
+Descriptors of {parity_words(parity)}.
 
 {calibration_section(package)}
 ## Limits

@@ -11,12 +11,13 @@ mean and deviation, resized with OpenCV's INTER_LINEAR_EXACT.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor  # noqa: TID253 - this room is torch; nothing onboard imports it
+import torch  # noqa: TID253 - this room is torch; nothing onboard imports it
+from torch import Tensor  # noqa: TID253
 
 from geoloc_ros.encoders.package import (
     Calibration,
@@ -127,27 +128,31 @@ def import_sample4geo(
             describes otherwise than the network.
     """
     tensors = read_weights(weights)
-    network = ConvNext(net)
+    with torch.device("meta"):  # the file's weights are all it needs
+        network = ConvNext(net)
     load_into(network, tensors, weights, prefix=PREFIX, ignored=(SCALE,))
+    draft = _draft(out, dataset, extent_m, weights.stem)
+    training = {"command": command, "weights": {weights.name: file_sha256(weights)}}
+    draft = dataclasses.replace(
+        draft,
+        calibration=_calibration(tensors.get(SCALE)),
+        training={**training, **draft.training},
+    )
+    return pack_net(network, draft, out, options)
+
+
+def _draft(out: Path, dataset: str, extent_m: float | None, version: str) -> ModelPackage:
+    """The card of a data set's weights."""
     recipe = RECIPES[dataset]
     extent = extent_m or recipe.extent_m
     whose = "given by --extent-m" if extent_m else recipe.extent_source
-    training: dict[str, Any] = {
-        "command": command,
-        "source": SOURCE,
-        "weights": {weights.name: file_sha256(weights)},
-        "dataset": dataset,
-        "notes": [*recipe.notes, f"A satellite crop spans {extent:g} m: {whose}."],
-    }
     query = recipe.query
     if query.view == "ground_plane":
-        query = QuerySpec(
-            view="ground_plane", height_px=SIDE_PX, width_px=SIDE_PX, extent_m=extent
-        )
-    draft = ModelPackage(
+        query = dataclasses.replace(query, extent_m=extent)
+    return ModelPackage(
         root=out,
         name=f"sample4geo-{dataset}",
-        version=weights.stem[:100],
+        version=version[:100],
         query=query,
         reference=ReferenceSpec(size_px=SIDE_PX, extent_m=extent, offset_forward_m=0.0),
         mean=MEAN,
@@ -156,10 +161,12 @@ def import_sample4geo(
         files={},
         licence=LICENCE,
         resize="linear_exact",
-        calibration=_calibration(tensors.get(SCALE)),
-        training=training,
+        training={
+            "source": SOURCE,
+            "dataset": dataset,
+            "notes": [*recipe.notes, f"A satellite crop spans {extent:g} m: {whose}."],
+        },
     )
-    return pack_net(network, draft, out, options)
 
 
 def _calibration(scale: Tensor | None) -> Calibration:

@@ -18,9 +18,9 @@ from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.card_rules import SHARED_FILE
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import ModelError, first_line
-from geoloc_ros.training.export import OPSET, write_onnx
 from geoloc_ros.training.importing.packing import Expected, Options, finish, new_folder
 from geoloc_ros.training.importing.parity import Probe
+from geoloc_ros.training.onnx_writer import OPSET, write_onnx
 
 
 class UnitLength(nn.Module):
@@ -99,8 +99,29 @@ def pack_net(net: nn.Module, draft: ModelPackage, out: Path, options: Options) -
                 "and use 'geoloc model import onnx'"
             ) from error
         draft = dataclasses.replace(draft, training={**draft.training, "onnx_opset": OPSET})
-        package = finish(draft, folder, probe, expected, options)
+        package = _proved(draft, folder, probe, expected, options, same)
     return dataclasses.replace(package, root=out)
+
+
+def _proved(
+    draft: ModelPackage,
+    folder: Path,
+    probe: Probe,
+    expected: Expected,
+    options: Options,
+    same: bool,
+) -> ModelPackage:
+    """`finish`, which says more where one file had to take two sizes."""
+    try:
+        return finish(draft, folder, probe, expected, options)
+    except ModelError as error:
+        if same:
+            raise
+        raise ModelError(
+            f"{error}. One file had to take two sizes of pictures, which not every network "
+            "bears: give both sides one size in the card, or export a file for each and use "
+            "'geoloc model import onnx'"
+        ) from error
 
 
 @torch.no_grad()

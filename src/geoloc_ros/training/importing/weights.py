@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -106,7 +105,7 @@ def load_into(
     """Give a network its weights, all of them and no others.
 
     Args:
-        net: in float32; weights of other types are converted.
+        net: takes the tensors themselves, converted to its types; it may lie on the device `meta`.
         weights: by name.
         path: where they come from, for the message.
         prefix: what the names of the network's own weights begin with in `weights`.
@@ -136,13 +135,19 @@ def load_into(
             f"{path} does not fit this architecture ({len(wanted)} weights wanted, {len(weights)} "
             f"found). {'. '.join(said)}. Nothing was imported; is it the right file?"
         )
-    net.load_state_dict(found)
+    same = {n: v.to(wanted[n].dtype) for n, v in found.items()}
+    net.load_state_dict(same, assign=True)
 
 
 def abbreviated(names: Iterable[str]) -> str:
     """All names, those that differ in layer numbers only told once, with how many they are."""
-    alike = Counter(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names)
-    return ", ".join(name if count == 1 else f"{name} ({count})" for name, count in alike.items())
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", name), []).append(name)
+    return ", ".join(
+        found[0] if len(found) == 1 else f"{pattern} ({len(found)})"
+        for pattern, found in alike.items()
+    )
 
 
 def _sides(tensor: Tensor) -> str:
