@@ -113,11 +113,12 @@ class LiveEncoder(OnnxEncoder):
 
     def _described(self, side: str, batch: Float32Array) -> Float32Array:
         """Descriptors by the session in use; by the CPU if that fails."""
-        candidate = self._choice.candidate
+        before = self._choice.candidate
         try:
             return super()._described(side, batch)
         except ModelError as error:
-            if side != QUERY or candidate == ON_CPU:
+            candidate = self._choice.candidate  # it may have been switched to just now
+            if side != QUERY or before == candidate == ON_CPU:
                 raise
             self._give_up(candidate, str(error))
         return super()._described(side, batch)
@@ -125,7 +126,7 @@ class LiveEncoder(OnnxEncoder):
     def _give_up(self, candidate: Candidate, why: str) -> None:
         """Go on on the CPU, for good."""
         with self._changing:
-            if self._choice.candidate != candidate:
+            if self._choice.candidate != candidate or candidate == ON_CPU:
                 return  # another thread was faster
             logger.error("%s failed while it ran, the CPU goes on: %s", candidate, why)
             self._given_up[candidate] = why
@@ -158,7 +159,7 @@ class LiveEncoder(OnnxEncoder):
                     found.close()
                     self._choice = replace(self._choice, waiting=found.waiting)
                 else:
-                    logger.info("the encoder goes on on %s", found.candidate)
+                    logger.info("the encoder runs on %s from now on", found.candidate)
                     self._take(found)
 
     def _watch(self, steps: Iterable[Progress]) -> None:
