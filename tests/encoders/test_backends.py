@@ -169,6 +169,16 @@ def test_less_than_fp32_needs_figures(chooser_of, fake):
     assert chooser_of(fake, precision="fp16").choose().candidate == FP16
 
 
+def test_a_precision_that_a_back_end_does_not_have_is_told_and_fp32_taken(chooser_of, fake):
+    class OnlyExact(FakeTensorRT):
+        precisions = ("fp32",)
+
+    chooser = chooser_of(OnlyExact(fake.log), precision="int8")
+    build_now(chooser, fake)
+    assert chooser.choose().candidate == TRT
+    assert chooser.rejected == {Candidate("tensorrt", "int8"): "it runs in fp32, not in int8"}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -108,6 +108,7 @@ class Chooser:
         backends: what there is; by default all.
         rejected: why each of the others is not used.
         built: those whose engine was built by this process; it is not built twice.
+        cache: of engines.
     """
 
     network: Network
@@ -116,7 +117,8 @@ class Chooser:
     backends: Sequence[Backend] = ()
     rejected: dict[Candidate, str] = field(default_factory=dict)
     built: set[Candidate] = field(default_factory=set)
-    _cpu: Session | None = None
+    cache: EngineCache = field(init=False)
+    _cpu: Session | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Take all back ends if none are named, and the cache the configuration names."""
@@ -168,6 +170,8 @@ class Chooser:
     def _opened(self, candidate: Candidate) -> Opened | None:
         backend = self.backend(candidate.backend)
         trouble = backend.trouble()
+        if candidate.precision not in backend.precisions:
+            trouble = f"it runs in {', '.join(backend.precisions)}, not in {candidate.precision}"
         if trouble:
             raise ModelError(trouble)
         lease = None
@@ -192,10 +196,9 @@ class Chooser:
         for backend in self.backends:
             if self.config.backend not in (AUTO, backend.name):
                 continue
-            if self.config.precision in backend.precisions:
+            if self.config.precision != "fp32" and backend.name != CPU:
                 yield Candidate(backend.name, self.config.precision)
-            if self.config.precision != "fp32":
-                yield Candidate(backend.name)
+            yield Candidate(backend.name)
 
     def reject(self, candidate: Candidate, why: str) -> None:
         """Do not choose one again, and say why."""
