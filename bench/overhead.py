@@ -100,11 +100,12 @@ def drive(
     weighed: list[dict[str, float]] = []
     others: list[dict[str, float]] = []
     with BagReader(bag) as reader:
-        recording = Recording(reader, config.input)
+        recording = Recording(reader, config.input, package.query.view == "panorama")
         encoder = TimedEncoder(package, clock)
         timed = {"stage": clock} if stages else {}
         tracker = Tracker(config, package, encoder, index, **timed)
-        tracker.set_camera("", recording.camera, recording.T_base_camera)
+        for name, camera in recording.cameras.items():
+            tracker.set_camera(name, *camera)
         for record in recording.records():
             feed(tracker, recording, record)
             while True:

@@ -7,7 +7,8 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/backends.md, docs/flights.md, docs/real_flight.md, docs/scale.md, docs/models.md
+README.md, docs/backends.md, docs/flights.md, docs/models.md, docs/panorama.md,
+docs/real_flight.md, docs/scale.md
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -192,6 +193,19 @@ def _soak_block() -> str:
     return "\n".join(lines)
 
 
+def _panorama_block() -> str:
+    path = ROOT / "docs/results/panorama.json"
+    if not path.exists():
+        return "not measured yet"
+    found = json.loads(path.read_text())
+    rows = ["| figure | mean | worst place |", "|---|---|---|"]
+    for name, mean in found["mean"].items():
+        each = [row[name] for row in found["rows"]]
+        worst = max(each) if name.endswith("_ms") else min(each)
+        rows.append(f"| `{name}` | {mean:.3g} | {worst:.3g} |")
+    return "\n".join(rows)
+
+
 def _scale_block(write: Callable[[Any], str]) -> str:
     path = ROOT / "docs/results/index_build.json"
     if not path.exists():
@@ -225,6 +239,7 @@ BLOCKS = {
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
+    "panorama": _panorama_block,
     "soak": _soak_block,
     "overhead": _overhead_block,
     "commands": _commands_block,
@@ -258,6 +273,7 @@ def main() -> int:
         "README.md": lambda: _blocks("README.md"),
         "docs/backends.md": lambda: _blocks("docs/backends.md"),
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
+        "docs/panorama.md": lambda: _blocks("docs/panorama.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
         "docs/scale.md": lambda: _blocks("docs/scale.md"),
         "docs/models.md": lambda: _blocks("docs/models.md"),

@@ -78,6 +78,8 @@ def _nearest(anchor: FloatArray, index: ShardedIndex) -> int | None:
     ids, poses = index.entries(Region(float(anchor[0]), float(anchor[1]), WITHIN_M))
     away = np.hypot(*(poses[:, :2] - anchor[:2]).T) / WITHIN_M
     turn = np.abs(se2.wrap_angle(poses[:, 2] - anchor[2])) / WITHIN_RAD
+    if index.manifest.policy.north_up:  # it stands for every heading
+        turn = np.zeros(len(ids))
     away[turn > 1.0] = np.inf
     best = int(np.argmin(away + turn)) if len(ids) else 0
     return int(ids[best]) if len(ids) and math.isfinite(away[best]) else None

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,8 @@ MOST_GAIN = 2.0
 _SHARED_PIXELS = 50, 400
 _LEAST_WEIGHT = 1e-3
 _KEPT_BLENDS = 4
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 #: what each camera of a rig took: picture (H, W, 3), and its reduction
 Pictures = Mapping[str, tuple[Image, int]]
@@ -189,7 +192,7 @@ class PanoramaView:
             normal[np.ix_(sides, sides)] += [[1.0, -1.0], [-1.0, 1.0]]
             wanted[sides] += bright[1] - bright[0], bright[0] - bright[1]
         gains = np.exp(np.linalg.solve(normal, wanted))
-        return np.clip(gains, 1.0 / MOST_GAIN, MOST_GAIN).astype(np.float32)
+        return np.asarray(np.clip(gains, 1.0 / MOST_GAIN, MOST_GAIN), dtype=np.float32)
 
     def _blend(
         self, fitted: tuple[tuple[str, CameraModel, int], ...], attitude: Attitude | None
@@ -216,7 +219,7 @@ class PanoramaView:
         height, width = self._directions.shape[:2]
         uv, seen = camera.project(self._directions.reshape(-1, 3) @ rotation_level_optical)
         uv, seen = uv.reshape(height, width, 2), seen.reshape(height, width)
-        columns = _span(seen.any(axis=0))
+        columns = _span(np.asarray(seen.any(axis=0)))
         uv, seen = uv[:, columns], seen[:, columns]
         size = camera.width, camera.height
         fill = float(self._fill[0]), float(self._fill[1]), float(self._fill[2])
@@ -240,15 +243,19 @@ def turned(view: View, yaw_rad: float) -> View:
     columns = yaw_rad * width / (2.0 * np.pi)
     last = int(np.ceil(columns - 1e-9))
     part = max(last - columns, 0.0)
-    at = np.arange(width) - last
-    image = view.image[:, at % width]
+    image = _moved(view.image, last)
     if part > 1e-9:
-        weights = _cubic(part)
-        taps = [w * view.image[:, (at + k - 1) % width] for k, w in enumerate(weights)]
+        taps = [w * _moved(view.image, last + 1 - k) for k, w in enumerate(_cubic(part))]
         image = np.clip(np.rint(sum(taps)), 0, 255).astype(np.uint8)
-    mask = view.mask[:, (np.arange(width) - int(np.rint(columns))) % width]
+    mask = _moved(view.mask, int(np.rint(columns)))
     yaw = float(wrap_angle(view.anchor_yaw_rad + yaw_rad))
     return replace(view, image=image, mask=mask, anchor_yaw_rad=yaw)
+
+
+def _moved(array: npt.NDArray[Pixel], columns: int) -> npt.NDArray[Pixel]:
+    """An array (H, W, ...) whose columns were moved to the right, round the end."""
+    cut = -columns % array.shape[1]
+    return np.concatenate([array[:, cut:], array[:, :cut]], axis=1)
 
 
 def _cubic(t: float) -> tuple[float, float, float, float]:

@@ -84,6 +84,7 @@ class Belief:
         self._calibration = calibration
         self._model = MeasurementModel(calibration, config.outlier_share)
         self._seed = seed
+        self._priors: list[MovedPrior] = []
         self._know_index(entries, miss)
         self.distance_m = 0.0
         self.reset()
@@ -112,11 +113,10 @@ class Belief:
     def reset(self, reason: Reason | None = None) -> None:
         """Forget everything; the reason is named until the next image has been weighed."""
         self._rng = np.random.default_rng(self._seed)
-        self._modes = Modes()
-        self._log_null = 0.0
+        self._modes, self._log_null = Modes(), 0.0
         self._pose = np.zeros(3)
         self._trail = Trail()
-        self._priors: list[MovedPrior] = []
+        self._priors = []
         self._frames = 0
         self._weighed_at_m = self.distance_m
         self._seen_at_m = self.distance_m

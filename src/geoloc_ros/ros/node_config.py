@@ -74,8 +74,9 @@ class LocalizerConfig(Checked):
     model: str = param("", "model package, by name or directory; empty: the index's own")
     cameras: str = param(
         "",
-        "names of several cameras, comma separated: topics NAME/image, NAME/camera_info; empty: "
-        "one camera on image, camera_info",
+        "names of several cameras, comma separated: topics NAME/image, NAME/camera_info; they "
+        "take turns, or make one panorama if the model wants such; empty: one camera on image, "
+        "camera_info",
     )
     image_transport: str = param(
         "raw",
