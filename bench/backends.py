@@ -59,7 +59,7 @@ from geoloc_ros.imagery.windows import open_ground
 from geoloc_ros.index.area_pictures import AreaPictures, Describe, area_tiles, measure
 from geoloc_ros.index.sharded_index import ShardedIndex
 
-BATCHES = (1, 4, 8)
+BATCHES = (1, 8, 24)
 OPENINGS, ENGINE_MB, BUILD_S = 100, 20, 0.5
 CALLS = 300
 PICTURES = 1024
@@ -200,7 +200,9 @@ def area(arguments: argparse.Namespace, package: ModelPackage) -> dict[str, Any]
     frame, count, found = index.manifest.frame, arguments.pictures, {}
     if arguments.drive is not None:
         query = Network(package, "query")
-        views = drive_views(arguments.drive, package, Config(), frame, count, arguments.truth)
+        views = drive_views(
+            arguments.drive, package, Config(), index.manifest, count, arguments.truth
+        )
         found["query"] = precision(query, views, index)
     if arguments.imagery is not None:
         reference = Network(package, "reference")

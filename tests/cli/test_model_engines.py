@@ -7,16 +7,20 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_engines import FakeTensorRT
 from made_flight import Made, make, record
 
-from geoloc_ros.bags.drive_views import drive_views
+from geoloc_ros.bags.drive_views import _northwards, drive_views
 from geoloc_ros.cli.main import main
 from geoloc_ros.config import Config
+from geoloc_ros.datatypes import View
 from geoloc_ros.encoders.backends import choosing
 from geoloc_ros.encoders.backends.ort import OrtCpu, OrtTensorRT
 from geoloc_ros.encoders.package import load_package
+from geoloc_ros.errors import BagError
+from geoloc_ros.geo import se2
 from geoloc_ros.index.manifest import load_manifest
 
 
@@ -150,14 +154,27 @@ def test_views_of_a_drive_are_measured_with_and_without_truth(made, bag, fake, c
 
 
 def test_views_lie_where_the_vehicle_was(made, bag):
-    plane = load_manifest(made.index).frame
+    index = load_manifest(made.index)
     found = drive_views(
-        bag, load_package(made.model), Config(), plane, 20, truth_topic="/ground_truth/pose"
+        bag, load_package(made.model), Config(), index, 20, truth_topic="/ground_truth/pose"
     )
     assert 15 <= len(found) <= 20
     assert found.images.shape[1:] == (32, 32, 3)
     away = abs(found.anchors[:, None, :2] - made.poses[None, :, :2]).sum(axis=2).min(axis=1)
     assert away.max() < 1.0
+    north = dataclasses.replace(index, policy=dataclasses.replace(index.policy, north_up=True))
+    with pytest.raises(BagError, match="turned to the north only if the heading is known"):
+        drive_views(bag, load_package(made.model), Config(), north, 20)
+
+
+@pytest.mark.parametrize("yaw_rad", [-3.0, -0.4, 0.0, 0.5, 1.6, 3.1])
+def test_a_panorama_is_turned_to_the_north_by_whole_columns(yaw_rad: float) -> None:
+    image = np.arange(64, dtype=np.uint8).reshape(1, 64, 1).repeat(4, axis=0).repeat(3, axis=2)
+    view = View(image=image, mask=np.ones((4, 64), dtype=np.bool_))
+    found = _northwards(view, np.array([5.0, 6.0, yaw_rad]))
+    off = se2.wrap_angle(yaw_rad + found.anchor_yaw_rad - np.pi / 2.0)
+    assert abs(off) <= np.pi / 64 + 1e-9
+    assert sorted(found.image[0, :, 0]) == list(range(64))
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--batches",
         type=int,
         nargs="+",
-        default=[1, 4, 8],
+        default=[1, 8, 24],
         metavar="N",
-        help="pictures of the batches that are timed (1 4 8)",
+        help="pictures of the batches that are timed (1 8 24)",
     )
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="of each measurement (%(default)s)"

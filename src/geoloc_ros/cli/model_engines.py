@@ -225,7 +225,7 @@ def _pictures(
             arguments.drive,
             network.package,
             settings,
-            manifest.frame,
+            manifest,
             arguments.pictures,
             arguments.truth,
         )

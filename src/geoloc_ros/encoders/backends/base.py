@@ -24,8 +24,8 @@ from geoloc_ros.errors import ModelError
 #: from the most exact to the fastest
 PRECISIONS = ("fp32", "fp16", "int8")
 #: images of the batch that an engine is made fastest for, and of the largest it takes: a vehicle
-#: asks about one view or a few, an index is built from many crops
-BATCHES = {QUERY: (1, 8), REFERENCE: (16, 32)}
+#: asks about one view, or about a panorama turned 24 ways; an index is built from many crops
+BATCHES = {QUERY: (1, 24), REFERENCE: (16, 32)}
 
 #: is told how much of a build is done, 0..1 or None where nobody knows, and what is being done
 Tell = Callable[[float | None, str], None]
