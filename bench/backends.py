@@ -143,7 +143,7 @@ def eight_bits(network: Network, images: Image, out: Path) -> Session:
         def __init__(self) -> None:
             self._batches: Iterator[Float32Array] = (
                 normalise(images[first : first + CALIBRATION_BATCH])
-                for first in range(0, len(images), CALIBRATION_BATCH)
+                for first in range(0, len(images) - CALIBRATION_BATCH + 1, CALIBRATION_BATCH)
             )
 
         def get_next(self) -> dict[str, Float32Array] | None:
