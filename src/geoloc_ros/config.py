@@ -29,14 +29,9 @@ class InputConfig(Checked):
         "camera topic; for a panorama several, comma separated; empty: the only one there is, for "
         "a panorama all",
     )
-    camera_info_topic: str = param(
-        "", "CameraInfo topic, of one camera; empty: the one beside the camera topic"
-    )
+    camera_info_topic: str = param("", "CameraInfo topic; empty: the one beside the camera topic")
     rig_tolerance_s: float = param(
-        0.05,
-        "images of several cameras no further apart than this become one panorama, s",
-        ge=0.0,
-        le=1.0,
+        0.05, "images no further apart than this become one panorama, s", ge=0.0, le=1.0
     )
     odometry_topic: str = param("", "odometry topic; empty: the only one; 'none': from images")
     height_topic: str = param("", "sensor_msgs/Range height above ground; empty: the only one")
@@ -60,11 +55,7 @@ class ViewConfig(Checked):
         0.15, "views with a smaller share of seen pixels are not used", ge=0.0, le=1.0
     )
     yaw_step_deg: float = param(
-        15.0,
-        "a panorama is turned by as much at a time before it is compared with tiles that have "
-        "north up, deg",
-        ge=1.0,
-        le=90.0,
+        15.0, "panoramas are turned by this to fit tiles with north up, deg", ge=1.0, le=90.0
     )
     relief_m: float = param(
         0.0,
