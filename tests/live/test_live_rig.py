@@ -12,6 +12,7 @@ from made_ride import CAMERA, NAMES, make, moments, mounts
 from geoloc_ros.config import Config, SearchConfig
 from geoloc_ros.datatypes import Reason, Status
 from geoloc_ros.geo.rotations import quat_xyzw_from_matrix
+from geoloc_ros.ros.frame_recorder import FrameRecorder
 from geoloc_ros.ros.live import Live
 from geoloc_ros.ros.loading import load
 from geoloc_ros.ros.node_config import LocalizerConfig
@@ -167,6 +168,15 @@ def test_when_the_leading_camera_is_missing_there_is_no_picture_to_show(rider) -
     assert frame.camera == "front"
     assert frame.rgb is None
     assert rider.live.said.coverage > 0.6
+
+
+def test_all_pictures_of_a_frame_are_recorded(rider, tmp_path) -> None:
+    rider.meet()
+    rider.drive(range(1))
+    recorder = FrameRecorder(LocalizerConfig(record_frames=True, record_dir=str(tmp_path)))
+    recorder.keep(rider.concluded[0].tracked.frame)
+    stamp = rider.moments[0].stamp_ns
+    assert {p.name for p in tmp_path.iterdir()} == {f"{name}_{stamp}.jpg" for name in NAMES}
 
 
 def test_a_camera_whose_info_goes_bad_leaves_and_comes_back(rider) -> None:

@@ -57,6 +57,18 @@ def test_four_cameras_find_the_vehicle_and_its_heading(out) -> None:
     assert notes(out) == []
 
 
+def test_tiles_turned_with_the_vehicle_do_as_well(ride, bag, tmp_path) -> None:
+    build = ["index", "build", ride.imagery, "--model", ride.model, "--out", tmp_path / "turned"]
+    build += ["--grid", "--pitch", "6", "--headings", "16", "--no-north-up", "--quiet"]
+    assert main([str(word) for word in build]) == 0
+    turned = dataclasses.replace(ride, index=tmp_path / "turned")
+    assert replay(turned, bag, tmp_path / "out") == 0
+    found = result(tmp_path / "out")
+    assert found["availability"] > 0.9
+    assert found["position_error_m"]["median"] < 1.5
+    assert found["yaw_error_deg"]["median"] < 2.0
+
+
 def test_replayed_again_it_gives_the_same_bytes(ride, bag, out, tmp_path) -> None:
     assert replay(ride, bag, tmp_path / "again") == 0
     first = (out / "estimates.parquet").read_bytes()

@@ -119,6 +119,25 @@ def test_a_vehicle_finds_itself_and_its_heading_with_north_up_tiles(north) -> No
     assert np.mean(np.array(asked)[60:]) < 10.0  # of 24
 
 
+def test_a_vehicle_that_was_carried_away_and_turned_is_found_again(north) -> None:
+    first, then = circle(100), circle(130)
+    then = np.column_stack([-0.55 * then[:, 0], 0.55 * then[:, 1], np.pi - then[:, 2]])
+    poses = np.vstack([first, then])
+    rng = np.random.default_rng(2)
+    localizer = north.localizer(CONFIG)
+    estimates = []
+    for i, pose in enumerate(poses):
+        stamp = (i + 1) * STEP_NS
+        before = pose if i in (0, len(first)) else poses[i - 1]  # odometry notices nothing
+        step = motion(before, pose, stamp, rng)
+        estimates.append(localizer.localize(north.frame(stamp, pose, rng), step))
+    assert estimates[99].status is Status.LOCALISED
+    assert estimates[-1].status is Status.LOCALISED
+    away = estimates[-1].pose - poses[-1]
+    assert np.hypot(*away[:2]) < 4.0
+    assert abs(np.degrees(se2.wrap_angle(away[2]))) < 6.0
+
+
 def test_more_turns_make_more_places_to_tell_apart(north) -> None:
     fine = dataclasses.replace(CONFIG, view=dataclasses.replace(CONFIG.view, yaw_step_deg=5.0))
     needed = [north.localizer(config).belief._log_places for config in (CONFIG, fine)]

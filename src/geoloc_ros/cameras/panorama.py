@@ -44,8 +44,7 @@ from geoloc_ros.geo.se2 import wrap_angle
 #: between cameras of 90 degrees, 60 degrees apart, it goes from 90 % to 10 % within 10 degrees.
 SHARPNESS = 4.0
 
-#: Where neighbours disagree by a factor e, how much of it a gain may cost: a gain of e^x costs
-#: `GAIN_COST` times x^2, a step of e^x between two neighbours x^2.
+#: A gain of e^x costs so many x^2, a step of e^x between two neighbours costs one x^2.
 GAIN_COST = 0.05
 MOST_GAIN = 2.0
 

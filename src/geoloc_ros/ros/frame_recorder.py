@@ -40,7 +40,11 @@ class FrameRecorder:
             raise ConfigError(f"record_dir {self._folder} cannot be made: {error}") from error
 
     def keep(self, frame: CameraFrame) -> None:
-        """Write one frame, if frames are wanted; never raises."""
+        """Write one frame, of a rig all pictures, if frames are wanted; never raises."""
+        for part in frame.parts or (frame,):
+            self._write(part)
+
+    def _write(self, frame: CameraFrame) -> None:
         if self._left <= 0 or frame.rgb is None:
             return
         path = self._folder / f"{frame.camera.replace('/', '_') or 'camera'}_{frame.stamp_ns}.jpg"
