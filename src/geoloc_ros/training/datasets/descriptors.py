@@ -4,9 +4,9 @@
 
 A side (queries or references) is a folder `DATASET-SPLIT-SIDE-KEY` with one array file for every
 `CHUNK` pictures, `part-00000.SHA256.npy`, complete or absent. The key covers the encoder's files,
-what they run on, what is done to pictures before, the pictures' names and the sizes of their files:
-nothing is ever found under the key of something else. A file that does not hold what its name says
-is made again.
+what they run on, what is done to pictures before, the pictures' names and their files' sizes:
+nothing is ever found under the key of something else. A file that does not hold what its name
+says is made again.
 """
 
 from __future__ import annotations
