@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import backend_tables
 import dataset_docs
 import scale_cost
 
@@ -269,6 +270,8 @@ BLOCKS = {
     "published": dataset_docs.published,
     "retrieval_scale": dataset_docs.scale,
     "pose_set": dataset_docs.pose_set,
+    "backends_precision": lambda: backend_tables.recorded(backend_tables.precision),
+    "backends_around": lambda: backend_tables.recorded(backend_tables.around),
     "import_encoder": _import_block,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
@@ -307,6 +310,7 @@ def main() -> int:
         "config/localizer.yaml": _node_file,
         "docs/parameters.md": _parameters_page,
         "README.md": lambda: _blocks("README.md"),
+        "docs/backends.md": lambda: _blocks("docs/backends.md"),
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/panorama.md": lambda: _blocks("docs/panorama.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),
