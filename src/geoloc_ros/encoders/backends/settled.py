@@ -41,12 +41,12 @@ class Settled:
     Attributes:
         encoder: the encoder.
         runs_on: back end and precision.
-        choice: holds its engine; None on the CPU.
+        choices: hold the engines of its sides; none on the CPU.
     """
 
     encoder: OnnxEncoder
     runs_on: str
-    choice: Choice | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 def settled_encoder(
@@ -54,14 +54,16 @@ def settled_encoder(
     config: EncoderConfig,
     threads: int,
     backends: Sequence[Backend] = (),
+    sides: Sequence[str] = (QUERY,),
 ) -> Settled:
-    """An encoder of views on the back end that is named; its engine is built first if need be.
+    """An encoder on the back end that is named; its engines are built first if need be.
 
     Args:
         package: the model.
         config: what is wanted.
         threads: of a session on the CPU.
         backends: what there is; by default all.
+        sides: those that run there; by default views. The other one is described on the CPU.
 
     Raises:
         ModelError: the back end that is named does not work here, with the reason.
@@ -69,10 +71,13 @@ def settled_encoder(
     encoder = OnnxEncoder(package, threads)
     if config.backend in (AUTO, CPU):
         return Settled(encoder, CPU)
-    network = Network(package, QUERY)
-    found = settle(Chooser(network, config, threads, backends), with_bar)
-    encoder.use(QUERY, found.session)
-    return Settled(encoder, str(found.candidate), found)
+    choices = []
+    for side in sides:
+        found = settle(Chooser(Network(package, side), config, threads, backends), with_bar)
+        encoder.use(side, found.session)
+        choices.append(found)
+    runs_on = dict.fromkeys(str(found.candidate) for found in choices)
+    return Settled(encoder, ", ".join(runs_on), tuple(choices))
 
 
 def settle(chooser: Chooser, show: Show) -> Choice:
