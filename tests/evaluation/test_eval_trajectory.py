@@ -144,6 +144,8 @@ def test_a_replay_is_scored_by_a_truth_of_its_own(tmp_path, capsys):
     assert row["time_to_first_fix_s"] == pytest.approx(6.0, abs=0.2)
     assert row["longest_gap_s"] == pytest.approx(7.1, abs=0.3)
     assert row["availability"] < 0.9
+    assert main(["eval", "trajectory", str(tmp_path / "rtk"), "--truth", str(run)]) == 2
+    assert "and no truth" in capsys.readouterr().err
 
 
 def test_the_trajectory_beside_a_replay_knows_where_it_lies(tmp_path):

@@ -18,7 +18,7 @@ from geoloc_ros.cli.requirements import (
     enforce,
     requirements,
 )
-from geoloc_ros.errors import BagError
+from geoloc_ros.errors import BagError, TrajectoryError
 from geoloc_ros.evaluation.compare_tracks import compare_tracks
 from geoloc_ros.evaluation.evo_metrics import ALIGNMENTS, UNITS
 from geoloc_ros.evaluation.side_by_side import figures_table, run_names
@@ -187,9 +187,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(names: list[str], axes: str | None) -> tuple[list[Track | Fixes], list[str]]:
-    """The trajectories, and what is wrong with recordings among them."""
+    """The trajectories, last the truth, and what is wrong with recordings among them.
+
+    Raises:
+        TrajectoryError: the truth is a replay.
+    """
     from geoloc_ros.bags.tracks import read_track
 
+    if (Path(names[-1]) / "estimates.parquet").exists():
+        raise TrajectoryError(
+            f"{names[-1]} is what 'geoloc replay' estimated, and no truth; its own truth scores "
+            "it with 'geoloc eval drive'"
+        )
     found = [read_track(name, axes) for name in names]
     return [track for track, _ in found], [damage for _, damage in found if damage]
 

@@ -13,7 +13,7 @@ from geoloc_ros.evaluation.result import value_text
 
 Rows = Sequence[tuple[str, Any, str]]
 
-LONGEST_CELL = 24
+LONGEST_CELL = 32
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
