@@ -28,8 +28,8 @@ from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.evaluation.bootstrap import MIN_BLOCKS, Resampling, blocks_along, bootstrap
 
 CORRELATION_M = (10.0, 20.0)
-DRIVES_M = (1500.0, 6000.0)
-BLOCKS_M = (1.0, 25.0, 50.0, 100.0, 200.0)
+DRIVES_M = (1500.0, 5000.0)
+BLOCKS_M = (1.0, 25.0, 50.0, 100.0)
 STEP_M = 1.0
 SIGMA = 0.7
 FACTOR = 1.2
@@ -41,8 +41,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--drives", type=int, default=300, help="of each kind (%(default)s)")
-    parser.add_argument("--resamples", type=int, default=300, help="of each drive (%(default)s)")
+    parser.add_argument("--drives", type=int, default=200, help="of each kind (%(default)s)")
+    parser.add_argument("--resamples", type=int, default=200, help="of each drive (%(default)s)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     rows = []

@@ -24,13 +24,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from geoloc_ros.cli.main import main as geoloc
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage, file_sha256, load_package
 from geoloc_ros.training.convnext import ConvNext
 from geoloc_ros.training.importing.made import made_weights
-from geoloc_ros.training.importing.packing import PRECISIONS, Options
+from geoloc_ros.training.importing.packing import PRECISIONS
 from geoloc_ros.training.importing.parity import Parity, Probe
-from geoloc_ros.training.importing.sample4geo import RECIPES, import_sample4geo
+from geoloc_ros.training.importing.sample4geo import RECIPES
 
 NETWORK = "convnext_base.fb_in22k_ft_in1k_384"
 T = TypeVar("T")
@@ -104,8 +105,11 @@ def run(dataset: str, images: int, folder: Path) -> dict[str, Any]:
     }
     expected, probe = None, None
     for precision in PRECISIONS:
-        options = Options(precision=precision, images=images)
-        package = import_sample4geo(path, dataset, folder / precision, options)
+        words = ["--dataset", dataset, "--out", folder / precision, "--images", images]
+        command = ["model", "import", "sample4geo", path, *words, "--precision", precision]
+        if geoloc([str(word) for word in command]):
+            raise SystemExit(f"{' '.join(map(str, command))} failed")
+        package = load_package(folder / precision)
         if expected is None or probe is None:
             probe = Probe.of(package, images, seed=99)
             expected = said_by(net, package, probe)

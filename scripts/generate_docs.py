@@ -7,8 +7,7 @@ docs/cli.md            every command's help
 config/geoloc.yaml     every parameter with its default, unit and bounds
 config/localizer.yaml  the same for the ROS 2 node, as a parameter file
 docs/parameters.md     all parameters of the ROS 2 nodes
-README.md, docs/datasets.md, docs/evaluation.md, docs/flights.md, docs/models.md,
-docs/panorama.md, docs/real_flight.md, docs/scale.md, docs/training.md
+README.md and those of docs/ that main() names
                        the blocks between '<!-- generated: NAME -->' and '<!-- end -->'
 """
 
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import backend_tables
 import dataset_docs
 import scale_cost
 
@@ -193,24 +193,11 @@ def _soak_block() -> str:
     return "\n".join(lines)
 
 
-def _panorama_block() -> str:
-    path = ROOT / "docs/results/panorama.json"
-    if not path.exists():
-        return "not measured yet"
-    found = json.loads(path.read_text())
-    rows = ["| figure | mean | worst place |", "|---|---|---|"]
-    for name, mean in found["mean"].items():
-        each = [row[name] for row in found["rows"]]
-        worst = max(each) if name.endswith("_ms") else min(each)
-        rows.append(f"| `{name}` | {mean:.3g} | {worst:.3g} |")
-    return "\n".join(rows)
-
-
 def _compare_block() -> str:
     path = ROOT / "docs/results/compare.json"
     if not path.exists():
         return "No comparison is recorded yet: `geoloc eval compare --out` makes one."
-    from geoloc_ros.report.compare_page import VERDICTS, comparison_rows
+    from geoloc_ros.report.difference_text import VERDICTS, comparison_rows
 
     content = json.loads(path.read_text())
     first, blocks = content["baseline"], content["blocks"]
@@ -237,6 +224,19 @@ def _intervals_block() -> str:
         shares = (f"{100 * row[key]:.0f} %" for key in ("median", "p95"))
         lines.append(f"| {' | '.join((*cells, *shares))} |")
     return "\n".join(lines)
+
+
+def _panorama_block() -> str:
+    path = ROOT / "docs/results/panorama.json"
+    if not path.exists():
+        return "not measured yet"
+    found = json.loads(path.read_text())
+    rows = ["| figure | mean | worst place |", "|---|---|---|"]
+    for name, mean in found["mean"].items():
+        each = [row[name] for row in found["rows"]]
+        worst = max(each) if name.endswith("_ms") else min(each)
+        rows.append(f"| `{name}` | {mean:.3g} | {worst:.3g} |")
+    return "\n".join(rows)
 
 
 def _scale_block(write: Callable[[Any], str]) -> str:
@@ -284,18 +284,20 @@ def _import_block() -> str:
 
 
 BLOCKS = {
-    "finetune": _finetune_block,
-    "build_rates": lambda: _scale_block(scale_cost.rates),
-    "scale_facts": scale_cost.facts,
-    "scale_cost": lambda: _scale_block(scale_cost.table),
-    "panorama": _panorama_block,
     "layouts": dataset_docs.layouts,
     "published": dataset_docs.published,
     "retrieval_scale": dataset_docs.scale,
     "pose_set": dataset_docs.pose_set,
+    "backends_precision": lambda: backend_tables.recorded(backend_tables.precision),
+    "backends_around": lambda: backend_tables.recorded(backend_tables.around),
+    "finetune": _finetune_block,
     "import_encoder": _import_block,
+    "build_rates": lambda: _scale_block(scale_cost.rates),
+    "scale_facts": scale_cost.facts,
+    "scale_cost": lambda: _scale_block(scale_cost.table),
     "compare": _compare_block,
     "compare_intervals": _intervals_block,
+    "panorama": _panorama_block,
     "soak": _soak_block,
     "overhead": _overhead_block,
     "commands": _commands_block,
@@ -327,6 +329,7 @@ def main() -> int:
         "config/localizer.yaml": _node_file,
         "docs/parameters.md": _parameters_page,
         "README.md": lambda: _blocks("README.md"),
+        "docs/backends.md": lambda: _blocks("docs/backends.md"),
         "docs/flights.md": lambda: _blocks("docs/flights.md"),
         "docs/panorama.md": lambda: _blocks("docs/panorama.md"),
         "docs/real_flight.md": lambda: _blocks("docs/real_flight.md"),

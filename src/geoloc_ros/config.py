@@ -10,15 +10,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-from yaml.constructor import BaseConstructor, ConstructorError
-
+from geoloc_ros import strict_yaml
 from geoloc_ros.checked import Checked, param
 from geoloc_ros.errors import ConfigError, first_line, shown
 
@@ -72,6 +69,45 @@ class ViewConfig(Checked):
     )
     frozen_after_m: float = param(
         12.0, "driving after which the same picture counts as a frozen view, m", ge=1.0, le=1e4
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig(Checked):
+    """What the encoder runs on; see docs/backends.md."""
+
+    backend: str = param(
+        "auto",
+        "auto takes the first that works here, in a replay ort-cpu; one that is named must work",
+        choices=("auto", "tensorrt", "ort-tensorrt", "ort-cuda", "ort-cpu"),
+    )
+    precision: str = param(
+        "fp32",
+        "of an engine; fp16 and int8 once 'geoloc model build-engine' has measured and accepted "
+        "them, until then fp32",
+        choices=("fp32", "fp16", "int8"),
+    )
+    engine_dir: str = param(
+        "", "where engines are kept; empty: geoloc_ros/engines in the user's cache folder"
+    )
+    engine_budget_mb: int = param(
+        4096,
+        "disk that engines may take; those not used for longest go first, MB",
+        ge=16,
+        le=1_000_000,
+    )
+    workspace_mb: int = param(
+        1024, "GPU memory that building an engine may use for its trials, MB", ge=16, le=1_000_000
+    )
+    max_drift: float = param(
+        0.01,
+        "an engine of less than fp32 is accepted if 99 of 100 descriptors keep their direction "
+        "this well: 1 - cosine",
+        ge=0.0,
+        le=1.0,
+    )
+    max_recall_loss: float = param(
+        0.01, "and if recall@1 on the area's tiles falls by no more than this", ge=0.0, le=1.0
     )
 
 
@@ -225,6 +261,7 @@ class Config(Checked):
     random_seed: int = param(0, "seed of every random draw", ge=0, le=2**31 - 1)
     encoder_threads: int = param(1, "threads of the encoder's session", ge=1, le=64)
     input: InputConfig = field(default_factory=InputConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
@@ -277,7 +314,7 @@ def load(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
     tree: Any = {}
     if path is not None:
         try:
-            tree = _parse(path.read_text(encoding="utf-8"))
+            tree = strict_yaml.parse(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ConfigError) as error:
             raise ConfigError(f"cannot read configuration {path}: {first_line(error)}") from error
         tree = {} if tree is None else tree  # None: nothing but comments
@@ -286,46 +323,6 @@ def load(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
         _override(tree, override)
     config: Config = from_mapping(tree)
     return config
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML where a key given twice is an error, 1e3 is a number, and merge keys are unknown."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping; past SafeLoader, whose merge keys can grow without bounds."""
-        mapping = BaseConstructor.construct_mapping(self, node, deep=deep)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    words = f"{shown(key.value)} is given twice"
-                    raise ConstructorError(None, None, words, key.start_mark)
-                seen.add(key.value)
-        return mapping
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-
-
-def _parse(text: str) -> Any:  # noqa: ANN401
-    """What a YAML text holds.
-
-    Raises:
-        ConfigError: it is no YAML; one line.
-    """
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        words = ": ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"{where}{words[:200]}") from error
-    except Exception as error:  # PyYAML lets through what int() and datetime() refuse
-        raise ConfigError(f"a value cannot be read: {first_line(error)}") from error
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -348,7 +345,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
     for group in groups:
         node = node.setdefault(group, {})
     try:
-        node[name] = text if isinstance(known[key.strip()], str) else _parse(text)
+        node[name] = text if isinstance(known[key.strip()], str) else strict_yaml.parse(text)
     except ConfigError as error:
         raise ConfigError(f"override {shown(override)}: {error}") from error
 
@@ -381,6 +378,8 @@ def _dump_group(group: object, indent: str) -> list[str]:
             continue
         low, high = item.metadata["ge"], item.metadata["le"]
         bounds = f" [{low}, {high}]" if low is not None else ""
+        if item.metadata["choices"]:
+            bounds = f" [{', '.join(item.metadata['choices'])}]"
         lines.append(f"{indent}# {item.metadata['doc']}{bounds}")
         lines.append(f"{indent}{item.name}: {json.dumps(value)}")
     return lines

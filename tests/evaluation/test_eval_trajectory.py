@@ -16,7 +16,7 @@ from made_tracks import shaken, winding, write_kitti, write_poses, write_tum
 
 from geoloc_ros import messages
 from geoloc_ros.bags.tracks import read_track
-from geoloc_ros.bags.trajectory import covariance_6x6
+from geoloc_ros.bags.trajectory import UNKNOWN_VARIANCE, covariance_6x6
 from geoloc_ros.bags.writer import BagWriter
 from geoloc_ros.cli.main import main
 from geoloc_ros.errors import BagError, TrajectoryError
@@ -51,13 +51,18 @@ def test_a_recording_has_a_covariance_a_text_file_none(truth, estimate, tmp_path
     ref = write_tum(tmp_path / "truth.tum", truth)
     recorded = write_poses(tmp_path / "bag", estimate, COV)
     written = write_tum(tmp_path / "estimate.tum", estimate)
-    both = figures(capsys, recorded, written, "--truth", ref)
+    quick = ["--resamples", 100, "--block", 2]
+    content = figures(capsys, recorded, written, "--truth", ref, *quick)
+    both = content["trajectories"]
     assert [row["pairs"] for row in both] == [100, 100]
     assert both[0]["ape_m"]["rmse"] == pytest.approx(both[1]["ape_m"]["rmse"], rel=1e-6)
     assert both[0]["coverage_95"] > 0.85
     assert 2.0 < both[0]["nees_mean"] < 4.5
     assert both[1]["coverage_95"] is None
     assert both[0]["availability"] == 1.0
+    median = content["comparison"]["differences"]["estimate.tum"]["position_error_m"]["median"]
+    assert median["difference"] == pytest.approx(0.0, abs=1e-9)
+    assert abs(median["high"]) < 1e-9
 
 
 def test_the_table_names_every_figure_and_what_to_know(truth, estimate, tmp_path, capsys):
@@ -69,12 +74,30 @@ def test_the_table_names_every_figure_and_what_to_know(truth, estimate, tmp_path
     assert "note: aligned (se3)" in shown
 
 
-def test_heights_that_a_covariance_calls_unknown_are_not_compared(truth, tmp_path, capsys):
-    planar = covariance_6x6(np.eye(3))  # as in a replay's trajectory.mcap
+@pytest.mark.parametrize("variance", [1e4, UNKNOWN_VARIANCE])  # the node's, a replay's
+def test_heights_that_a_covariance_calls_unknown_are_not_compared(
+    variance, truth, tmp_path, capsys
+):
+    planar = covariance_6x6(np.eye(3))
+    planar[2, 2] = variance
     ref = write_tum(tmp_path / "truth.tum", truth)
     row = figures(capsys, write_poses(tmp_path / "bag", truth, planar), "--truth", ref)
     assert row["compared_in"] == "xy"
     assert row["ape_m"]["max"] == pytest.approx(0.0, abs=1e-9)
+    planar[2, 2] = 25.0
+    row = figures(capsys, write_poses(tmp_path / "other", truth, planar), "--truth", ref)
+    assert row["compared_in"] == "xyz"
+
+
+def test_the_altitude_of_a_fix_may_be_unknown_too(truth, tmp_path):
+    cov = np.diag([1.0, 2.0, 1e4])
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_fix("/fix", START_NS, PLANE.origin, 0.0, cov_enu=cov)
+        bag.write_fix("/fix", START_NS + 1, PLANE.origin, 7.0)
+    fixes, _ = read_track(str(tmp_path / "bag"))
+    assert np.isnan(fixes.altitude_m[0])
+    assert fixes.altitude_m[1] == 7.0
+    assert fixes.cov_xy[0].tolist() == [[1.0, 0.0], [0.0, 2.0]]
 
 
 def test_fixes_need_an_origin(truth, estimate, tmp_path, capsys):
@@ -121,6 +144,8 @@ def test_a_replay_is_scored_by_a_truth_of_its_own(tmp_path, capsys):
     assert row["time_to_first_fix_s"] == pytest.approx(6.0, abs=0.2)
     assert row["longest_gap_s"] == pytest.approx(7.1, abs=0.3)
     assert row["availability"] < 0.9
+    assert main(["eval", "trajectory", str(tmp_path / "rtk"), "--truth", str(run)]) == 2
+    assert "and no truth" in capsys.readouterr().err
 
 
 def test_the_trajectory_beside_a_replay_knows_where_it_lies(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fake_run import write_run
 
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.columns import ReplayOutputError, truth_from
@@ -45,3 +46,13 @@ def test_json_that_is_none_is_refused(text, tmp_path) -> None:
 def test_figures_that_json_cannot_hold_are_refused(tmp_path) -> None:
     with pytest.raises(ReplayOutputError, match="no numbers"):
         write_result(tmp_path, {"availability": float("inf")})
+
+
+@pytest.mark.parametrize("name", ["estimates", "truth", "retrieval", "latency"])
+def test_a_flipped_bit_is_noticed(name, tmp_path) -> None:
+    path = write_run(tmp_path, seconds=20.0) / f"{name}.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ReplayOutputError, match=f"cannot read .*{name}.parquet"):
+        write_result(tmp_path)

@@ -66,6 +66,8 @@ def test_rows_are_put_in_order_and_repeated_stamps_left_out(tmp_path):
         ("1 0 0 0 0 0 0 1\n2 0 nan 0 0 0 0 1\n", "line 2: a value is not finite"),
         ("1 0 0 0 0 0 0 1\n2 0 inf 0 0 0 0 1\n", "line 2: a value is not finite"),
         ("1 0 0 0 0 0 0 1\n2 0 x 0 0 0 0 1\n", "line 2: a value is no number"),
+        ("t,x,y,z,qw,qx,qy,qz\n", "line 1: a value is no number: .*; a heading begins with #"),
+        ("1 1e9 0 0 0 0 0 1\n", r"line 1: a coordinate of 1e\+09 m"),
         ("1 0 0 0 0 0 0 0\n", "line 1: not a rotation"),
         ("-1 0 0 0 0 0 0 1\n", "line 1: the stamp '-1' is negative"),
         ("1e12 0 0 0 0 0 0 1\n", "too large for nanoseconds"),

@@ -100,6 +100,11 @@ def test_a_missing_height_leaves_the_plane():
     assert score.figures["compared_in"] == "xy"
     assert score.figures["ape_m"]["max"] == pytest.approx(1.0)
     assert any("has no heights" in note for note in score.notes)
+    still = moved(truth, (1.0, 0.0, 0.0))
+    still.positions_m[:, 2] = 0.0  # as AMCL's
+    score = score_track(still, truth, TrackScoring())
+    assert score.figures["ape_m"]["max"] == pytest.approx(1.0)
+    assert any("never changes" in note for note in score.notes)
     asked = score_track(moved(truth, (1.0, 0.0, 7.0)), truth, TrackScoring(planar=True))
     assert asked.figures["ape_m"]["max"] == pytest.approx(1.0)
 
@@ -162,6 +167,17 @@ def test_stamps_pair_within_the_tolerance_only():
     late = replace(truth, stamp_ns=truth.stamp_ns + np.array([0, 9, 11, -9, -11]) * 10**6)
     assert score_track(late, truth, TrackScoring()).figures["pairs"] == 3
     assert score_track(late, truth, TrackScoring(tolerance_s=0.02)).figures["pairs"] == 5
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(1, 4), (4, 1)])
+def test_each_pose_finds_the_partner_of_its_own_stamp(mine, theirs):
+    """One of the two comes four times as often, and begins 2 s later."""
+    track = winding(80, rate_hz=4.0)
+    estimate = track.rows(np.arange(8 if mine == 1 else 0, 80, mine))
+    truth = track.rows(np.arange(8 if theirs == 1 else 0, 80, theirs))
+    figures = score_track(estimate, truth, TrackScoring()).figures
+    assert figures["pairs"] == 18
+    assert figures["ape_m"]["max"] == 0.0
 
 
 def test_truth_between_its_samples():

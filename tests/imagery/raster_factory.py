@@ -2,12 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes small georeferenced rasters with lights at known places."""
 
-import warnings
-
 import numpy as np
 import pyproj
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 LAT, LON = 46.5, 6.6
 
@@ -46,17 +43,15 @@ def write_raster(path, bands, crs="EPSG:32632", affine=None, mask=None, colormap
     if affine is None:
         affine = affine_around(crs or "EPSG:32632", 0.5, width)
     profile = {"driver": "GTiff", "dtype": bands.dtype, "crs": crs, "transform": affine}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            rasterio.open(
-                path, "w", width=width, height=height, count=count, **(profile | options)
-            ) as dataset,
-        ):
-            dataset.write(bands)
-            if mask is not None:
-                dataset.write_mask(mask)
-            if colormap is not None:
-                dataset.write_colormap(1, colormap)
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path, "w", width=width, height=height, count=count, **(profile | options)
+        ) as dataset,
+    ):
+        dataset.write(bands)
+        if mask is not None:
+            dataset.write_mask(mask)
+        if colormap is not None:
+            dataset.write_colormap(1, colormap)
     return path

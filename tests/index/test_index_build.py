@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from made_place import DIM, build, make_package, make_picture, make_roads
 
+from geoloc_ros import durable
 from geoloc_ros.encoders.fake import FakeEncoder
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
-from geoloc_ros.index import shard as shards
 from geoloc_ros.index import workplace
 from geoloc_ros.index.build import is_current
 from geoloc_ros.index.policy import Road, SamplingPolicy
@@ -277,7 +277,7 @@ def test_disk_full_keeps_the_old_index_and_the_finished_shards(
     out = tmp_path / "index"
     build(out, policy=SamplingPolicy(spacing_m=3.0))
     before = content(out)
-    write, written = shards.write_bytes, []
+    write, written = durable.write_bytes, []
 
     def full(path, data):
         if path.name.endswith(part):
@@ -286,7 +286,7 @@ def test_disk_full_keeps_the_old_index_and_the_finished_shards(
                 raise OSError(code, os.strerror(code), str(path))
         write(path, data)
 
-    monkeypatch.setattr(shards, "write_bytes", full)
+    monkeypatch.setattr(durable, "write_bytes", full)
     with pytest.raises(IndexBuildError, match=r"disk full .* old index, if any, is untouched"):
         build(out)
     assert content(out) == before

@@ -13,9 +13,9 @@ from made_place import DIM, build
 from pulling import content
 from test_index_describe import describe
 
+from geoloc_ros import durable
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
 from geoloc_ros.index import quadtree
-from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.sharded_index import ShardedIndex
@@ -230,7 +230,7 @@ def test_two_at_once(root):
 @pytest.mark.parametrize("after", range(9))
 def test_a_stop_at_any_moment_leaves_the_old_or_the_new(built, root, monkeypatch, after):
     """By a disk that is full from the n-th file on: six files of a shard, then the manifest."""
-    written, once = [], shards.write_bytes
+    written, once = [], durable.write_bytes
 
     def full(path, data):
         written.append(path)
@@ -239,7 +239,7 @@ def test_a_stop_at_any_moment_leaves_the_old_or_the_new(built, root, monkeypatch
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         once(path, data)
 
-    monkeypatch.setattr(shards, "write_bytes", full)
+    monkeypatch.setattr(durable, "write_bytes", full)
     poses, vectors = made(40, 5.0, 60.0)
     if after < 7:
         with pytest.raises(IndexBuildError, match=r"No space .* The index is as it was"):
@@ -248,7 +248,7 @@ def test_a_stop_at_any_moment_leaves_the_old_or_the_new(built, root, monkeypatch
     else:
         replace_shard(root, NORTH_EAST, poses, vectors)
     assert verify_index(root).sound
-    monkeypatch.setattr(shards, "write_bytes", once)
+    monkeypatch.setattr(durable, "write_bytes", once)
     replace_shard(root, NORTH_EAST, poses, vectors)
     assert verify_index(root).sound
     collect(root)

@@ -21,7 +21,8 @@ from geoloc_ros.evaluation.compare import compare
 from geoloc_ros.evaluation.paired_runs import pair_runs, read_runs
 from geoloc_ros.evaluation.series import drawn_pairs
 from geoloc_ros.report import compare_charts
-from geoloc_ros.report.compare_page import comparison_rows, write_comparison
+from geoloc_ros.report.compare_page import write_comparison
+from geoloc_ros.report.difference_text import comparison_rows
 
 QUICK = Resampling(resamples=100)
 VOID = {"meta", "img", "input", "br", "link"}
@@ -118,6 +119,19 @@ def test_imagery_that_cannot_be_read_is_said(pairs, tmp_path):
     (tmp_path / "no.tif").write_bytes(b"no raster")
     page = write_comparison(tmp_path, pairs, compare(pairs, QUICK), tmp_path / "no.tif")
     assert "The map has no imagery" in page.read_text()
+
+
+def test_a_fix_on_another_planet_leaves_the_map_as_it_is(pairs, tmp_path):
+    lost = tmp_path / "lost"
+    write_run(lost)
+    estimates = tables.read_estimates(lost)
+    estimates.poses[900:, :2] = 1e200
+    tables.write_estimates(lost, estimates)
+    runs = pair_runs(read_runs([pairs.runs[0].out, lost]))
+    drawn, usual = drawn_pairs(runs), drawn_pairs(pairs)
+    assert np.ptp(compare_charts.window(drawn)) < 1.2 * np.ptp(compare_charts.window(usual))
+    page = write_comparison(tmp_path / "out", runs, compare(runs, QUICK))
+    assert page.stat().st_size < 2_000_000
 
 
 def test_more_runs_than_colours_are_refused(pairs, tmp_path):

@@ -108,7 +108,8 @@ class MadeDrive:
             x, y, has_fix, sigma_m = self.spoil(i, x, y)
         lat, lon = PLANE.to_latlon([(x, y)])
         place = LatLon(float(lat[0]), float(lon[0]))
-        bag.write_fix(FIX, stamp, place, 400.0, "gnss", sigma_m, has_fix)
+        cov_enu = None if sigma_m is None else np.eye(3) * sigma_m**2
+        bag.write_fix(FIX, stamp, place, 400.0, "gnss", cov_enu, has_fix)
         if self.with_pose:
             rotation = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
             bag.write_pose(POSE, stamp, transform(rotation, (x, y, 0.0)))

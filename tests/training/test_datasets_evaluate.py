@@ -8,10 +8,13 @@ import json
 import made_datasets as made
 import numpy as np
 import pytest
+from fake_engines import FakeTensorRT
 from made_models import DIM, PANORAMA, SIDE, make_model
 
 from geoloc_ros.cli import eval_retrieval
 from geoloc_ros.cli.main import main
+from geoloc_ros.encoders.backends import choosing
+from geoloc_ros.encoders.backends.ort import OrtCpu
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import QuerySpec, ReferenceSpec
 from geoloc_ros.errors import DatasetError
@@ -246,7 +249,8 @@ def test_another_model_picture_or_preparation_has_another_key(tmp_path, panorami
     names.add(descriptors.folder_name("queries", Preparation(panoramic, train)))
     made.picture(split.queries.paths[0], 77, 12, 48, noise=30.0)
     names.add(descriptors.folder_name("queries", Preparation(panoramic, split)))
-    assert len(names) == 5
+    names.add(descriptors.folder_name("queries", Preparation(panoramic, split), "tensorrt fp32"))
+    assert len(names) == 6
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, panoramic):
@@ -406,6 +410,27 @@ def test_figures_can_be_required(capsys, tmp_path, panoramic):
     assert "recall.1<=0.5 is not met: it is 1" in capsys.readouterr().err
     assert main([*command, "--require", "within_m.5>=0.9"]) == 0
     assert main([*command, "--require", "recal.1>=0"]) == 2
+
+
+def test_both_sides_run_on_the_back_end_that_is_named(capsys, tmp_path, panoramic, monkeypatch):
+    fake = FakeTensorRT(tmp_path / "builds")
+    monkeypatch.setattr(choosing, "all_backends", lambda: (fake, OrtCpu()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    plain = evaluate(capsys, tmp_path, "cvusa", panoramic)
+    found = evaluate(capsys, tmp_path, "cvusa", panoramic, "--backend", "tensorrt")
+    assert fake.count == 2
+    assert (plain["encoder_backend"], found["encoder_backend"]) == ("ort-cpu", "tensorrt fp32")
+    assert plain["recall"] == found["recall"]
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def test_a_back_end_that_does_not_work_is_one_error(capsys, tmp_path, panoramic, monkeypatch):
+    fake = FakeTensorRT(tmp_path / "builds", missing="no GPU here")
+    monkeypatch.setattr(choosing, "all_backends", lambda: (fake, OrtCpu()))
+    made.make_cvusa(tmp_path / "cvusa")
+    command = ["eval", "retrieval", "--dataset", "cvusa", "--root", str(tmp_path / "cvusa")]
+    assert main([*command, "--model", str(panoramic.root), "--backend", "tensorrt"]) == 2
+    assert "no GPU here" in capsys.readouterr().err
 
 
 def test_the_gallery_as_a_picture(capsys, tmp_path, panoramic):

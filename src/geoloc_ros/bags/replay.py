@@ -35,7 +35,7 @@ from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.trajectory import write_trajectory
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import CameraFrame, Candidates, PoseEstimate
-from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+from geoloc_ros.encoders.backends.settled import Settled, settled_encoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.encoders.words import NO_CALIBRATION
@@ -106,6 +106,7 @@ class Replay:
         self._records = _Records()
         self._pictures = KeptPictures(inputs.out)
         self._anchor_offset_m = (0.0, 0.0)
+        self._settled: Settled
 
     def run(self) -> str:
         """Replay and write the output directory.
@@ -116,7 +117,8 @@ class Replay:
         Raises:
             BagError: the recording cannot be used at all.
             IndexError_: the index is damaged or belongs to another encoder.
-            ModelError: no model package or reranker fits, or no vision-language model answers.
+            ModelError: no model package or reranker fits, the encoder's back end does not work
+                here, or no vision-language model answers.
         """
         replay_folder.check_free(self._inputs.out, self._inputs.force)
         package = self._model()
@@ -154,10 +156,12 @@ class Replay:
             if asking is not None:
                 asking.deliver(stamp_ns, tracker.localizer, plane)
 
+        threads = self._config.encoder_threads
+        self._settled = settled_encoder(package, self._config.encoder, threads)
         tracker = Tracker(
             self._config,
             package,
-            OnnxEncoder(package, self._config.encoder_threads),
+            self._settled.encoder,
             index,
             use_odometry=bool(recording.topics.odometry),
             use_height=bool(recording.topics.height),
@@ -232,7 +236,8 @@ class Replay:
         replay_folder.clear(out)
         text = yaml.safe_dump(configuration.to_mapping(self._config), sort_keys=False)
         (out / "config.yaml").write_text(text, encoding="utf-8")
-        (out / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
+        versions = {**_versions(), "encoder_backend": self._settled.runs_on}
+        (out / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
     def _write(
         self, package: ModelPackage, plane: LocalFrame, wall_s: float, notes: list[str]

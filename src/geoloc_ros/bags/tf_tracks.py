@@ -14,8 +14,8 @@ from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, TrajectoryError
-from geoloc_ros.evaluation.columns import BoolArray, IntArray
-from geoloc_ros.evaluation.tracks import Track, in_order
+from geoloc_ros.evaluation.columns import IntArray
+from geoloc_ros.evaluation.tracks import Track, in_order, within_gaps
 
 MAX_GAP_S = 10.0
 """Transforms further apart are not interpolated between: so much does a tf2 buffer keep."""
@@ -74,7 +74,7 @@ def read_tf_track(path: Path, topic: str) -> tuple[Track, str]:
         raise TrajectoryError(f"{path}: {child} does not move in {parent}, all between is static")
     stamps = max((_stamps(samples) for samples in moving), key=len)
     for samples in moving:
-        stamps = stamps[_covered(samples, stamps)]
+        stamps = stamps[within_gaps(_stamps(samples), stamps, MAX_GAP_S)]
     if not len(stamps):
         raise TrajectoryError(
             f"{path}: the transforms from {parent} to {child} are never known at the same time"
@@ -129,17 +129,6 @@ def _chain(
 def _stamps(samples: _Samples) -> IntArray:
     """Ascending stamps."""
     return np.unique(np.array(samples.stamps, dtype=np.int64))
-
-
-def _covered(samples: _Samples, stamp_ns: IntArray) -> BoolArray:
-    """(N,) whether an edge is known at each stamp: at a sample, or in no long gap between two."""
-    own = _stamps(samples)
-    after = np.searchsorted(own, stamp_ns, side="left")
-    right = np.minimum(after, len(own) - 1)
-    exact = own[right] == stamp_ns
-    between = (after > 0) & (after < len(own))
-    gap_ns = own[right] - own[np.maximum(after - 1, 0)]
-    return np.asarray(exact | (between & (gap_ns <= round(MAX_GAP_S * 1e9))))
 
 
 def _at(samples: _Samples, stamp_ns: IntArray) -> FloatArray:

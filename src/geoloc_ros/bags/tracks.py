@@ -17,7 +17,13 @@ from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, TrajectoryError
 from geoloc_ros.evaluation import tables
 from geoloc_ros.evaluation.track_files import read_text_track
-from geoloc_ros.evaluation.tracks import UNKNOWN_HEIGHT_M2, Fixes, Track, in_order
+from geoloc_ros.evaluation.tracks import (
+    LARGEST_M,
+    UNKNOWN_HEIGHT_M2,
+    Fixes,
+    Track,
+    in_order,
+)
 from geoloc_ros.geo.rotations import turns_about_z
 from geoloc_ros.geo.wgs84 import LocalFrame
 
@@ -80,7 +86,9 @@ def _read_replay(folder: Path) -> Track:
     estimates = tables.read_estimates(folder)
     claimed = np.flatnonzero(estimates.localised & np.isfinite(estimates.poses).all(axis=1))
     if not len(claimed):
-        raise TrajectoryError(f"{folder}: no frame is LOCALISED, so there is no trajectory")
+        raise TrajectoryError(
+            f"{folder}: no frame is LOCALISED at a place, so there is no trajectory"
+        )
     stamps = estimates.stamp_ns[claimed]
     order, notes = in_order(stamps)
     rows = claimed[order]
@@ -119,12 +127,12 @@ def _read_recording(path: Path, wanted: str) -> tuple[Track | Fixes, str]:
     name = f"{path}:{topic}"
     if not read.stamps:
         raise TrajectoryError(
-            f"{name} holds no {'fix' if kind in messages.FIX_TYPES else 'finite pose'} in "
+            f"{name} holds no {'fix' if kind in messages.FIX_TYPES else 'pose'} in "
             f"{read.empty} messages{'; ' if read.damage else ''}{read.damage}"
         )
     order, notes = in_order(np.array(read.stamps, dtype=np.int64))
     if read.empty:
-        what = "have no fix" if kind in messages.FIX_TYPES else "hold no finite pose"
+        what = "have no fix" if kind in messages.FIX_TYPES else "hold no pose"
         notes = (*notes, f"{read.empty} messages {what}, which is taken as no claim")
     values = [read.values[row] for row in order]
     stamps = np.array(read.stamps, dtype=np.int64)[order]
@@ -154,22 +162,28 @@ def _messages(bag: BagReader, topic: str, kind: str) -> _Read:
 def _value(message: Any, kind: str) -> Any:  # noqa: ANN401 - by kind, see below
     """A fix with altitude and covariance, or a pose matrix with a covariance or None."""
     if kind in messages.FIX_TYPES:
-        found = messages.fix(message)
-        return None if found is None else (*found, messages.fix_covariance(message))
+        fix = messages.fix(message)
+        return None if fix is None else (*fix, messages.fix_covariance(message))
+    found: tuple[FloatArray, FloatArray | None] | None
     if kind in messages.COVARIANCE_POSE_TYPES:
-        return messages.covariance_pose(message)
-    matrix = messages.pose_matrix(message)
-    return None if matrix is None else (matrix, None)
+        found = messages.covariance_pose(message)
+    else:
+        matrix = messages.pose_matrix(message)
+        found = None if matrix is None else (matrix, None)
+    return None if found is None or np.abs(found[0]).max() > LARGEST_M else found
 
 
 def _fixes(name: str, stamps: Any, values: list[Any], notes: tuple[str, ...]) -> Fixes:  # noqa: ANN401
+    cov = np.array([covariance for _, _, covariance in values])
+    altitude_m = np.array([altitude for _, altitude, _ in values])
+    altitude_m[cov[:, 2, 2] >= UNKNOWN_HEIGHT_M2] = np.nan
     return Fixes(
         name=name,
         stamp_ns=stamps,
         lat_deg=np.array([position.lat_deg for position, _, _ in values]),
         lon_deg=np.array([position.lon_deg for position, _, _ in values]),
-        altitude_m=np.array([altitude for _, altitude, _ in values]),
-        cov_xy=np.array([cov[:2, :2] for _, _, cov in values]),
+        altitude_m=altitude_m,
+        cov_xy=cov[:, :2, :2],
         notes=notes,
     )
 

@@ -26,6 +26,7 @@ from geoloc_ros.geo.wgs84 import LatLon
 from geoloc_ros.messages import CameraInfoData
 
 STORAGES = ("mcap", "sqlite3")
+TRUTH_COV_ENU = np.eye(3) * 1e-4
 
 
 class BagWriter:
@@ -229,12 +230,12 @@ class BagWriter:
         position: LatLon,
         altitude_m: float,
         frame_id: str = "base_link",
-        sigma_m: float | None = 0.01,
+        cov_enu: npt.ArrayLike | None = TRUTH_COV_ENU,
         has_fix: bool = True,
     ) -> None:
-        """Write a sensor_msgs/NavSatFix; as truth has it, a fix within a centimetre.
+        """Write a sensor_msgs/NavSatFix with a covariance (3, 3), m^2; None: of type unknown.
 
-        A `sigma_m` of None writes a covariance of type unknown.
+        The default, (1 cm)^2, is that of a truth.
         """
         values = {"status": 0 if has_fix else -1, "service": 1}
         status = self._make("sensor_msgs/msg/NavSatStatus", values)
@@ -244,8 +245,10 @@ class BagWriter:
             "latitude": position.lat_deg,
             "longitude": position.lon_deg,
             "altitude": float(altitude_m),
-            "position_covariance": np.eye(3).reshape(9) * (sigma_m or 0.0) ** 2,
-            "position_covariance_type": 0 if sigma_m is None else 3,
+            "position_covariance": np.zeros(9)
+            if cov_enu is None
+            else np.array(cov_enu, np.float64).reshape(9),
+            "position_covariance_type": 0 if cov_enu is None else 3,
         }
         self._write(topic, stamp_ns, "sensor_msgs/msg/NavSatFix", fields)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.cli.bootstrap_options import add_bootstrap, resampling
 from geoloc_ros.cli.requirements import (
     EXIT_STATUS,
     add_require,
@@ -17,10 +18,8 @@ from geoloc_ros.cli.requirements import (
     enforce,
     requirements,
 )
-from geoloc_ros.evaluation.bootstrap import Resampling
 from geoloc_ros.evaluation.compare import compare
 from geoloc_ros.evaluation.paired_runs import pair_runs, read_runs
-from geoloc_ros.evaluation.side_by_side import text_table
 
 _DESCRIPTION = f"""\
 Compare replays of one drive, from their cached estimates. The first is the one the others are
@@ -38,7 +37,6 @@ examples:
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to `geoloc eval`."""
-    default = Resampling()
     parser = verbs.add_parser(
         "compare",
         help="compare replays of one drive: what differs, and whether that may be chance",
@@ -53,21 +51,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--out", type=Path, help="folder for compare.html, compare.png and compare.json"
     )
     parser.add_argument("--imagery", type=Path, help="GeoTIFF for the map on the page")
-    group = parser.add_argument_group("bootstrap")
-    group.add_argument(
-        "--block",
-        type=float,
-        default=default.block_m,
-        metavar="M",
-        help="length of a block of the way; longer than errors last (%(default)s m)",
-    )
-    group.add_argument(
-        "--resamples", type=int, default=default.resamples, metavar="N", help="(%(default)s)"
-    )
-    group.add_argument(
-        "--level", type=float, default=default.level, help="of the intervals (%(default)s)"
-    )
-    group.add_argument("--seed", type=int, default=default.seed, help="of the draws (%(default)s)")
+    add_bootstrap(parser)
     parser.add_argument("--json", action="store_true", help="print compare.json, not the table")
     add_require(parser)
     parser.set_defaults(run=run)
@@ -77,9 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare, print, and write the page."""
     gates = requirements(args)
     check_imagery(args.imagery)
-    how = Resampling(
-        block_m=args.block, resamples=args.resamples, level=args.level, seed=args.seed
-    )
+    how = resampling(args)
     pairs = pair_runs(read_runs(args.runs))
     content = compare(pairs, how)
     if args.json:
@@ -101,23 +83,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(content: Mapping[str, Any]) -> None:
-    from geoloc_ros.report.compare_page import VERDICTS, comparison_rows
+    from geoloc_ros.report.difference_text import blocks_line, difference_lines
 
-    blocks, baseline = content["blocks"], content["baseline"]
+    baseline = content["baseline"]
     for name, difference in content["differences"].items():
         print(
             f"{name} against {baseline}: {content['frames']['common']} common frames, "
             f"{difference['frames']} LOCALISED in both"
         )
-        head = ["", baseline, name, "difference", f"{100 * blocks['level']:g} % interval", ""]
-        rows = [
-            [r.name, r.baseline, r.value, r.difference, r.interval, VERDICTS[r.verdict]]
-            for r in comparison_rows(difference)
-        ]
-        print(text_table(head, rows) + "\n")
-    print(
-        f"intervals: {blocks['resamples']} resamples of {blocks['count']} blocks of "
-        f"{blocks['length_m']:g} m, seed {blocks['seed']}"
-    )
+        print(difference_lines(name, baseline, content) + "\n")
+    print(blocks_line(content))
     for note in content["notes"]:
         print(f"note: {note}")

@@ -61,7 +61,9 @@ def _unknown(out: Path, scores: Scores) -> str:
         return "the run did not record what it takes"
     if not (out / "truth.parquet").exists():
         return "the run has no truth; replay with --truth TOPIC"
-    return "no LOCALISED frame could be compared with truth"
+    localised = tables.read_estimates(out).localised.any()
+    what = "no LOCALISED frame could be compared with truth"
+    return what if localised else "no frame is LOCALISED"
 
 
 def _left_out(scores: Scores) -> str:

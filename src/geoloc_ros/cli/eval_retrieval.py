@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geoloc_ros.training.datasets.registry import Opened
 
 MOST_THREADS, MOST_BATCH = 256, 4096
+BACKENDS = ("ort-cpu", "ort-cuda", "ort-tensorrt", "tensorrt")
 _EPILOG = """\
 examples:
   geoloc eval retrieval --dataset vigor --layout
@@ -82,6 +83,12 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         help="score these positions (columns id, lat, lon) instead of searching",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draws of --area")
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="what the encoder runs on (docs/backends.md); an engine is built first",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the encoder")
     parser.add_argument("--batch", type=int, default=32, help="pictures it gets at a time")
 
@@ -172,16 +179,20 @@ def _evaluated(args: argparse.Namespace, opened: Opened) -> Evaluated:
     radii_m = sorted(args.radii or find_dataset(args.dataset).radii_m)
     if args.predictions:
         return score_positions(opened, read_positions(args.predictions), radii_m)
-    from geoloc_ros.encoders.onnx_backend import OnnxEncoder
+    from geoloc_ros.config import EncoderConfig
+    from geoloc_ros.encoders.backends.settled import settled_encoder
+    from geoloc_ros.encoders.onnx_backend import QUERY, REFERENCE
     from geoloc_ros.encoders.registry import find_model
     from geoloc_ros.training.datasets.descriptors import DescriptorCache
 
     package = find_model(args.model)
+    config = EncoderConfig(backend=args.backend)
+    settled = settled_encoder(package, config, args.threads, sides=(QUERY, REFERENCE))
     return evaluate(
         opened,
         package,
-        OnnxEncoder(package, args.threads),
-        DescriptorCache(args.cache or default_cache(), args.batch),
+        settled.encoder,
+        DescriptorCache(args.cache or default_cache(), args.batch, runs_on=settled.runs_on),
         radii_m,
         area=args.area,
         seed=args.seed,

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.cli.bootstrap_options import add_bootstrap, resampling
 from geoloc_ros.cli.requirements import (
     EXIT_STATUS,
     add_require,
@@ -18,8 +19,9 @@ from geoloc_ros.cli.requirements import (
     requirements,
 )
 from geoloc_ros.errors import BagError, TrajectoryError
+from geoloc_ros.evaluation.compare_tracks import compare_tracks
 from geoloc_ros.evaluation.evo_metrics import ALIGNMENTS, UNITS
-from geoloc_ros.evaluation.side_by_side import figures_table
+from geoloc_ros.evaluation.side_by_side import figures_table, run_names
 from geoloc_ros.evaluation.track_files import AXES
 from geoloc_ros.evaluation.track_pairs import TrackScoring
 from geoloc_ros.evaluation.track_score import TrackScore, score_track, track_rows
@@ -66,6 +68,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--imagery", type=Path, help="GeoTIFF for the map on the page, if positions are known"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, not the table")
+    add_bootstrap(parser)
     add_require(parser)
     parser.set_defaults(run=run)
 
@@ -141,32 +144,41 @@ def _add_comparing(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print."""
+    """Score, compare, print, and write the page."""
     gates = requirements(args)
     check_imagery(args.imagery)
     how = TrackScoring(**{item.name: getattr(args, item.name) for item in fields(TrackScoring)})
-    twice = {name for name in args.estimate if args.estimate.count(name) > 1}
-    if twice:
-        raise TrajectoryError(f"{twice.pop()} is given twice; give every trajectory once")
+    draws = resampling(args)
+    names = run_names([Path(name) for name in args.estimate])
     tracks, damages = _read([*args.estimate, args.truth], args.axes)
     origin = LatLon(*args.origin) if args.origin else None
     truth = tracks.pop()
     pairs = [on_one_plane(track, truth, origin) for track in tracks]
     scores = [score_track(*pair, how) for pair in pairs]
-    _print(args, scores)
+    errors = [score.errors for score in scores]
+    several = len(scores) > 1
+    comparison = compare_tracks(names, errors, how.max_gap_s, draws) if several else None
+    _print(args.json, names, scores, comparison)
     if args.out is not None:
-        from geoloc_ros.report.trajectory_page import write_trajectories
+        from geoloc_ros.report.trajectory_page import Scored, write_trajectories
 
-        page = write_trajectories(args.out, scores, pairs[0][1], args.imagery)
+        found = Scored(
+            names=names,
+            scores=scores,
+            truth=pairs[0][1],
+            max_gap_s=how.max_gap_s,
+            comparison=comparison,
+        )
+        page = write_trajectories(args.out, found, args.imagery)
         if not args.json:
             print(f"\npage: {page}")
     status = 0
-    for name, score in zip(args.estimate, scores, strict=True):
+    for name, score in zip(names, scores, strict=True):
         status |= enforce(
             gates,
             score.figures,
             unknown=score.unknown,
-            name=name if len(scores) > 1 else "",
+            name=name if several else "",
             json_on_stdout=args.json,
         )
     if damages:
@@ -175,20 +187,47 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(names: list[str], axes: str | None) -> tuple[list[Track | Fixes], list[str]]:
-    """The trajectories, and what is wrong with recordings among them."""
+    """The trajectories, last the truth, and what is wrong with recordings among them.
+
+    Raises:
+        TrajectoryError: the truth is a replay.
+    """
     from geoloc_ros.bags.tracks import read_track
 
+    if (Path(names[-1]) / "estimates.parquet").exists():
+        raise TrajectoryError(
+            f"{names[-1]} is what 'geoloc replay' estimated, and no truth; its own truth scores "
+            "it with 'geoloc eval drive'"
+        )
     found = [read_track(name, axes) for name in names]
     return [track for track, _ in found], [damage for _, damage in found if damage]
 
 
-def _print(args: argparse.Namespace, scores: list[TrackScore]) -> None:
-    if args.json:
-        contents: list[dict[str, Any]] = [
-            {**score.figures, "notes": list(score.notes)} for score in scores
-        ]
-        print(json.dumps(contents if len(contents) > 1 else contents[0], indent=2))
+def _print(
+    as_json: bool,
+    names: list[str],
+    scores: list[TrackScore],
+    comparison: dict[str, Any] | None,
+) -> None:
+    if as_json:
+        contents = [{**score.figures, "notes": list(score.notes)} for score in scores]
+        several = {"trajectories": contents, "comparison": comparison}
+        print(json.dumps(contents[0] if comparison is None else several, indent=2))
         return
-    print(figures_table([track_rows(score.figures) for score in scores], args.estimate))
+    print(figures_table([track_rows(score.figures) for score in scores], names))
+    if comparison is not None:
+        _print_comparison(comparison)
     for note in dict.fromkeys(note for score in scores for note in score.notes):
         print(f"\nnote: {note}")
+
+
+def _print_comparison(comparison: dict[str, Any]) -> None:
+    from geoloc_ros.report.difference_text import blocks_line, difference_lines
+
+    baseline = comparison["baseline"]
+    for name in comparison["differences"]:
+        print(f"\n{name} against {baseline}, while both have an estimate")
+        print(difference_lines(name, baseline, comparison))
+    print(f"\n{blocks_line(comparison)}")
+    for note in comparison["notes"]:
+        print(f"note: {note}")

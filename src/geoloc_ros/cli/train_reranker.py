@@ -126,7 +126,9 @@ def _reranker(arguments: argparse.Namespace) -> int:
 
 def _command(arguments: argparse.Namespace) -> str:
     """The command that makes this model again, without paths of this machine."""
-    who = f"--truth {arguments.truth:g}" if arguments.vlm is None else "--vlm MODEL"
+    who = f"--truth {arguments.truth:g}"
+    if arguments.vlm is not None:
+        who = f"--vlm {Path(arguments.vlm).name}"
     parts = [f"geoloc train reranker {who} --out models/reranker"]
     defaults = {
         "encoder": "perspective", "towns": 18, "views": 200, "validation_towns": 6,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,6 +17,11 @@ from geoloc_ros.datatypes import Float32Array, Image
 from geoloc_ros.encoders.package import ModelPackage, load_package
 from geoloc_ros.errors import ModelError, first_line
 
+#: the two sides of a model: what describes views, and what describes satellite crops
+QUERY, REFERENCE = "query", "reference"
+#: names of a network's input and output
+INPUT, OUTPUT = "image", "descriptor"
+CPU_PROVIDER = "CPUExecutionProvider"
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -36,6 +41,7 @@ class OnnxEncoder:
         self.package = package
         self.threads = threads
         self._sessions: dict[str, Any] = {}
+        self._in_use: dict[str, Any] = {}
         self._opening = Lock()
         # (x / 255 - mean) / std as one product and one sum
         std = np.array(package.std, dtype=np.float64)
@@ -61,7 +67,7 @@ class OnnxEncoder:
             ModelError: wrong shape or type, or the model misbehaves.
         """
         spec = self.package.query
-        return self._encode(self.package.query_file, views, (spec.height_px, spec.width_px))
+        return self._encode(QUERY, views, (spec.height_px, spec.width_px))
 
     def encode_reference(self, crops: Image) -> Float32Array:
         """Describe satellite crops.
@@ -76,34 +82,39 @@ class OnnxEncoder:
             ModelError: wrong shape or type, or the model misbehaves.
         """
         side = self.package.reference.size_px
-        return self._encode(self.package.reference_file, crops, (side, side))
+        return self._encode(REFERENCE, crops, (side, side))
 
     def normalise(self, images: Image) -> Float32Array:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, (x / 255 - mean) / std."""
         return _planes(np.ascontiguousarray(images), self._gain, self._shift)
 
-    def _encode(self, name: str, images: Image, size: tuple[int, int]) -> Float32Array:
+    def _encode(self, side: str, images: Image, size: tuple[int, int]) -> Float32Array:
+        name = self.package.file_of(side)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*size, 3):
             raise ModelError(
                 f"{name} of model {self.package.name} takes (N, {size[0]}, {size[1]}, 3) uint8 "
                 f"RGB, got {images.shape} {images.dtype}"
             )
-        dim = self.package.descriptor_dim
         if not len(images):
-            return np.zeros((0, dim), dtype=np.float32)
-        session = self.session(name)
+            return np.zeros((0, self.package.descriptor_dim), dtype=np.float32)
+        return self._described(side, self.normalise(images))
+
+    def _described(self, side: str, batch: Float32Array) -> Float32Array:
+        """Unit vectors (N, D) that one side gives for a batch (N, 3, H, W), checked."""
+        name, dim = self.package.file_of(side), self.package.descriptor_dim
+        session = self._in_use[side] if side in self._in_use else self.session(name)
         try:
-            found = session.run(["descriptor"], {"image": self.normalise(images)})[0]
+            found = session.run([OUTPUT], {INPUT: batch})[0]
         except Exception as error:  # onnxruntime's errors share no public base
             raise ModelError(
                 f"{self.package.root / name} failed: {first_line(error)}; is it the file its "
                 "name says? Export the model again"
             ) from error
         descriptors = np.asarray(found, dtype=np.float32)
-        if descriptors.shape != (len(images), dim):
+        if descriptors.shape != (len(batch), dim):
             raise ModelError(
                 f"{self.package.root / name} gave {descriptors.shape}, its model card promises "
-                f"({len(images)}, {dim}); export the model again"
+                f"({len(batch)}, {dim}); export the model again"
             )
         norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
         if not (np.abs(norms - 1.0) < _UNIT_TOLERANCE).all():
@@ -124,9 +135,13 @@ class OnnxEncoder:
                         f"{', '.join(sorted(self.package.files)) or 'no file'}"
                     )
                 self._sessions[name] = open_session(
-                    self.package.root / name, self.threads, ("image",), ("descriptor",)
+                    self.package.root / name, self.threads, (INPUT,), (OUTPUT,)
                 )
             return self._sessions[name]
+
+    def use(self, side: str, session: Any) -> None:  # noqa: ANN401 - see `backends.base.Session`
+        """Go on with another session for one side; calls that have begun end with the old one."""
+        self._in_use[side] = session
 
 
 def _arrived(package: ModelPackage, threads: int) -> OnnxEncoder:
@@ -166,15 +181,20 @@ def _fill(pixels: Image, gain: Float32Array, shift: Float32Array, planes: Float3
 
 
 def open_session(
-    path: Path, threads: int, inputs: tuple[str, ...], outputs: tuple[str, ...]
+    path: Path,
+    threads: int,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    providers: Sequence[Any] = (CPU_PROVIDER,),
 ) -> Any:  # noqa: ANN401 - onnxruntime is untyped
     """An inference session of an ONNX file.
 
     Args:
         path: the file.
         threads: of the session; they sleep when idle.
-        inputs: names of its inputs, all of them.
+        inputs: names its inputs may have; a net that makes no use of one has not got it.
         outputs: names it must have among its outputs.
+        providers: what runs it, best first, each a name or a name and its options.
 
     Raises:
         ModelError: it cannot be loaded, or has other inputs or outputs.
@@ -189,7 +209,7 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            str(path), sess_options=options, providers=list(providers)
         )
     except Exception as error:  # onnxruntime's errors share no public base
         raise ModelError(
@@ -197,7 +217,7 @@ def open_session(
         ) from error
     found = [item.name for item in session.get_inputs()]
     given = [item.name for item in session.get_outputs()]
-    if sorted(found) != sorted(inputs) or not set(outputs) <= set(given):
+    if not found or not set(found) <= set(inputs) or not set(outputs) <= set(given):
         raise ModelError(
             f"{path} has inputs {found} and outputs {given}; expected inputs "
             f"{', '.join(inputs)} and outputs {', '.join(outputs)}"

@@ -186,6 +186,10 @@ class ModelPackage:
         """Name of the file that describes satellite crops."""
         return SHARED_FILE if SHARED_FILE in self.files else REFERENCE_FILE
 
+    def file_of(self, side: str) -> str:
+        """Name of the file of a side, `query` or `reference`."""
+        return self.query_file if side == "query" else self.reference_file
+
     @property
     def encoder_sha256(self) -> str:
         """Identity of the pair: hash over the hashes of its files."""

@@ -93,7 +93,8 @@ def bootstrap(
     """
     from tqdm import tqdm
 
-    value = np.asarray(statistic(np.concatenate(blocks)), dtype=np.float64)
+    every = np.concatenate([np.empty(0, dtype=np.intp), *blocks])
+    value = np.asarray(statistic(every), dtype=np.float64)
     nothing = np.full(len(value), np.nan)
     if len(blocks) < MIN_BLOCKS:
         return Interval(value, nothing, nothing, len(blocks))

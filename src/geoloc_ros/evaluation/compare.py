@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,7 @@ def compare(pairs: PairedRuns, how: Resampling) -> dict[str, Any]:
         ReplayOutputError: a file of a run is damaged.
     """
     blocks = blocks_along(pairs.distance_m, how.block_m)
-    notes = list(pairs.notes)
-    if len(blocks) < MIN_BLOCKS:
-        notes.append(
-            f"no intervals: the frames lie in {len(blocks)} blocks of {how.block_m:g} m, and "
-            f"{MIN_BLOCKS} are needed; choose shorter blocks with --block"
-        )
+    notes = [*pairs.notes, *few_blocks(len(blocks), how)]
     baseline = pairs.runs[0]
     others = range(1, len(pairs.runs))
     return {
@@ -99,22 +94,64 @@ def compare(pairs: PairedRuns, how: Resampling) -> dict[str, Any]:
             pairs.runs[other].name: _differences(pairs, other, blocks, how) for other in others
         },
         "frames": {"common": len(pairs)},
-        "blocks": {
-            "count": len(blocks),
-            "length_m": how.block_m,
-            "resamples": how.resamples,
-            "level": how.level,
-            "seed": how.seed,
-        },
+        "blocks": blocks_record(len(blocks), how),
         "notes": notes,
     }
 
 
 def difference_rows(difference: Mapping[str, Any]) -> list[tuple[Figure, Mapping[str, Any]]]:
     """Every figure that two runs were compared by, with what was found."""
+    rows = []
+    for figure in FIGURES:
+        found = difference.get(figure.group)
+        if found is not None:
+            rows.append((figure, found[figure.key] if figure.key else found))
+    return rows
+
+
+def put_differences(
+    figures: Sequence[Figure], first: FloatArray, second: FloatArray, found: Interval
+) -> dict[str, Any]:
+    """Figures of two runs with their difference, nested as in `result.json`.
+
+    Args:
+        figures: which (M,).
+        first: (M,) those of the run others are compared with.
+        second: (M,) those of the other.
+        found: the differences.
+    """
+    difference: dict[str, Any] = {}
+    for place, figure in enumerate(figures):
+        entry = {
+            "baseline": _known(first[place]),
+            "value": _known(second[place]),
+            **_interval(found, place, figure.good),
+        }
+        if figure.key:
+            difference.setdefault(figure.group, {})[figure.key] = entry
+        else:
+            difference[figure.group] = entry
+    return difference
+
+
+def blocks_record(count: int, how: Resampling) -> dict[str, Any]:
+    """What intervals are made of, as it is written down."""
+    return {
+        "count": count,
+        "length_m": how.block_m,
+        "resamples": how.resamples,
+        "level": how.level,
+        "seed": how.seed,
+    }
+
+
+def few_blocks(count: int, how: Resampling) -> list[str]:
+    """A note if there are too few blocks for intervals."""
+    if count >= MIN_BLOCKS:
+        return []
     return [
-        (figure, difference[figure.group][figure.key] if figure.key else difference[figure.group])
-        for figure in FIGURES
+        f"no intervals: there are {count} blocks of {how.block_m:g} m, and {MIN_BLOCKS} are "
+        "needed; choose shorter blocks with --block"
     ]
 
 
@@ -127,18 +164,7 @@ def _differences(
     first, second = mine.figures(np.arange(len(pairs))), theirs.figures(np.arange(len(pairs)))
     name = pairs.runs[other].name
     found = bootstrap(lambda rows: theirs.figures(rows) - mine.figures(rows), blocks, how, name)
-    difference: dict[str, Any] = {"frames": int(both.sum())}
-    for place, figure in enumerate(FIGURES):
-        entry = {
-            "baseline": _known(first[place]),
-            "value": _known(second[place]),
-            **_interval(found, place, figure.good),
-        }
-        if figure.key:
-            difference.setdefault(figure.group, {})[figure.key] = entry
-        else:
-            difference[figure.group] = entry
-    return difference
+    return {"frames": int(both.sum()), **put_differences(FIGURES, first, second, found)}
 
 
 def _interval(found: Interval, place: int, good: int) -> dict[str, Any]:

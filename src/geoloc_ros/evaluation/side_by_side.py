@@ -13,11 +13,11 @@ from geoloc_ros.evaluation.result import value_text
 
 Rows = Sequence[tuple[str, Any, str]]
 
-LONGEST_CELL = 24
+LONGEST_CELL = 32
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the folders apart.
+    """The shortest ends of the paths that tell the folders (or files, or topics) apart.
 
     Raises:
         ConfigError: one folder is given twice.
@@ -25,7 +25,7 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     parts = [folder.resolve().parts for folder in folders]
     twice = next((a for i, a in enumerate(parts) if a in parts[:i]), None)
     if twice is not None:
-        raise ConfigError(f"{Path(*twice)} is given twice; give every run once")
+        raise ConfigError(f"{Path(*twice)} is given twice; give each once")
     for length in range(1, max((len(p) for p in parts), default=0) + 1):
         names = ["/".join(p[-length:]) for p in parts]
         if len(set(names)) == len(names):

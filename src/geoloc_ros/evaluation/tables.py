@@ -349,7 +349,11 @@ def _write(path: Path, columns: Mapping[str, Any]) -> Path:
             arrays[name] = pa.array(values, type=pa.string())
     partial = path.with_suffix(".partial")
     pq.write_table(
-        pa.table(arrays), partial, compression="zstd", use_dictionary=["status", "reasons"]
+        pa.table(arrays),
+        partial,
+        compression="zstd",
+        use_dictionary=["status", "reasons"],
+        write_page_checksum=True,
     )
     partial.replace(path)
     return path
@@ -364,7 +368,7 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
             f"no {path.name} in {path.parent}; write one with 'geoloc replay BAG --out DIR'"
         )
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise ReplayOutputError(f"cannot read {path}: {error}; replay again") from error
     missing = [name for name in names if name not in table.column_names]

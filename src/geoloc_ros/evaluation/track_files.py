@@ -22,7 +22,7 @@ import numpy as np
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import GeodesyError, TrajectoryError, shown
-from geoloc_ros.evaluation.tracks import Track, in_order
+from geoloc_ros.evaluation.tracks import LARGEST_M, Track, in_order
 from geoloc_ros.geo.rotations import R_BODY_OPTICAL, matrix_from_quat_xyzw
 
 AXES = ("ros", "camera")
@@ -53,6 +53,7 @@ def read_text_track(path: Path, axes: str | None = None) -> Track:
     for line, text in rows:
         try:
             stamp, position, rotation = parse(text)
+            _check_position(position)
         except (ValueError, GeodesyError) as error:
             raise TrajectoryError(f"{path}, line {line}: {error}") from error
         stamps.append(stamp)
@@ -133,10 +134,19 @@ def _numbers(fields: list[str], count: int) -> FloatArray:
     try:
         values = np.array([float(field) for field in fields])
     except ValueError:
-        raise ValueError(f"a value is no number: {shown(' '.join(fields))}") from None
+        text = shown(" ".join(fields))
+        raise ValueError(f"a value is no number: {text}; a heading begins with #") from None
     if not np.isfinite(values).all():
         raise ValueError("a value is not finite; leave out rows without a pose")
     return values
+
+
+def _check_position(position_m: FloatArray) -> None:
+    worst = float(np.abs(position_m).max())
+    if worst > LARGEST_M:
+        raise ValueError(
+            f"a coordinate of {worst:.3g} m; none on Earth is above {LARGEST_M:.0e} m"
+        )
 
 
 def _stamp_ns(text: str, ns_per_unit: int) -> int:

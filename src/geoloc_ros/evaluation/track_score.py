@@ -13,7 +13,7 @@ import numpy as np
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import TrajectoryError
 from geoloc_ros.evaluation import metrics
-from geoloc_ros.evaluation.columns import IntArray, Truth
+from geoloc_ros.evaluation.columns import BoolArray, IntArray, Truth
 from geoloc_ros.evaluation.evo_metrics import (
     Aligned,
     Poses,
@@ -22,11 +22,34 @@ from geoloc_ros.evaluation.evo_metrics import (
     relative_errors,
 )
 from geoloc_ros.evaluation.result import position_figures
-from geoloc_ros.evaluation.series import Series
 from geoloc_ros.evaluation.track_pairs import TrackScoring, paired
 from geoloc_ros.evaluation.tracks import Track
 from geoloc_ros.evaluation.trajectory import distance_along_m
 from geoloc_ros.geo.rotations import turns_about_z
+
+
+@dataclass(frozen=True, slots=True)
+class TrackErrors:
+    """What is wrong with every pose that has a partner, all (N,).
+
+    Attributes:
+        stamp_ns: ascending.
+        way_m: horizontal way along the truth until then.
+        error_m: horizontal distance from the truth.
+        yaw_deg: absolute heading error, NaN without headings.
+        xy_m: (N, 2) the estimate, after alignment.
+    """
+
+    stamp_ns: IntArray
+    way_m: FloatArray
+    error_m: FloatArray
+    yaw_deg: FloatArray
+    xy_m: FloatArray
+
+    def rows(self, which: BoolArray) -> TrackErrors:
+        """Some of the poses."""
+        columns = (self.way_m, self.error_m, self.yaw_deg, self.xy_m)
+        return TrackErrors(self.stamp_ns[which], *(column[which] for column in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +60,13 @@ class TrackScore:
         figures: what is printed and written, by name; None where unknown.
         notes: what to know before believing them, one line each.
         unknown: why a figure may be None.
-        series: what is drawn of it.
+        errors: pose by pose.
     """
 
     figures: dict[str, Any]
     notes: tuple[str, ...]
     unknown: str
-    series: Series
+    errors: TrackErrors
 
 
 def score_track(estimate: Track, truth: Track, how: TrackScoring) -> TrackScore:
@@ -65,8 +88,7 @@ def score_track(estimate: Track, truth: Track, how: TrackScoring) -> TrackScore:
     aligned = align(_path(mine, planar), fixed, how.alignment)
     notes += _alignment_note(aligned, how.alignment)
     ape_m, ape_deg = absolute_errors(aligned.path, fixed)
-    way_m = _way_m(truth, theirs.stamp_ns)
-    own = _own_figures(mine, theirs, aligned.path, how.alignment, notes)
+    errors = _errors(mine, theirs, aligned.path, _way_m(truth, theirs.stamp_ns))
     figures = {
         "estimate": estimate.name,
         "truth": truth.name,
@@ -78,16 +100,19 @@ def score_track(estimate: Track, truth: Track, how: TrackScoring) -> TrackScore:
         "alignment_turned_deg": aligned.turned_deg,
         "alignment_scale": aligned.scale,
         "compared_in": "xy" if planar else "xyz",
-        "distance_m": float(way_m[-1] - way_m[0]),
+        "distance_m": float(errors.way_m[-1] - errors.way_m[0]),
         **_availability(estimate, truth, how.max_gap_s),
         "ape_m": statistics(ape_m),
         "ape_deg": statistics(ape_deg),
         "rpe": _rpe(aligned.path, fixed, how, notes),
-        **own,
+        "position_error_m": position_figures(errors.error_m),
+        "yaw_error_deg": {
+            "median": metrics.percentile(errors.yaw_deg, 50),
+            "p95": metrics.percentile(errors.yaw_deg, 95),
+        },
+        **_consistency(mine, theirs, how.alignment, notes),
     }
-    true = fixed.positions_m
-    series = _series(mine, aligned.path, true, way_m, how.max_gap_s)
-    return TrackScore(figures, tuple(notes), _unknown(mine, theirs, how), series)
+    return TrackScore(figures, tuple(notes), _unknown(mine, theirs, how), errors)
 
 
 def track_rows(figures: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
@@ -167,11 +192,14 @@ def available_share(
 
 
 def _planar(estimate: Track, truth: Track, notes: list[str]) -> bool:
-    """Whether a height is missing, so that only the plane can be compared."""
+    """Whether only the plane can be compared: a height is missing, or one of two never changes."""
     bare = [track.name for track in (estimate, truth) if not track.has_heights]
+    flat = [track.name for track in (estimate, truth) if track.is_flat]
     if bare:
         notes.append(f"compared in x, y and yaw: {' and '.join(bare)} has no heights")
-    return bool(bare)
+    elif len(flat) == 1:
+        notes.append(f"compared in x, y and yaw: the height of {flat[0]} never changes")
+    return bool(bare) or len(flat) == 1
 
 
 def _path(track: Track, planar: bool) -> Poses:
@@ -188,26 +216,27 @@ def _path(track: Track, planar: bool) -> Poses:
 # -- figures ----------------------------------------------------------------------------------
 
 
-def _own_figures(
-    estimate: Track, truth: Track, moved: Poses, alignment: str, notes: list[str]
-) -> dict[str, Any]:
-    """The figures of `result.json` that a trajectory can have."""
-    estimated = Track("", estimate.stamp_ns, moved.positions_m, moved.rotations).planar_poses
-    true = truth.planar_poses
-    yaw = metrics.yaw_error_deg(estimated, true)
-    figures: dict[str, Any] = {
-        "position_error_m": position_figures(metrics.position_error_m(estimated, true)),
-        "yaw_error_deg": {
-            "median": metrics.percentile(yaw, 50),
-            "p95": metrics.percentile(yaw, 95),
-        },
-        "confidently_wrong": None,
-        "nees_mean": None,
-        "coverage_95": None,
-    }
+def _errors(estimate: Track, truth: Track, moved: Poses, way_m: FloatArray) -> TrackErrors:
+    """Horizontal errors, pose by pose."""
+    planar = Track("", estimate.stamp_ns, moved.positions_m, moved.rotations).planar_poses
+    return TrackErrors(
+        stamp_ns=estimate.stamp_ns,
+        way_m=way_m,
+        error_m=metrics.position_error_m(planar, truth.planar_poses),
+        yaw_deg=metrics.yaw_error_deg(planar, truth.planar_poses),
+        xy_m=planar[:, :2],
+    )
+
+
+def _consistency(
+    estimate: Track, truth: Track, alignment: str, notes: list[str]
+) -> dict[str, float | None]:
+    """The figures of `result.json` that judge a covariance; None where none can be judged."""
+    names = ("confidently_wrong", "nees_mean", "coverage_95")
     cov = estimate.cov_xy_yaw
     if cov is None or alignment != "none":
-        return figures
+        return dict.fromkeys(names)
+    estimated, true = estimate.planar_poses, truth.planar_poses
     told = np.isfinite(cov[:, :2, :2]).all(axis=(1, 2))
     if not told.all():
         notes.append(f"{np.sum(~told)} of {len(cov)} pairs have no covariance")
@@ -215,10 +244,9 @@ def _own_figures(
     true[~np.isfinite(estimated[:, 2] + cov[:, 2, 2]), 2] = np.nan
     nees, dof = metrics.nees(estimated[told], true[told], cov[told])
     sigmas = metrics.position_mahalanobis(estimated[told], true[told], cov[told])
-    figures["confidently_wrong"] = metrics.confidently_wrong(sigmas)
-    figures["nees_mean"] = float(nees.mean()) if len(nees) else None
-    figures["coverage_95"] = metrics.coverage(nees, dof)
-    return figures
+    mean = float(nees.mean()) if len(nees) else None
+    found = (metrics.confidently_wrong(sigmas), mean, metrics.coverage(nees, dof))
+    return dict(zip(names, found, strict=True))
 
 
 def _rpe(estimate: Poses, truth: Poses, how: TrackScoring, notes: list[str]) -> dict[str, Any]:
@@ -246,21 +274,6 @@ def _availability(estimate: Track, truth: Track, max_gap_s: float) -> dict[str, 
     start_ns, end_ns = int(truth.stamp_ns[0]), int(truth.stamp_ns[-1])
     found = available_share(estimate.stamp_ns, start_ns, end_ns, max_gap_s)
     return dict(zip(names, found, strict=True))
-
-
-def _series(
-    estimate: Track, moved: Poses, true: FloatArray, way_m: FloatArray, max_gap_s: float
-) -> Series:
-    """Horizontal errors along the way, interrupted where the estimate pauses."""
-    error_m = metrics.position_error_m(moved.positions_m, true)
-    columns = np.column_stack([way_m, error_m, moved.positions_m[:, :2]])
-    if estimate.stamped:
-        pauses = np.flatnonzero(np.diff(estimate.stamp_ns) > round(max_gap_s * 1e9)) + 1
-        gap = columns[pauses - 1] * [1.0, np.nan, np.nan, np.nan]
-        columns = np.insert(columns, pauses, gap, axis=0)
-    return Series(
-        estimate.name, columns[:, 0], columns[:, 1], columns[:, 2:], frames=len(estimate)
-    )
 
 
 def _way_m(truth: Track, stamp_ns: IntArray) -> FloatArray:

@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import GeodesyError, TrajectoryError
-from geoloc_ros.evaluation.columns import IntArray
+from geoloc_ros.evaluation.columns import BoolArray, IntArray
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 
-UNKNOWN_HEIGHT_M2 = 1e6
-"""A variance of z from here on says that the height is not known."""
+UNKNOWN_HEIGHT_M2 = 1e4
+"""A variance of z from here on says that the height is not known; the localizer publishes that."""
+
+LARGEST_M = 1e8
+"""A coordinate beyond is none: so large is none on Earth, in whatever frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,12 @@ class Track:
     def has_heights(self) -> bool:
         """Whether every height is known."""
         return bool(np.isfinite(self.positions_m[:, 2]).all())
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the height never changes at all, as that of what only knows a plane."""
+        heights = self.positions_m[:, 2]
+        return len(self) > 1 and float(np.ptp(heights)) == 0.0
 
     @property
     def planar_poses(self) -> FloatArray:
@@ -136,6 +145,25 @@ def in_order(stamp_ns: IntArray) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]
     if twice:
         notes.append(f"{twice} poses repeat a stamp and are left out")
     return rows, tuple(notes)
+
+
+def within_gaps(own_ns: IntArray, stamp_ns: IntArray, max_gap_s: float) -> BoolArray:
+    """Whether something sampled is known at other stamps.
+
+    Args:
+        own_ns: (M,) strictly ascending stamps of the samples, at least one.
+        stamp_ns: (N,) stamps asked about.
+        max_gap_s: longest gap between samples that counts as none, s.
+
+    Returns:
+        (N,) true at a sample, and between two that are no further apart than that.
+    """
+    after = np.searchsorted(own_ns, stamp_ns, side="left")
+    right = np.minimum(after, len(own_ns) - 1)
+    exact = own_ns[right] == stamp_ns
+    between = (after > 0) & (after < len(own_ns))
+    gap_ns = own_ns[right] - own_ns[np.maximum(after - 1, 0)]
+    return np.asarray(exact | (between & (gap_ns <= round(max_gap_s * 1e9))))
 
 
 def on_one_plane(

@@ -40,6 +40,9 @@ from geoloc_ros.imagery.tile_raster import TileRaster
 from geoloc_ros.imagery.tile_store import is_tile_file, open_store
 
 _log = logging.getLogger(__name__)
+# `_check_georeference` says it, with the way out. rasterio hides its own word while it warps, but
+# not from two threads at a time.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 #: Threads of GDAL's warper; the result does not depend on it.
 _WARP_THREADS = 4
@@ -77,12 +80,10 @@ def open_raster(path: Path, zoom: int | None = None) -> Iterator[Any]:
         return
     if not path.is_file():
         raise ImageryError(f"no imagery at {path}; give a GeoTIFF or any raster GDAL can read")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            dataset = rasterio.open(path)
-        except RasterioError as error:
-            raise ImageryError(f"{path} is no readable raster: {error}") from error
+    try:
+        dataset = rasterio.open(path)
+    except RasterioError as error:
+        raise ImageryError(f"{path} is no readable raster: {error}") from error
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), dataset:
         _check_georeference(path, dataset)
         _check_pixels(path, dataset)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geoloc_ros import durable
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError
-from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import NAME, Manifest, parse
 from geoloc_ros.index.records import FileRecord, check_file
 from geoloc_ros.index.source import files_of
@@ -88,7 +88,7 @@ class Assembly(Workplace):
             own = source.parent == self.root / _FETCHED
             share(source, target, file, move=own and not uses[file])
         for folder in {(self.root / name).parent for name in self.files}:
-            shards.sync(folder)
+            durable.sync(folder)
         shutil.rmtree(self.root / _FETCHED)
         return self.finish(list(self.manifest.shards))
 
@@ -159,5 +159,5 @@ def share(source: Path, target: Path, file: FileRecord, move: bool = False) -> N
             source.replace(target)
             return
         shutil.copyfile(source, target)
-        shards.sync(target)
+        durable.sync(target)
         check_file(target, file)

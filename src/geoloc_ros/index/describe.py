@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from geoloc_ros import durable
 from geoloc_ros.datatypes import Float32Array, FloatArray, Image
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
@@ -187,4 +188,4 @@ def _share(old: Path, new: Path) -> None:
         os.link(old, new)
     except OSError:
         shutil.copyfile(old, new)
-        shards.sync(new)
+        durable.sync(new)

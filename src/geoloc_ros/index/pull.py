@@ -18,8 +18,8 @@ from threading import Lock
 
 from tqdm import tqdm
 
+from geoloc_ros import durable
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError, IndexError_, IndexPullError
-from geoloc_ros.index import shard as shards
 from geoloc_ros.index.assembly import Assembly
 from geoloc_ros.index.manifest import NAME, Manifest, load_manifest
 from geoloc_ros.index.pull_plan import (
@@ -188,7 +188,7 @@ def _fetch(source: Source, place: Assembly, name: str, file: FileRecord, told: T
                     f"{file.sha256[:12]}; it was altered, or is being changed just now: run the "
                     "same command again, the rest is kept"
                 ) from error
-    shards.sync(part)
+    durable.sync(part)
     part.replace(place.whole(file))
 
 

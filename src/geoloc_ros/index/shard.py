@@ -9,7 +9,6 @@ are used; no parser sees them.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros import durable
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexCorruptError
 from geoloc_ros.index import arrays
@@ -179,25 +179,8 @@ def write_part(root: Path, cell: Cell, part: str, array: npt.NDArray[Any]) -> Fi
     file = FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     path = part_path(root, stem_of(cell), part, file)
     if not path.is_file() or path.read_bytes() != content:  # somebody may be reading it
-        write_bytes(path, content)
+        durable.write_bytes(path, content)
     return file
-
-
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write a file and wait until the disk has it."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file's bytes or a directory's entries."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def open_shard(root: Path, record: ShardRecord, manifest: Manifest) -> Shard:

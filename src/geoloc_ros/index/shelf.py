@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from geoloc_ros import durable
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexBuildError
 from geoloc_ros.index import shard as shards
@@ -150,9 +151,9 @@ class SharedFolder:
         for part in record.files:
             partial = coming / uuid.uuid4().hex
             shutil.copyfile(record.path(desk, part), partial)
-            shards.sync(partial)
+            durable.sync(partial)
             partial.replace(record.path(self.root, part))
-        shards.sync(self.root / "shards")
+        durable.sync(self.root / "shards")
 
 
 @dataclass(frozen=True, slots=True)

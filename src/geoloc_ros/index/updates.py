@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoloc_ros import durable
 from geoloc_ros.datatypes import Float32Array, FloatArray, Mask
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
 from geoloc_ros.index import quadtree
@@ -252,10 +253,10 @@ def _rewritten(root: Path, old: Manifest, changed: dict[Cell, _Entries]) -> Mani
         raise IndexBuildError(f"nothing would be left of {root}; remove the folder instead")
     records.sort(key=lambda record: record.cell)
     new = dataclasses.replace(old, shards=tuple(records), updates=old.updates + 1)
-    shards.sync(root / "shards")
-    shards.write_bytes(root / NEW, new.render().encode())
+    durable.sync(root / "shards")
+    durable.write_bytes(root / NEW, new.render().encode())
     (root / NEW).replace(root / NAME)
-    shards.sync(root)
+    durable.sync(root)
     return new
 
 

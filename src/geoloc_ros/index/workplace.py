@@ -17,9 +17,9 @@ from typing import IO
 
 import numpy as np
 
+from geoloc_ros import durable
 from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError, shown
-from geoloc_ros.index import shard as shards
 from geoloc_ros.index.manifest import NAME, NEW, SCHEMA, Manifest
 from geoloc_ros.index.quadtree import Cell
 from geoloc_ros.index.records import (
@@ -70,7 +70,7 @@ class Workplace:
         known = self.root / FINGERPRINT
         if not known.is_file() or known.read_text(encoding="utf-8") != self._fingerprint:
             self._empty()
-            shards.write_bytes(known, self._fingerprint.encode())
+            durable.write_bytes(known, self._fingerprint.encode())
         # of these, a build may have been stopped before it made them or after it removed them
         (self.root / "shards").mkdir(exist_ok=True)
         (self.root / _DONE).mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ class Workplace:
             OSError: the disk refuses.
         """
         content = json.dumps(dataclasses.asdict(record)).encode()
-        shards.write_bytes(self._record_path(record.cell), content)
+        durable.write_bytes(self._record_path(record.cell), content)
 
     def keep_empty(self, cell: Cell) -> None:
         """Note that a cell has no entry.
@@ -140,7 +140,7 @@ class Workplace:
         Raises:
             OSError: the disk refuses.
         """
-        shards.write_bytes(self._record_path(cell), b"0")
+        durable.write_bytes(self._record_path(cell), b"0")
 
     @property
     def has_records(self) -> bool:
@@ -158,17 +158,17 @@ class Workplace:
             OSError: the disk refuses.
         """
         manifest = completed(self._draft, records)
-        shards.write_bytes(self.root / NAME, manifest.render().encode())
-        shards.sync(self.root / "shards")
+        durable.write_bytes(self.root / NAME, manifest.render().encode())
+        durable.sync(self.root / "shards")
         if (self.root / COMING).exists():
             shutil.rmtree(self.root / COMING, ignore_errors=True)
         shutil.rmtree(self.root / _DONE)
         (self.root / FINGERPRINT).unlink()
-        shards.sync(self.root)
+        durable.sync(self.root)
         if self.out.exists():
             self.out.rename(self.root / _REPLACED)
         self.root.rename(self.out)
-        shards.sync(self.out.parent)
+        durable.sync(self.out.parent)
         shutil.rmtree(self.out / _REPLACED, ignore_errors=True)
         (self.out / _LOCK).unlink()
         return manifest

@@ -24,6 +24,9 @@ RUN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 LEAST_M = 0.05
 """Left end of logarithmic axes of errors: nothing is known better than that."""
 
+FAR_M = 5000.0
+"""Fixes further from the true track's surroundings lie beyond the map."""
+
 _LANE_PX = 22
 _WIDTH = 960
 _MARGINS = (118, 22, 12, 40)
@@ -115,15 +118,23 @@ def whisker(entry: Mapping[str, Any], scale: float) -> str:
 
 
 def window(drawn: Drawn) -> Bounds:
-    """West, south, east, north around the true track and every fix of every run."""
-    return window_around(np.concatenate([drawn.true_xy_m, *(run.xy_m for run in drawn.series)]))
+    """West, south, east, north around the true track and the fixes that are not absurdly far."""
+    true = drawn.true_xy_m
+    middle, extent = (true.min(axis=0) + true.max(axis=0)) / 2, np.ptp(true, axis=0).max()
+    fixes = np.concatenate([run.xy_m for run in drawn.series])
+    near = np.abs(fixes - middle).max(axis=1) <= extent + FAR_M
+    return window_around(np.concatenate([true, fixes[near]]))
 
 
 def map_svg(drawn: Drawn, base: Basemap) -> str:
     """The true track and the fixes of every run."""
     parts = [ground(base), true_track(drawn.true_xy_m, base)]
+    reach = np.array([base.width_px, base.height_px]) / (2.0 * base.scale_px_m)
+    middle = np.array([base.west_m, base.north_m]) + reach * [1.0, -1.0]
     for number, run in enumerate(drawn.series):
-        rows = np.flatnonzero(np.isfinite(run.xy_m[:, 0]))
+        inside = np.isfinite(run.xy_m).all(axis=1)
+        inside &= (np.abs(run.xy_m - middle) <= reach).all(axis=1)
+        rows = np.flatnonzero(inside)
         if len(rows):
             xy = run.xy_m[rows]
             breaks = (np.diff(rows) > 1) | (np.hypot(*np.diff(xy, axis=0).T) > JUMP_M)

@@ -5,51 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
-from geoloc_ros.evaluation.compare import Figure, difference_rows
 from geoloc_ros.evaluation.paired_runs import PairedRuns
-from geoloc_ros.evaluation.result import table_rows, value_text
+from geoloc_ros.evaluation.result import table_rows
 from geoloc_ros.evaluation.series import drawn_pairs
-from geoloc_ros.report import compare_charts
+from geoloc_ros.report.difference_text import VERDICTS, comparison_rows
 from geoloc_ros.report.runs_page import RunsPage, write_page
-
-VERDICTS = {
-    "better": "better",
-    "worse": "worse",
-    "changed": "changed",
-    "equal": "none seen",
-    "open": "may be chance",
-    None: "no interval",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of two runs, as text.
-
-    Attributes:
-        name: what it is.
-        baseline: of the first run.
-        value: of the other.
-        difference: the second minus the first.
-        interval: within which it may lie.
-        verdict: key of `VERDICTS`.
-        picture: the interval about zero.
-    """
-
-    name: str
-    baseline: str
-    value: str
-    difference: str
-    interval: str
-    verdict: str | None
-    picture: Markup
 
 
 def write_comparison(
@@ -67,7 +32,6 @@ def write_comparison(
         ConfigError: there are more runs than colours.
     """
     names = [run.name for run in pairs.runs]
-    differences = content["differences"]
     way_km = float(np.ptp(pairs.distance_m)) / 1000.0
     page = RunsPage(
         stem="compare",
@@ -82,44 +46,11 @@ def write_comparison(
         more={
             "blocks": content["blocks"],
             "verdicts": VERDICTS,
+            "compared": "Errors are those of the frames at which both runs are LOCALISED.",
             "differences": [
-                (name, differences[name]["frames"], comparison_rows(differences[name]))
-                for name in names[1:]
+                (name, f"{entry['frames']} frames LOCALISED in both", comparison_rows(entry))
+                for name, entry in content["differences"].items()
             ],
         },
     )
     return write_page(out_dir, page, imagery)
-
-
-def comparison_rows(difference: Mapping[str, Any]) -> list[Row]:
-    """Every figure of two runs as text; those that neither has are left out."""
-    return [
-        _row(figure, entry)
-        for figure, entry in difference_rows(difference)
-        if (entry["baseline"], entry["value"]) != (None, None)
-    ]
-
-
-def _row(figure: Figure, entry: Mapping[str, Any]) -> Row:
-    ends = [abs(entry[key]) for key in ("low", "high") if entry[key] is not None]
-    interval = "–"
-    if entry["low"] is not None:
-        interval = f"{_signed(entry['low'], figure.unit)} … {_signed(entry['high'], figure.unit)}"
-    return Row(
-        name=figure.name,
-        baseline=value_text(entry["baseline"], figure.unit),
-        value=value_text(entry["value"], figure.unit),
-        difference=_signed(entry["difference"], figure.unit),
-        interval=interval,
-        verdict=entry["verdict"],
-        picture=Markup(compare_charts.whisker(entry, max([*ends, 1e-9]))),
-    )
-
-
-def _signed(value: float | None, unit: str) -> str:
-    """A difference for people; that of two shares in percentage points."""
-    if value is None:
-        return "–"
-    if unit == "%":
-        return f"{100.0 * value:+.1f} pp"
-    return f"{value:+.3g} {unit}"

@@ -21,6 +21,7 @@ MAX_ELLIPSES = 36
 MAX_SCRUB = 3000
 MAX_DOUBTFUL = 300
 JUMP_M = 25.0
+MAX_SQUARES = 200
 _LINE_STATUSES = ("DEGRADED", "LOCALISED")
 
 
@@ -66,7 +67,7 @@ def map_svg(run: RunData, base: Basemap) -> str:
 
 
 def ground(base: Basemap) -> str:
-    """The imagery under the tracks, or squares of 100 m where there is none."""
+    """The imagery under the tracks, or squares of 100 m (1 km, ...) where there is none."""
     size = f'width="{base.width_px}" height="{base.height_px}"'
     image = base.data_url()
     shown = f'<image href="{image}" {size}/>' if image else _squares(base)
@@ -228,6 +229,8 @@ def scale_bar(base: Basemap) -> str:
 
 def _squares(base: Basemap) -> str:
     step = 100.0 * base.scale_px_m
+    while base.width_px > MAX_SQUARES * step:
+        step *= 10.0
     across = "".join(f"M{x:.1f} 0V{base.height_px}" for x in np.arange(0, base.width_px, step))
     down = "".join(f"M0 {y:.1f}H{base.width_px}" for y in np.arange(0, base.height_px, step))
     return f'<path class="mapgrid" d="{across}{down}"/>'

@@ -72,6 +72,7 @@ class LanguageReranker:
         self.questions = _questions_of(package)
         self._embedder = package.embedder()
         self._session = open_session(package.root / ONNX, threads, INPUTS, OUTPUTS)
+        self._asks_for = {item.name for item in self._session.get_inputs()}
 
     def rerank(
         self, index: PlaceIndex, descriptor: Float32Array, reply: Reply, found: Candidates
@@ -145,7 +146,8 @@ class LanguageReranker:
         }
         try:
             score, confidence = self._session.run(
-                list(OUTPUTS), {k: np.asarray(v, dtype=np.float32) for k, v in inputs.items()}
+                list(OUTPUTS),
+                {k: np.asarray(inputs[k], dtype=np.float32) for k in self._asks_for},
             )
         except Exception as error:  # onnxruntime's errors share no public base
             raise ModelError(

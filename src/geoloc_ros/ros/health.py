@@ -8,6 +8,7 @@
 | frames | more than half dropped or refused | no usable frame for `stale_after_s` |
 | camera NAME | missing from the latest panorama | no CameraInfo, no mount, or unusable ones |
 | index | – | – |
+| encoder | a back end failed while it ran, or the one that is named does not work | – |
 | transform | – | another node publishes map to odom |
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from geoloc_ros.datatypes import Status
+from geoloc_ros.encoders.backends.live import BackendState, LiveEncoder
 from geoloc_ros.ros.diagnostics import ERROR, WARN, Report
 from geoloc_ros.ros.inputs import camera_names
 from geoloc_ros.ros.live import NS, Live
@@ -48,6 +50,8 @@ def reports(node: Localizer) -> list[Report]:
         report.values |= {"entries": len(index), "shards": len(index.manifest.shards)}
         report.values |= {"model": node.loaded.package.name}
         found.append(report)
+        if isinstance(node.loaded.encoder, LiveEncoder):
+            found.append(_encoder(node.loaded.encoder.state))
     return found
 
 
@@ -104,6 +108,16 @@ def _camera(name: str, live: Live) -> Report:
         report.values |= {"panoramas": live.rig.shots, "missing": live.rig.missing[name]}
         if name in live.rig.absent:
             report.worsen(WARN, "missing from the latest panorama: no image of its moment came")
+    return report
+
+
+def _encoder(state: BackendState) -> Report:
+    words = [state.in_use, *([f"building {state.building}"] if state.building else [])]
+    report = Report("encoder", message="; ".join(words), values={"backend": state.in_use})
+    report.values |= {"building": state.building} if state.building else {}
+    report.values |= {f"not {name}": why for name, why in state.rejected.items()}
+    if state.fault:
+        report.worsen(WARN, f"{state.in_use} in place of {state.fault}")
     return report
 
 

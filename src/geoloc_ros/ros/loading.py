@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geoloc_ros.config import SearchConfig
+from geoloc_ros.config import EncoderConfig, SearchConfig
+from geoloc_ros.encoders.backends.live import LiveEncoder
 from geoloc_ros.encoders.base import Encoder
-from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
@@ -34,8 +34,20 @@ class Loaded:
     index: ShardedIndex
     reranker: LanguageReranker | None = None
 
+    def close(self) -> None:
+        """End what goes on in the background: an engine that is being built."""
+        if isinstance(self.encoder, LiveEncoder):
+            self.encoder.close()
 
-def load(index: str, model: str, threads: int, progress: Progress, search: SearchConfig) -> Loaded:
+
+def load(
+    index: str,
+    model: str,
+    threads: int,
+    progress: Progress,
+    search: SearchConfig,
+    runs_on: EncoderConfig | None = None,
+) -> Loaded:
     """Read and verify an index and the models it is used with, and make them ready.
 
     Args:
@@ -44,12 +56,14 @@ def load(index: str, model: str, threads: int, progress: Progress, search: Searc
         threads: of the encoder's session.
         progress: see `Progress`.
         search: which reranker, and how much memory the index may take.
+        runs_on: what the encoder runs on; None: as by default.
 
     Raises:
         ConfigError: no index is named.
         IndexCorruptError: a file is missing, altered or damaged.
         IndexMismatchError: built with another encoder.
-        ModelError: no model package fits, or the reranker does not fit the index.
+        ModelError: no model package fits, the reranker does not fit the index, or the back end
+            that is named does not work.
     """
     if not index:
         raise ConfigError(
@@ -65,7 +79,7 @@ def load(index: str, model: str, threads: int, progress: Progress, search: Searc
         progress("verifying the reranker")
     judge = reranker_for(search.reranker, found.manifest)
     progress("starting the encoder")
-    encoder = OnnxEncoder(package, threads)
+    encoder = LiveEncoder(package, runs_on or EncoderConfig(), threads)
     size = (1, package.query.height_px, package.query.width_px, 3)
     encoder.encode_query(np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
     progress("compiling the filter; only the first start takes long")

@@ -171,6 +171,7 @@ class Localizer(LifecycleNode):
             config.encoder_threads,
             self._progress,
             config.search,
+            config.encoder,
         )
         self._saved = SavedPose(node, self.get_fully_qualified_name())
         self._outputs = Outputs(self, node, config.input.base_frame)
@@ -227,6 +228,8 @@ class Localizer(LifecycleNode):
             outputs, self._outputs = self._outputs, None
         if outputs is not None:
             outputs.close()
+        if self.loaded is not None:
+            self.loaded.close()
         self.loaded = self._saved = self._recorder = None
         if not self.progress.startswith("cannot"):
             self.progress = "not configured"

@@ -35,6 +35,7 @@ READ_ONLY = ("autostart", "diagnostics_every_s", "bond")
 LOCALIZER_FIXED = (
     "random_seed",
     "encoder_threads",
+    "encoder.",
     "input.",
     "view.yaw_step_deg",
     "search.reranker",

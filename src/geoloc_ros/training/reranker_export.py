@@ -133,7 +133,8 @@ def export_judge(judge: Judge, path: Path) -> float:
         expected = judge(*probe)
     session = open_session(part, 1, INPUTS, OUTPUTS)
     given = {name: value.numpy() for name, value in zip(INPUTS, probe, strict=True)}
-    found = session.run(list(OUTPUTS), given)
+    asked = [item.name for item in session.get_inputs()]
+    found = session.run(list(OUTPUTS), {name: given[name] for name in asked})
     difference = max(
         float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True)
     )

@@ -9,8 +9,10 @@ aligner's last layer starts at zero, so that training starts from the encoder's 
 
 - `sum`: projections are added (the paper);
 - `concat`: they are laid side by side;
-- `pairwise`: the two descriptions are compared question by question, each by a table that says how
-  much more often two answers meet at one place than at two; only then is anything fused;
+- `pairwise`: nothing is projected. The two descriptions are compared question by question, each by
+  a table that says how much more often two answers meet at one place than at two, and the
+  descriptors by the encoder's similarity. So little can be learnt by heart that it carries over to
+  other towns; with an aligner beside it, it soon knew its lists by heart;
 - `no_text`: descriptors only, to tell what language adds.
 """
 
@@ -44,7 +46,7 @@ class NetSpec:
     descriptor_dim: int
     blocks: tuple[int, ...]
     width: int = 48
-    dropout: float = 0.2
+    dropout: float = 0.5
     similarity_scale: float = 20.0
 
 
@@ -82,18 +84,16 @@ class Scorer(nn.Module):
         width, total = spec.width, sum(spec.blocks)
         self.reliability = Reliability(spec.blocks)
         self.scale = nn.Parameter(torch.tensor(float(np.log(spec.similarity_scale))))
-        self.query_image = nn.Linear(spec.descriptor_dim, width)
-        self.place_image = nn.Linear(spec.descriptor_dim, width)
-        features = 2 * width
-        if spec.fusion in ("sum", "concat"):
-            self.query_text = nn.Linear(total, width)
-            self.place_text = nn.Linear(total, width)
-            features = (4 if spec.fusion == "concat" else 2) * width
         if spec.fusion == "pairwise":
             self.table = nn.Parameter(torch.zeros(total, total))
-            features = 2 * width + len(spec.blocks)
+            return
+        self.query_image = nn.Linear(spec.descriptor_dim, width)
+        self.place_image = nn.Linear(spec.descriptor_dim, width)
+        if spec.fusion != "no_text":
+            self.query_text = nn.Linear(total, width)
+            self.place_text = nn.Linear(total, width)
         self.aligner = nn.Sequential(
-            nn.Linear(features, width),
+            nn.Linear((4 if spec.fusion == "concat" else 2) * width, width),
             nn.LayerNorm(width),
             nn.ReLU(),
             nn.Dropout(spec.dropout),
@@ -120,9 +120,17 @@ class Scorer(nn.Module):
             descriptors: (B, K, D).
             texts: (B, K, T).
         """
+        score: Tensor = self.scale.exp() * (similarity - similarity[:, :1])
+        if self.spec.fusion == "pairwise":
+            return score + self.compare(query_text, texts)
+        return score + self.align(query_descriptor, query_text, descriptors, texts)
+
+    def align(
+        self, query_descriptor: Tensor, query_text: Tensor, descriptors: Tensor, texts: Tensor
+    ) -> Tensor:
+        """What fused projections of query and places have in common, (B, K); see `forward`."""
         query, place = self.query_image(query_descriptor)[:, None], self.place_image(descriptors)
-        compared = None
-        if self.spec.fusion in ("sum", "concat"):
+        if self.spec.fusion != "no_text":
             words = self.query_text(self.reliability(query_text))[:, None]
             place_words = self.place_text(self.reliability(texts))
             if self.spec.fusion == "sum":
@@ -130,20 +138,14 @@ class Scorer(nn.Module):
             else:
                 query = torch.cat([query, words], dim=-1)
                 place = torch.cat([place, place_words], dim=-1)
-        elif self.spec.fusion == "pairwise":
-            compared = self.compare(query_text, texts)
-        features = [query * place, (query - place).abs()]
-        if compared is not None:
-            features.append(compared)
-        score: Tensor = self.aligner(torch.cat(features, dim=-1)).squeeze(-1)
-        score = score + self.scale.exp() * (similarity - similarity[:, :1])
-        return score if compared is None else score + compared.sum(dim=-1)
+        found: Tensor = self.aligner(torch.cat([query * place, (query - place).abs()], dim=-1))
+        return found.squeeze(-1)
 
     def compare(self, query_text: Tensor, texts: Tensor) -> Tensor:
-        """What each question's two answers say for one place, (B, K, questions)."""
+        """What the two descriptions say for one place, (B, K): the sum over the questions."""
         inside = self.reliability.member.T @ self.reliability.member
         met = (query_text @ (self.table * inside))[:, None] * texts
-        compared: Tensor = met @ self.reliability.member.T * self.reliability.weights()
+        compared: Tensor = met @ (self.reliability.weights() @ self.reliability.member)
         return compared
 
 
@@ -159,14 +161,14 @@ def agreement(query_text: Tensor, texts: Tensor, member: Tensor) -> Tensor:
 class Judge(nn.Module):
     """A scorer with a gate that says how sure it is that its order is the better one.
 
-    The gate looks at the list as a whole: by how much the new first beats the old one, what it
-    costs in similarity, how clear the encoder's choice was, how sure the answers are, and how far
-    they agree with what was said of the two.
+    The gate looks at the list as a whole: how well the answers suit the new first, by how much it
+    beats the old one, what it costs in similarity, how clear the encoder's choice was, how sure
+    the answers are, and how far they agree with what was said of the two.
     """
 
     centre: Tensor
     spread: Tensor
-    FEATURES = 9
+    FEATURES = 10
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
@@ -202,6 +204,7 @@ class Judge(nn.Module):
         sure = (query_text**2).sum(dim=1)
         return torch.stack(
             [
+                first[:, 0],
                 first[:, 0] - score[:, 0],
                 first[:, 0] - first[:, 1],
                 similarity[:, 0] - (chosen * similarity).sum(dim=1),

@@ -15,7 +15,7 @@ from geoloc_ros.training.reranker_nets import Judge
 from geoloc_ros.training.reranker_train import Told, first_right, judged
 
 #: share of recall at 1 that answers to other views may cost
-MOST_HARM = 0.02
+MOST_HARM = 0.03
 #: no confidence reaches it
 NEVER = 1.5
 _THRESHOLDS = (*np.round(np.arange(0.3, 0.96, 0.05), 2).tolist(), 0.97, 0.98, 0.99, 0.995)

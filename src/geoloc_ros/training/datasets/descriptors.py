@@ -4,8 +4,9 @@
 
 A side (queries or references) is a folder `DATASET-SPLIT-SIDE-KEY` with one array file for every
 `CHUNK` pictures, `part-00000.SHA256.npy`, complete or absent. The key covers the encoder's files,
-what is done to pictures before, the pictures' names and the sizes of their files: nothing is ever
-found under the key of something else. A file that does not hold what its name says is made again.
+what they run on, what is done to pictures before, the pictures' names and their files' sizes:
+nothing is ever found under the key of something else. A file that does not hold what its name
+says is made again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from geoloc_ros.training.datasets.preparation import Preparation
 _log = logging.getLogger(__name__)
 
 Side = Literal["queries", "references"]
-SCHEMA = 1
+SCHEMA = 2
+ON_CPU = "ort-cpu"
 #: pictures a file; what is lost at most when a run is ended
 CHUNK = 1024
 _DIGITS = 24
@@ -47,11 +49,13 @@ class DescriptorCache:
         folder: holds a folder for each side of each split of each model.
         batch: pictures the encoder gets at a time.
         readers: threads that read pictures.
+        runs_on: the encoder's back end, of which descriptors differ a little from those of others.
     """
 
     folder: Path
     batch: int = 32
     readers: int = 4
+    runs_on: str = ON_CPU
 
     def describe(
         self,
@@ -73,7 +77,7 @@ class DescriptorCache:
             ModelError: the encoder fails.
         """
         pictures: Pictures = getattr(preparation.split, side)
-        place = self.folder / folder_name(side, preparation)
+        place = self.folder / folder_name(side, preparation, self.runs_on)
         dim = preparation.package.descriptor_dim
         found = np.empty((len(pictures), dim), dtype=np.float32)
         for part, start in enumerate(range(0, len(pictures), CHUNK)):
@@ -117,7 +121,7 @@ def _ahead(
         yield np.stack([future.result() for future in current])
 
 
-def folder_name(side: Side, preparation: Preparation) -> str:
+def folder_name(side: Side, preparation: Preparation, runs_on: str = ON_CPU) -> str:
     """Name of the folder of one side; the same name is the same descriptors."""
     split, package = preparation.split, preparation.package
     pictures: Pictures = getattr(split, side)
@@ -129,6 +133,7 @@ def folder_name(side: Side, preparation: Preparation) -> str:
         package.preprocessing_sha256,
         package.resize,
         preparation.texts[0 if side == "queries" else 1],
+        runs_on,
     ]
     digest.update(json.dumps(content).encode())
     for name, path in zip(pictures.ids, pictures.paths, strict=True):

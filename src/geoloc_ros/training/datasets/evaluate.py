@@ -87,7 +87,8 @@ def evaluate(
         reference = cache.describe("references", preparation, encoder, tell)
     with _bar(len(split.queries), "searching", "query") as tell:
         found = score.search_split(split, query, reference, radii_m, top, tell)
-    result = _head(opened, {"model": package.name, "encoder_sha256": package.encoder_sha256})
+    model = {"model": package.name, "encoder_sha256": package.encoder_sha256}
+    result = _head(opened, {**model, "encoder_backend": cache.runs_on})
     result["preparation"] = dict(zip(("queries", "references"), preparation.texts, strict=True))
     result.update(score.figures(split, found, radii_m))
     if area:
