@@ -150,9 +150,11 @@ def ranked(parts: Sequence[Codes], query: Float32Array, found: Sequence[Found], 
         best = np.argpartition(-values, most)[:most]
         numbers, rows = numbers[best], rows[best]
     similarity = np.empty(len(rows), dtype=np.float32)
-    for number in np.unique(numbers):
-        mine = np.flatnonzero(numbers == number)
-        similarity[mine] = parts[number].similarity(query, rows[mine])
+    by_part = np.argsort(numbers, kind="stable")
+    first = np.flatnonzero(np.diff(numbers[by_part])) + 1
+    for mine in np.split(by_part, first):
+        if len(mine):
+            similarity[mine] = parts[numbers[mine[0]]].similarity(query, rows[mine])
     order = np.lexsort((rows, numbers, -similarity))[: max(k, 0)]
     return numbers[order], rows[order], similarity[order]
 

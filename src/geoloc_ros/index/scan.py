@@ -13,19 +13,23 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.compiled import released
+from geoloc_ros.compiled import fetch_ahead, released
 from geoloc_ros.datatypes import Float32Array
 
 Int8Array = npt.NDArray[np.int8]
 Int16Array = npt.NDArray[np.int16]
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
-BoolArray = npt.NDArray[np.bool_]
 #: scale (D,): what a step of each dimension is worth; codes (N, D); their fine bits (N, F), F is 0
 #: where there are none; one over the length of each (N,)
 Tables = tuple[Float32Array, Int8Array, ByteArray, Float32Array]
 
+#: numbers of parts, rows in them and products (M,), best first
+Best = tuple[IntArray, IntArray, Float32Array]
+
 _LARGEST = 2056.0  # of a code with its fine bits
+_LINE = 64  # bytes that the memory fetches together
+_AHEAD = 32  # rows between the one that is fetched and the one that is read
 _MOST = 2.0**31 - 1.0
 
 
@@ -136,7 +140,13 @@ def lengths(scale: Float32Array, codes: Int8Array, fine: ByteArray) -> Float32Ar
 
 @released
 def _insert(
-    row: int, value: float, count: int, rows: IntArray, values: Float32Array, new: BoolArray
+    row: int,
+    mark: int,
+    value: float,
+    count: int,
+    marks: IntArray,
+    rows: IntArray,
+    values: Float32Array,
 ) -> int:
     """Sort a row in among the best (M,), if it is one; answers at which place, M if it is not."""
     most = len(rows)
@@ -144,9 +154,9 @@ def _insert(
         return most
     at = min(count, most - 1)
     while at > 0 and values[at - 1] < value:
-        values[at], rows[at], new[at] = values[at - 1], rows[at - 1], new[at - 1]
+        values[at], rows[at], marks[at] = values[at - 1], rows[at - 1], marks[at - 1]
         at -= 1
-    values[at], rows[at], new[at] = value, row, True
+    values[at], rows[at], marks[at] = value, row, mark
     return at
 
 
@@ -161,42 +171,59 @@ def similarities(query: Float32Array, tables: Tables) -> Float32Array:
     return found
 
 
+def nothing_found(most: int) -> Best:
+    """Room for the best of a search."""
+    marks, rows = np.zeros((2, most), dtype=np.int64)
+    return marks, rows, np.zeros(most, dtype=np.float32)
+
+
 @released
 def nearest(
     query: Float32Array,
     tables: Tables,
     edges: IntArray,
-    ranks: Float32Array,
-    limit: float,
-    most: int,
-) -> tuple[IntArray, Float32Array, int]:
-    """Rows (n,) most similar to a query in the clusters that rank high.
+    chosen: IntArray,
+    number: int,
+    best: Best,
+    count: int,
+) -> int:
+    """Sort the rows of some clusters in among the best there are.
 
     Args:
         query: (D,).
         tables: of the entries, which are compared by their bytes alone, as if of unit length.
         edges: (K + 1,) row at which each cluster begins.
-        ranks: (K,) how similar the centre of each is.
-        limit: those that are less similar are left out.
-        most: how many rows are found at most.
+        chosen: (C,) clusters.
+        number: of the part they belong to.
+        best: so far; changed.
+        count: how many rows have been looked at so far.
 
     Returns:
-        The rows and their products, best first, and how many were looked at.
+        How many rows have been looked at.
     """
     scale, codes, _, _ = tables
     numbers, unit = _quantised(query, scale)
-    rows = np.empty(most, dtype=np.int64)
-    values = np.empty(most, dtype=np.float32)
-    new = np.empty(most, dtype=np.bool_)
-    seen = 0
-    for cluster in range(len(ranks)):
-        if ranks[cluster] < limit:
-            continue
-        for row in range(edges[cluster], edges[cluster + 1]):
+    marks, rows, values = best
+    most = len(rows)
+    # a cursor runs ahead of the row that is read; written out, for calls are what costs here
+    other, ahead, stop, lead = -1, np.int64(0), np.int64(0), 0
+    for place in range(len(chosen)):
+        for row in range(edges[chosen[place]], edges[chosen[place] + 1]):
+            lead -= 1
+            while lead < _AHEAD:
+                lead += 1
+                if ahead == stop and other + 1 < len(chosen):
+                    other += 1
+                    ahead, stop = edges[chosen[other]], edges[chosen[other] + 1]
+                if ahead < stop:
+                    for column in range(0, codes.shape[1], _LINE):
+                        fetch_ahead(codes, ahead, column)
+                    ahead += 1
             value = np.float32(float(_dot(numbers, codes, row)) * unit)
-            _insert(row, value, min(seen, most), rows, values, new)
-            seen += 1
-    return rows[: min(seen, most)], values[: min(seen, most)], seen
+            if count < most or value > values[most - 1]:
+                _insert(row, number, value, min(count, most), marks, rows, values)
+            count += 1
+    return count
 
 
 @released
@@ -227,25 +254,25 @@ def follow(
     numbers, unit = _quantised(query, scale)
     rows = np.empty(view, dtype=np.int64)
     values = np.empty(view, dtype=np.float32)
-    new = np.empty(view, dtype=np.bool_)
+    new = np.empty(view, dtype=np.int64)
     seen = np.zeros(len(codes), dtype=np.bool_)
     count = at = 0
     for row in begin:
         seen[row] = True
         value = np.float32(float(_dot(numbers, codes, row)) * unit)
-        _insert(row, value, count, rows, values, new)
+        _insert(row, 1, value, count, new, rows, values)
         count = min(count + 1, view)
     while at < count:
         if not new[at]:
             at += 1
             continue
-        new[at] = False
+        new[at] = 0
         row = rows[at]
         for link in range(edges[row], edges[row + 1]):
             other = np.int64(links[link])
             if not seen[other]:
                 seen[other] = True
                 value = np.float32(float(_dot(numbers, codes, other)) * unit)
-                at = min(at, _insert(other, value, count, rows, values, new))
+                at = min(at, _insert(other, 1, value, count, new, rows, values))
                 count = min(count + 1, view)
     return rows[:count], values[:count]
