@@ -7,7 +7,8 @@ A town in a style that no training has seen is driven through twice. Blocks of i
 the rest the first metres of both drives, as many as given, fine-tune a shipped model, which is
 then asked for views of the held-out blocks, of another town of that style, and of a town of a
 style that it was trained on, to see what it has forgotten. Every view is searched among anchors
-along all roads of its town. The last weights are judged, so what is reported chose nothing.
+along all roads of its town. The last weights are judged, half blended with those the training
+began with, so what is reported chose nothing.
 
 What is in WORK already is not made again: worlds, pairs and finished lengths; an interrupted
 training goes on from its checkpoint.
@@ -181,8 +182,8 @@ class Bench:
         passes = -(-STEPS // EPOCHS // (count // batch))
         config = TrainConfig(
             kind=self.base.kind, epochs=EPOCHS, passes=passes, batch=batch, extra=batch // 4,
-            wide_from=0, geographic_epochs=1, learning_rate=5e-4, weight_decay=0.05,
-            layout_weight=0.0, seed=seed, start=self._start.encoder_sha256,
+            wide_from=0, geographic_epochs=1, learning_rate=1e-4, weight_decay=0.05,
+            layout_weight=0.0, blend=True, seed=seed, start=self._start.encoder_sha256,
         )  # fmt: skip
         recipe = Recipe(
             train=config, running=Running(work=here / "run", threads=1), material=learnt,

@@ -54,7 +54,7 @@ def train(work: Path, forget: bool = False) -> None:
         trainer = Trainer(config, source, running, crew)
         for network in (trainer.lesson.model, trainer.lesson.average.model):
             network.double()
-        trainer.run(lambda pair, final: {}, lambda pair, scores, epoch: None)
+        trainer.run(lambda pair, final: {}, lambda pair, row: None)
         trainer.save()
 
 

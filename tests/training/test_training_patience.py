@@ -16,7 +16,7 @@ from training_toy import toy_shard  # noqa: E402
 from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
 from geoloc_ros.training.pair import EncoderPair  # noqa: E402
 from geoloc_ros.training.sources import MinedSource  # noqa: E402
-from geoloc_ros.training.train import Trainer  # noqa: E402
+from geoloc_ros.training.train import Row, Trainer  # noqa: E402
 
 
 def small_trainer(folder: Path, **changes: Any) -> Trainer:
@@ -40,8 +40,8 @@ class Judge:
         self.shown.append({k: v.clone() for k, v in pair.state_dict().items()})
         return {"r1": self._scores[len(self.shown) - 1]}
 
-    def export(self, pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
-        self.exported.append(epoch)
+    def export(self, pair: EncoderPair, row: Row) -> None:
+        self.exported.append(row["epoch"])
 
 
 def test_training_stops_when_nothing_gets_better_and_keeps_the_best(tmp_path: Path) -> None:
@@ -81,3 +81,57 @@ def test_without_patience_the_last_is_kept(tmp_path: Path) -> None:
     trainer = small_trainer(tmp_path, epochs=2)
     assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.4}
     assert judge.exported == [1, 2]
+
+
+def blended_trainer(folder: Path, tmp_path: Path, **changes: Any) -> Trainer:
+    """One that began with a package, and will be blended with it."""
+    _, package = trained("perspective", tmp_path / "model")
+    trainer = small_trainer(
+        folder, blend=True, learning_rate=0.01, start=package.encoder_sha256, **changes
+    )
+    trainer.start(package)
+    return trainer
+
+
+def test_the_held_out_part_chooses_the_blend_with_what_one_began_with(tmp_path: Path) -> None:
+    judge = Judge([0.5, 0.6, 0.55, 0.7, 0.65])  # start, an epoch, a quarter, half, three quarters
+    trainer = blended_trainer(tmp_path / "run", tmp_path, epochs=1, patience=2)
+    assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.7}
+    assert judge.exported == [0, 1, 1]
+    assert trainer.kept()["share"] == 0.5
+    before, after = judge.shown[:2]
+    learnt = [
+        k for k, v in after.items() if v.is_floating_point() and not torch.equal(v, before[k])
+    ]
+    assert len(learnt) > 10
+    kept = trainer.kept_model().state_dict()
+    for key in learnt:
+        halfway = before[key] + 0.5 * (after[key] - before[key])
+        torch.testing.assert_close(kept[key], halfway, atol=1e-6, rtol=1e-5)
+
+
+def test_without_patience_half_of_each_is_kept_and_a_resumed_run_does_not_blend_again(
+    tmp_path: Path,
+) -> None:
+    judge = Judge([0.5, 0.1])
+    trainer = blended_trainer(tmp_path / "run", tmp_path, epochs=1)
+    assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.1}
+    assert [row["share"] for row in trainer.history] == [1.0, 0.5]
+    again = blended_trainer(tmp_path / "run", tmp_path, epochs=1)
+    again.resume()
+    assert again.run(judge.evaluate, judge.export) == {"r1": 0.1}
+    assert len(judge.shown) == 2
+    kept = again.kept_model().state_dict()
+    assert all(torch.equal(v, judge.shown[1][k]) for k, v in kept.items())
+
+
+def test_a_run_that_is_interrupted_is_not_blended_yet(tmp_path: Path) -> None:
+    judge = Judge([0.5, 0.4, 0.3, 0.2])
+    trainer = blended_trainer(tmp_path / "run", tmp_path, epochs=2)
+    trainer.running = Running(work=tmp_path / "run", threads=1, stop_after=1)
+    trainer.run(judge.evaluate, judge.export)
+    assert [row["share"] for row in trainer.history] == [1.0]
+    again = blended_trainer(tmp_path / "run", tmp_path, epochs=2)
+    again.resume()
+    again.run(judge.evaluate, judge.export)
+    assert [row["share"] for row in again.history] == [1.0, 1.0, 0.5]

@@ -24,7 +24,7 @@ from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
 from geoloc_ros.training.export import export_package  # noqa: E402
 from geoloc_ros.training.pair import EncoderPair  # noqa: E402
 from geoloc_ros.training.sources import MinedSource  # noqa: E402
-from geoloc_ros.training.train import Trainer  # noqa: E402
+from geoloc_ros.training.train import Row, Trainer  # noqa: E402
 
 HERE = Path(__file__).parent
 
@@ -54,9 +54,10 @@ class Exports:
     def __init__(self, folder: Path) -> None:
         self.folder, self.epochs = folder, []
 
-    def __call__(self, pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
+    def __call__(self, pair: EncoderPair, row: Row) -> None:
+        scores = row["scores"]
         export_package(pair, self.folder, name="toy", version="0", training={}, scores=scores)
-        self.epochs.append(epoch)
+        self.epochs.append(row["epoch"])
 
     def sha256(self) -> list[str]:
         return [hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(self.folder.iterdir())]

@@ -25,14 +25,14 @@ from geoloc_ros.training.sampling import offset_pose  # noqa: E402
 from geoloc_ros.training.schedule import schedule  # noqa: E402
 from geoloc_ros.training.sources import MinedSource  # noqa: E402
 from geoloc_ros.training.town_material import TownMaterial, area_of  # noqa: E402
-from geoloc_ros.training.train import Trainer  # noqa: E402
+from geoloc_ros.training.train import Row, Trainer  # noqa: E402
 
 
 def no_evaluation(pair: EncoderPair, final: bool) -> dict[str, float]:
     return {}
 
 
-def no_export(pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
+def no_export(pair: EncoderPair, row: Row) -> None:
     return None
 
 

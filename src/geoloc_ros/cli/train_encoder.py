@@ -48,6 +48,7 @@ WIDE_FROM = {"ground_plane": 6}
 WEIGHT_DECAY = {"ground_plane": 0.03}
 BATCH = 96
 LEARNING_RATE = {"towns": 2e-3, "dataset": 1e-3, "drives": 1e-3}
+START_RATE = {"towns": 1e-3, "dataset": 5e-4, "drives": 1e-4}
 # Of drives there may be few views: so many steps, of which at least so many make an epoch.
 DRIVE_STEPS, STEPS_PER_EPOCH = 300, 25
 PATIENCE = {"towns": 0, "drives": 4, "dataset": 5}
@@ -76,7 +77,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
     add("--start", metavar="MODEL",
         help="begin with the weights of this package, of any picture size, not with random ones; "
-             "then with half the learning rate")  # fmt: skip
+             "then with a lower learning rate; what drives teach is in the end blended with "
+             "them")  # fmt: skip
     train_material.add_arguments(parser)
     _add_recipe(parser.add_argument_group("how it learns"))
     _add_running(parser.add_argument_group("how it is run"))
@@ -93,8 +95,8 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
         help=f"pairs per step, of all processes together (default: {BATCH}, or as many as there "
              "are)")  # fmt: skip
     add("--learning-rate", type=float, metavar="X",
-        help="peak of the schedule (default: 2e-3 for towns, 1e-3 else; half with "
-             "--start)")  # fmt: skip
+        help="peak of the schedule (default: 2e-3 for towns, 1e-3 else; with --start half, for "
+             "drives a tenth)")  # fmt: skip
     add("--patience", type=int, metavar="N",
         help="stop after N epochs without a better R@1 on the held-out part, keep the best; 0: "
              "train to the end, keep the last "
@@ -195,7 +197,7 @@ def _config(
     from geoloc_ros.training.config import TrainConfig
 
     started = bool(arguments.start)
-    rate = arguments.learning_rate or LEARNING_RATE[source] * (0.5 if started else 1.0)
+    rate = arguments.learning_rate or (START_RATE if started else LEARNING_RATE)[source]
     batch = arguments.batch or _largest_batch(min(BATCH, samples), processes)
     epochs = arguments.epochs or (START_EPOCHS if started else TOWN_EPOCHS)
     if source == "dataset":
@@ -224,7 +226,8 @@ def _config(
         config = dataclasses.replace(config, cluster=65, pool=128, street=0.0, extra=0,
                                      geographic_epochs=4)  # fmt: skip
     if started:  # what the first epochs are for has been learnt
-        config = dataclasses.replace(config, geographic_epochs=1, wide_from=0)
+        blend = source == "drives"  # which are few, and much is to be lost
+        config = dataclasses.replace(config, geographic_epochs=1, wide_from=0, blend=blend)
     return config
 
 

@@ -110,11 +110,18 @@ def _training(training: dict[str, Any]) -> str:
             )
     lines += [
         f"{training.get('recipe', '')}; {training.get('epochs_done', 0)} of "
-        f"{settings.get('epochs', 0)} epochs, seed {settings.get('seed', 0)}.",
+        f"{settings.get('epochs', 0)} epochs, seed {settings.get('seed', 0)}."
+        + _blend(training.get("share", 1.0)),
         f"Again: `{training.get('command', '')}`",
         *training.get("notes", []),
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _blend(share: float) -> str:
+    if share == 1.0:
+        return ""
+    return f" Of the weights that came of it {share:g}, of those it began with {1.0 - share:g}."
 
 
 def calibration_section(package: ModelPackage) -> str:

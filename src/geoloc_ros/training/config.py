@@ -37,6 +37,8 @@ class TrainConfig:
         ema: decay of the averaged weights.
         patience: stop when so many epochs have passed without a better score on the held-out part,
             and keep the best; 0: never, and keep the last.
+        blend: whether in the end the weights are blended with those the run began with: in the
+            share that is best on the held-out part, or without patience half and half.
         precision: auto, float32, bfloat16 or float16.
         seed: of weights, order and augmentation.
         start: sha256 of the encoders whose weights the run begins with; empty for random ones.
@@ -62,6 +64,7 @@ class TrainConfig:
     masked_weight: float = 0.0
     ema: float = 0.99
     patience: int = 0
+    blend: bool = False
     precision: str = "auto"
     seed: int = 1
     start: str = ""

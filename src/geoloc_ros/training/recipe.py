@@ -24,7 +24,7 @@ from geoloc_ros.training.crew import Crew, alone
 from geoloc_ros.training.export import export_package
 from geoloc_ros.training.pair import EncoderPair
 from geoloc_ros.training.teacher import PackageTeacher
-from geoloc_ros.training.train import Evaluate, Export, Source, Trainer
+from geoloc_ros.training.train import Evaluate, Export, Row, Source, Trainer
 
 LOG = logging.getLogger(__name__)
 VERSION = "0.1.0"
@@ -130,7 +130,7 @@ def train_encoder(
     if kept is None:
         return scores
     if not (recipe.out / "model.json").exists():  # a finished run, exported elsewhere
-        export(trainer.kept_model(), scores, kept["epoch"])
+        export(trainer.kept_model(), kept)
     if kept["epoch"] == 0:
         LOG.warning(
             "no epoch was better on the held-out part than what the training began with; %s holds "
@@ -149,13 +149,18 @@ def _exporter(recipe: Recipe, command: str, lessons: Lessons) -> Export:
         "teacher": _ancestor(recipe.teacher),
     }
 
-    def export(pair: EncoderPair, scores: dict[str, float], epoch: int) -> None:
-        started = time.monotonic()
-        protocol = lessons.protocol[epoch == recipe.train.epochs]
-        training = {**provenance, "epochs_done": epoch, "validation": protocol}
+    def export(pair: EncoderPair, row: Row) -> None:
+        started, epoch = time.monotonic(), row["epoch"]
+        training = {
+            **provenance,
+            "epochs_done": epoch,
+            "share": row["share"],
+            "validation": lessons.protocol[epoch == recipe.train.epochs],
+        }
         package = export_package(
-            pair, recipe.out, name=recipe.name, version=VERSION, training=training, scores=scores
-        )
+            pair, recipe.out, name=recipe.name, version=VERSION, training=training,
+            scores=row["scores"],
+        )  # fmt: skip
         package = recipe.material.finish(package)
         package.save()
         (recipe.out / "README.md").write_text(model_card(package), encoding="utf-8")

@@ -9,15 +9,15 @@ is a function of where it is made (`draws`), and all else that matters lies in t
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
+from geoloc_ros.training.blend import State, blended, shares
 from geoloc_ros.training.board import Board, NoBoard, TensorBoard
 from geoloc_ros.training.checkpoint import (
     read_checkpoint,
@@ -42,6 +43,7 @@ from geoloc_ros.training.lesson import Lesson, Taken
 from geoloc_ros.training.pair import EncoderPair
 from geoloc_ros.training.schedule import PLATEAU, schedule
 from geoloc_ros.training.start import settle, start_from
+from geoloc_ros.training.stopping import told_to_stop
 from geoloc_ros.training.teacher import Teacher
 
 LOG = logging.getLogger(__name__)
@@ -75,16 +77,21 @@ class Source(Protocol):
 
 
 class Row(TypedDict):
-    """What an epoch came to: mean losses, figures of the validation, and the time it took."""
+    """What an epoch came to: mean losses, figures of the validation, and the time it took.
+
+    The share is that of the run's own weights, 1, or in the end less, blended with those it began
+    with.
+    """
 
     epoch: int
+    share: float
     losses: dict[str, float]
     scores: dict[str, float]
     seconds: dict[str, float]
 
 
 Evaluate = Callable[[EncoderPair, bool], dict[str, float]]
-Export = Callable[[EncoderPair, dict[str, float], int], None]
+Export = Callable[[EncoderPair, Row], None]
 
 
 class Trainer:
@@ -120,7 +127,8 @@ class Trainer:
         self.epoch, self.step, self._plans = 0, 0, 0
         self.history: list[Row] = []
         self._sums: dict[str, float] = {}
-        self._best: dict[str, Tensor] | None = None
+        self._best: State | None = None
+        self._began: State | None = None
         self._saved_s = time.monotonic()
         self._board: Board = NoBoard()
         running.work.mkdir(parents=True, exist_ok=True)
@@ -143,6 +151,8 @@ class Trainer:
         if not model.shared:
             settle(model.reference, model.references(batch.reference))
         self.lesson.average.model.load_state_dict(model.state_dict())
+        if self.config.blend:
+            self._began = _copied(model)
 
     @property
     def checkpoint(self) -> Path:
@@ -163,6 +173,7 @@ class Trainer:
             "sums": self._sums,
             "history": self.history,
             "best": self._best,
+            "began": self._began,
             "model": lesson.model.state_dict(),
             "average": lesson.average.model.state_dict(),
             "average_steps": lesson.average.steps,
@@ -192,7 +203,8 @@ class Trainer:
         lesson.scaler.load_state_dict(state["scaler"])
         self.source.restore(state["source"])
         self.epoch, self.step, self._plans = state["epoch"], state["step"], state["plans"]
-        self.history, self._sums, self._best = state["history"], state["sums"], state["best"]
+        self.history, self._sums = state["history"], state["sums"]
+        self._best, self._began = state["best"], state["began"]
 
     # -- run ----------------------------------------------------------------------------------
 
@@ -216,33 +228,32 @@ class Trainer:
         last = min(self.config.epochs, self.running.stop_after or self.config.epochs)
         with closing(self._board), told_to_stop() as told:
             if self.config.patience and self.config.start and not self.history:
-                self._close(0, {}, 0.0, evaluate, export)
+                self._close({}, 0.0, evaluate, export)
             while self.epoch < last and not self.crew.agreed(self.exhausted):
                 started = time.monotonic()
                 means = self._epoch(told)
                 self.epoch, self.step, self._sums = self.epoch + 1, 0, {}
-                self._close(self.epoch, means, time.monotonic() - started, evaluate, export)
+                self._close(means, time.monotonic() - started, evaluate, export)
                 if self.epoch < last and self.crew.agreed(told.is_set()):
                     raise self._left_off()
+            if self._began and (self.epoch == self.config.epochs or self.exhausted):
+                self._blend(evaluate, export)
         kept = self.kept()
         return kept["scores"] if kept else {}
 
     @property
     def exhausted(self) -> bool:
         """Whether patience is at its end."""
-        if not self.config.patience or not self.history:
+        epochs = [row for row in self.history if row["share"] == 1.0]
+        if not self.config.patience or not epochs:
             return False
-        return self.history[-1]["epoch"] - self._best_row()["epoch"] >= self.config.patience
+        return epochs[-1]["epoch"] - _best(epochs)["epoch"] >= self.config.patience
 
     def kept(self) -> Row | None:
         """The row of the weights that are kept: the last, or with patience the best."""
         if not self.history:
             return None
-        return self._best_row() if self.config.patience else self.history[-1]
-
-    def _best_row(self) -> Row:
-        """The first of the best."""
-        return max(self.history, key=lambda row: row["scores"][SCORE])
+        return _best(self.history) if self.config.patience else self.history[-1]
 
     def kept_model(self) -> EncoderPair:
         """The averaged weights that are kept."""
@@ -252,25 +263,41 @@ class Trainer:
         return model
 
     def _close(
-        self, epoch: int, losses: dict[str, float], train_s: float, evaluate: Evaluate,
-        export: Export,
-    ) -> None:  # fmt: skip
+        self, losses: dict[str, float], train_s: float, evaluate: Evaluate, export: Export
+    ) -> None:
         """Validate, log, export and save what an epoch has come to."""
         if self.crew.is_first:
-            torch.set_num_threads(self.running.threads)
-            started, model = time.monotonic(), self.lesson.average.model
-            scores = evaluate(model, epoch == self.config.epochs)
-            seconds = {"train_s": train_s, "eval_s": time.monotonic() - started}
-            row = Row(epoch=epoch, losses=losses, scores=scores, seconds=seconds)
-            self.history.append(row)
-            write_rows(self.running.work / "log.csv", [_flat(r) for r in self.history])
-            self._board.add({f"held_out/{k}": v for k, v in scores.items()}, self._total_steps())
-            LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in _flat(row).items()))
-            if self.kept() is row:
-                if self.config.patience:
-                    self._best = {k: v.clone() for k, v in model.state_dict().items()}
-                export(model, scores, epoch)
+            self._judge(self.lesson.average.model, 1.0, losses, train_s, evaluate, export)
         self.save()
+
+    def _blend(self, evaluate: Evaluate, export: Export) -> None:
+        """The same for blends with what the run began with, once; the first process does."""
+        if self._began is None or not self.history or self.history[-1]["share"] < 1.0:
+            return
+        model = copy.deepcopy(self.lesson.average.model)
+        after = _copied(model)
+        for share in shares(judged=bool(self.config.patience)):
+            model.load_state_dict(blended(self._began, after, share))
+            self._judge(model, share, {}, 0.0, evaluate, export)
+        self.save()
+
+    def _judge(
+        self, model: EncoderPair, share: float, losses: dict[str, float], train_s: float,
+        evaluate: Evaluate, export: Export,
+    ) -> None:  # fmt: skip
+        torch.set_num_threads(self.running.threads)
+        started = time.monotonic()
+        scores = evaluate(model, self.epoch == self.config.epochs)
+        seconds = {"train_s": train_s, "eval_s": time.monotonic() - started}
+        row = Row(epoch=self.epoch, share=share, losses=losses, scores=scores, seconds=seconds)
+        self.history.append(row)
+        write_rows(self.running.work / "log.csv", [_flat(r) for r in self.history])
+        self._board.add({f"held_out/{k}": v for k, v in scores.items()}, self._total_steps())
+        LOG.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in _flat(row).items()))
+        if self.kept() is row:
+            if self.config.patience or share < 1.0:
+                self._best = _copied(model)
+            export(model, row)
 
     def _epoch(self, told: threading.Event) -> dict[str, float]:
         """Take the steps of an epoch that are not yet done; answers mean losses of all of them."""
@@ -342,35 +369,21 @@ class Trainer:
         return TensorBoard(self.running.work / "tensorboard", self._total_steps())
 
 
+def _best(rows: list[Row]) -> Row:
+    """The first of the best."""
+    return max(rows, key=lambda row: row["scores"][SCORE])
+
+
 def _flat(row: Row) -> dict[str, float]:
-    return {"epoch": row["epoch"], **row["losses"], **row["scores"], **row["seconds"]}
+    epoch, share = row["epoch"], row["share"]
+    return {"epoch": epoch, "share": share, **row["losses"], **row["scores"], **row["seconds"]}
+
+
+def _copied(model: EncoderPair) -> State:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _no_batch() -> TrainingError:
     return TrainingError(
         "an epoch has no full batch; train on more towns, drives or pairs, or lower --batch"
     )
-
-
-@contextmanager
-def told_to_stop() -> Iterator[threading.Event]:
-    """An event that is set by SIGTERM or Ctrl-C; who presses Ctrl-C again does not want to wait.
-
-    Outside of the main thread signals are left alone.
-    """
-    told = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield told
-        return
-
-    def tell(number: int, _: object) -> None:
-        if told.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        told.set()
-
-    before = {n: signal.signal(n, tell) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
