@@ -40,6 +40,9 @@ from geoloc_ros.synchronizer import NS, Counts, Paired, Synchronizer
 
 logger = logging.getLogger(__name__)
 
+#: below the horizon; motion is seen well by cameras that look down so steeply
+LOOKS_DOWN_DEG = 45.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
@@ -130,6 +133,13 @@ class Tracker:
         if not self._use_odometry and (self._eyes is None or name == self._eyes_camera or leads):
             self._eyes = PlanarVisualOdometry(camera, T_base_camera)
             self._eyes_camera = name
+            if self._eyes.below_horizon_deg < LOOKS_DOWN_DEG:
+                logger.warning(
+                    "camera %r looks %.0f degrees below the horizon and there is no odometry; "
+                    "distances are seen well only by one that looks down (%.0f or more): give "
+                    "odometry, or expect to find no place",
+                    name, self._eyes.below_horizon_deg, LOOKS_DOWN_DEG,
+                )  # fmt: skip
 
     def _set_rig(self, rig: Rig[Any], cameras: dict[str, tuple[CameraModel, FloatArray]]) -> None:
         """Stitch these cameras; the one that looks most nearly ahead leads.

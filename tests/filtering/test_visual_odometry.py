@@ -47,6 +47,12 @@ def test_straight_and_turning_flight_is_measured(ground):
     assert odometry.ground_depth_m == pytest.approx(HEIGHT_M, rel=0.03)
 
 
+@pytest.mark.parametrize("pitch_deg", [0.0, 20.0, 90.0])
+def test_how_steeply_the_camera_looks_down(pitch_deg):
+    odometry = PlanarVisualOdometry(CAMERA, mount(pitch_deg, 0.0, (1.0, 0.0, 2.0)))
+    assert odometry.below_horizon_deg == pytest.approx(pitch_deg, abs=0.01)
+
+
 def test_hover_is_no_motion_and_says_how_sure(ground):
     seen, _ = drive(ground, [(0.0, 0.0, 0.0)] * 3)
     for motion in seen:

@@ -125,3 +125,11 @@ def test_a_model_of_panoramas_can_be_calibrated(ride, tmp_path) -> None:
     assert fitted.matched - fitted.background > 3.0 * fitted.background_sigma
     assert not np.isclose(fitted.temperature, before.temperature)
     assert tables.read_estimates(tmp_path / "work/world_drive_00").localised.mean() > 0.5
+
+
+def test_who_has_no_odometry_is_told_what_cameras_that_look_ahead_cannot_see(
+    ride, bag, tmp_path, caplog
+) -> None:
+    assert replay(ride, bag, tmp_path / "out", "--odometry-topic", "none") == 0
+    assert "there is no odometry" in caplog.text
+    assert "give odometry" in caplog.text

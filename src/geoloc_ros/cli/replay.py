@@ -37,7 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="override one parameter; repeatable",
     )
     parser.add_argument("--image-topic", help="camera topic, where there are several")
-    parser.add_argument("--odometry-topic", help="odometry topic; 'none': motion from the images")
+    parser.add_argument(
+        "--odometry-topic",
+        help="odometry topic; 'none': motion from the images, of a camera that looks down",
+    )
     parser.add_argument(
         "--truth", metavar="TOPIC", help="PoseStamped or NavSatFix, for scoring only"
     )

@@ -130,6 +130,11 @@ class PlanarVisualOdometry:
         """
         return self._ground_depth_m
 
+    @property
+    def below_horizon_deg(self) -> float:
+        """How steeply the camera looks down: 90 straight down, 0 at the horizon."""
+        return -float(np.degrees(np.arcsin(np.clip(self._rotation[2, 2], -1.0, 1.0))))
+
     def reset(self) -> None:
         """Forget everything seen."""
         self._keyframe: _Keyframe | None = None
