@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Early stopping keeps what was best on the held-out part, which may be what one began with."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from test_training_start import trained  # noqa: E402
 from test_training_train import toy_pairs  # noqa: E402
 from training_toy import toy_shard  # noqa: E402
 
+from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.training.config import Running, TrainConfig  # noqa: E402
+from geoloc_ros.training.draws import Part  # noqa: E402
 from geoloc_ros.training.pair import EncoderPair  # noqa: E402
 from geoloc_ros.training.sources import MinedSource  # noqa: E402
 from geoloc_ros.training.train import Row, Trainer  # noqa: E402
@@ -135,3 +138,64 @@ def test_a_run_that_is_interrupted_is_not_blended_yet(tmp_path: Path) -> None:
     again.resume()
     again.run(judge.evaluate, judge.export)
     assert [row["share"] for row in again.history] == [1.0, 1.0, 0.5]
+
+
+def test_what_was_best_is_blended_not_what_came_after(tmp_path: Path) -> None:
+    judge = Judge([0.1, 0.6, 0.2, 0.2, 0.55, 0.7, 0.65])  # start, three epochs, three blends
+    trainer = blended_trainer(tmp_path / "run", tmp_path, epochs=9, patience=2)
+    assert trainer.run(judge.evaluate, judge.export) == {"r1": 0.7}
+    before, best, _, last = judge.shown[:4]
+    kept = trainer.kept_model().state_dict()
+    learnt = [k for k, v in best.items() if v.is_floating_point()]
+    assert any(not torch.allclose(best[k], last[k], atol=1e-4) for k in learnt)
+    for key in learnt:
+        halfway = before[key].lerp(best[key], 0.5)
+        torch.testing.assert_close(kept[key], halfway, atol=1e-6, rtol=1e-5)
+
+
+def test_with_patience_all_epochs_are_judged_alike(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def evaluate(pair: EncoderPair, final: bool) -> dict[str, float]:
+        asked.append(final)
+        return {"r1": 0.5}
+
+    small_trainer(tmp_path / "a", epochs=2).run(evaluate, lambda pair, row: None)
+    small_trainer(tmp_path / "b", epochs=2, patience=2).run(evaluate, lambda pair, row: None)
+    assert asked == [False, True, False, False]
+
+
+def test_other_processes_neither_judge_nor_export_a_resumed_run(tmp_path: Path) -> None:
+    judge = Judge([0.5, 0.4, 0.3, 0.2])
+    trainer = blended_trainer(tmp_path / "run", tmp_path, epochs=1)
+    trainer.running = Running(work=tmp_path / "run", threads=1)
+    trainer.run(judge.evaluate, judge.export)
+    again = blended_trainer(tmp_path / "run", tmp_path, epochs=1)
+    again.crew = dataclasses.replace(again.crew, part=Part(1, 1))
+    shown = len(judge.shown)
+    again.resume()
+    assert again.run(judge.evaluate, judge.export) == {}
+    assert len(judge.shown) == shown
+    assert again.kept() is None
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    trainer = small_trainer(tmp_path, epochs=3)
+    with torch.no_grad():
+        next(trainer.lesson.model.parameters()).fill_(torch.nan)
+    judge = Judge([])
+    with pytest.raises(TrainingError, match=r"loss of step 1 of epoch 1 is nan.*--learning-rate"):
+        trainer.run(judge.evaluate, judge.export)
+
+
+def test_a_file_that_is_no_checkpoint_of_ours_is_one_clear_error(tmp_path: Path) -> None:
+    torch.save({"model": 1}, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="no checkpoint of a training"):
+        small_trainer(tmp_path, epochs=1).resume()
+
+
+def test_a_run_does_not_go_on_with_other_material(tmp_path: Path) -> None:
+    judge = Judge([0.1] * 9)
+    small_trainer(tmp_path, epochs=1, material="these").run(judge.evaluate, judge.export)
+    with pytest.raises(TrainingError, match=r"other settings \(material\)"):
+        small_trainer(tmp_path, epochs=1, material="others").resume()

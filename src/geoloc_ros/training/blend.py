@@ -35,6 +35,8 @@ def blended(before: State, after: State, share: float) -> State:
         share: of `after`, 0 to 1.
     """
     return {
-        name: before[name].lerp(value, share) if value.is_floating_point() else value
+        name: before[name].to(value.device).lerp(value, share)
+        if value.is_floating_point()
+        else value
         for name, value in after.items()
     }

@@ -83,6 +83,8 @@ def read_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
         raise TrainingError(
             f"cannot go on from {path} ({reason}); train without {option}"
         ) from error
+    if not isinstance(state, dict) or "config" not in state:
+        raise TrainingError(f"{path} is no checkpoint of a training; train without {option}")
     return state
 
 

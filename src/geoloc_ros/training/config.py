@@ -42,6 +42,7 @@ class TrainConfig:
         precision: auto, float32, bfloat16 or float16.
         seed: of weights, order and augmentation.
         start: sha256 of the encoders whose weights the run begins with; empty for random ones.
+        material: digest of what is learnt from; see `recipe.Material.identity`.
     """
 
     kind: str
@@ -68,6 +69,11 @@ class TrainConfig:
     precision: str = "auto"
     seed: int = 1
     start: str = ""
+    material: str = ""
+
+    def judged_fully(self, epoch: int) -> bool:
+        """Whether a validation may take its time: not where it is compared with earlier ones."""
+        return epoch == self.epochs and not self.patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

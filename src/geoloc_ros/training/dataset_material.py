@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.datasets.base import Split
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened, find_dataset, open_split
+from geoloc_ros.training.digest import digest
 from geoloc_ros.training.evaluate import describe_references, describe_views, recall
 from geoloc_ros.training.importing.sample4geo import RECIPES
 from geoloc_ros.training.pair import CONVNEXTS, EncoderPair, card_from, card_of
@@ -101,6 +103,12 @@ class DatasetMaterial:
     def samples(self) -> int:
         """How many pairs there are to train on."""
         return int((self.parts() == TRAIN).sum())
+
+    def identity(self) -> str:
+        """A digest of the pairs and of which are held out."""
+        split = self.opened().split
+        pairs = hashlib.sha256(np.ascontiguousarray(split.pairs).tobytes()).hexdigest()
+        return digest([self.dataset, split.name, pairs, dataclasses.asdict(self.hold_out)])
 
     def parts(self) -> IntArray:
         """Part (P,) of each pair: by place where the data set tells it, else by reference."""

@@ -21,6 +21,7 @@ from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of, open_ground
 from geoloc_ros.training.config import TrainConfig
+from geoloc_ros.training.digest import digest
 from geoloc_ros.training.drive_report import text, write_report
 from geoloc_ros.training.evaluate import driven_anchors, evaluate_areas, grid_near
 from geoloc_ros.training.held_out_calibration import with_similarity
@@ -107,6 +108,12 @@ class DriveMaterial:
     def samples(self) -> int:
         """How many views there are to train on; after `prepare`."""
         return int((np.concatenate(self.parts(self._mine())) == TRAIN).sum())
+
+    def identity(self) -> str:
+        """A digest of the pairs, the imagery and the split."""
+        pairs = [m.meta["key"] for m in self._mine()]
+        imagery = [str(g.provenance.get("sha256", "")) for g in self._grounds()]
+        return digest([pairs, imagery, dataclasses.asdict(self.split)])
 
     def parts(self, mined: Sequence[Mined]) -> list[IntArray]:
         """Part of the ground of each view of each drive."""

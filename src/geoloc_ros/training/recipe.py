@@ -62,6 +62,10 @@ class Material(Protocol):
         """How many pairs there are to train on; after `prepare`."""
         ...
 
+    def identity(self) -> str:
+        """A digest of the pairs and of what is held out; a run is gone on with on no other."""
+        ...
+
     def load(self, train: TrainConfig) -> Lessons:
         """Read what was prepared."""
         ...
@@ -119,7 +123,8 @@ def train_encoder(
     lessons = recipe.material.load(recipe.train)
     teacher = PackageTeacher(recipe.teacher, recipe.running.threads) if recipe.teacher else None
     card = recipe.material.card()
-    trainer = Trainer(recipe.train, lessons.source, recipe.running, crew, card, teacher)
+    config = dataclasses.replace(recipe.train, material=recipe.material.identity())
+    trainer = Trainer(config, lessons.source, recipe.running, crew, card, teacher)
     if resume:
         trainer.resume()
     elif recipe.start is not None:
@@ -155,7 +160,7 @@ def _exporter(recipe: Recipe, command: str, lessons: Lessons) -> Export:
             **provenance,
             "epochs_done": epoch,
             "share": row["share"],
-            "validation": lessons.protocol[epoch == recipe.train.epochs],
+            "validation": lessons.protocol[recipe.train.judged_fully(epoch)],
         }
         package = export_package(
             pair, recipe.out, name=recipe.name, version=VERSION, training=training,

@@ -16,6 +16,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.training.augment import fill_colour
 from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.data import Shard, TownGround, read_shard
+from geoloc_ros.training.digest import digest
 from geoloc_ros.training.evaluate import (
     describe_references,
     describe_views,
@@ -107,6 +108,12 @@ class TownMaterial:
         if self.kind == "ground_plane":
             return 1_000_000
         return self.towns * self.world.views
+
+    def identity(self) -> str:
+        """A digest of the towns and photos."""
+        photos = sorted(p.name for p in self.aerial.rglob("*")) if self.aerial else []
+        seeds = [list(part) for part in self.seeds()]
+        return digest([dataclasses.asdict(self.world), seeds, self.overhead_batches, photos])
 
     def _shards(self) -> tuple[list[Path], list[Path]]:
         train, validation = self.seeds()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -203,7 +204,7 @@ class Trainer:
         lesson.scaler.load_state_dict(state["scaler"])
         self.source.restore(state["source"])
         self.epoch, self.step, self._plans = state["epoch"], state["step"], state["plans"]
-        self.history, self._sums = state["history"], state["sums"]
+        self.history, self._sums = state["history"] if self.crew.is_first else [], state["sums"]
         self._best, self._began = state["best"], state["began"]
 
     # -- run ----------------------------------------------------------------------------------
@@ -236,8 +237,9 @@ class Trainer:
                 self._close(means, time.monotonic() - started, evaluate, export)
                 if self.epoch < last and self.crew.agreed(told.is_set()):
                     raise self._left_off()
-            if self._began and (self.epoch == self.config.epochs or self.exhausted):
+            if self.crew.is_first and (self.epoch == self.config.epochs or self.exhausted):
                 self._blend(evaluate, export)
+            self.crew.wait()
         kept = self.kept()
         return kept["scores"] if kept else {}
 
@@ -271,10 +273,13 @@ class Trainer:
         self.save()
 
     def _blend(self, evaluate: Evaluate, export: Export) -> None:
-        """The same for blends with what the run began with, once; the first process does."""
-        if self._began is None or not self.history or self.history[-1]["share"] < 1.0:
+        """The same, once, for blends of what the run began with and what was best of it."""
+        if self._began is None or self.history[-1]["share"] < 1.0:
             return
         model = copy.deepcopy(self.lesson.average.model)
+        kept = self.kept()
+        if self._best is not None and kept and kept["epoch"] > 0:
+            model.load_state_dict(self._best)
         after = _copied(model)
         for share in shares(judged=bool(self.config.patience)):
             model.load_state_dict(blended(self._began, after, share))
@@ -287,7 +292,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         torch.set_num_threads(self.running.threads)
         started = time.monotonic()
-        scores = evaluate(model, self.epoch == self.config.epochs)
+        scores = evaluate(model, self.config.judged_fully(self.epoch))
         seconds = {"train_s": train_s, "eval_s": time.monotonic() - started}
         row = Row(epoch=self.epoch, share=share, losses=losses, scores=scores, seconds=seconds)
         self.history.append(row)
@@ -326,6 +331,12 @@ class Trainer:
         factor = schedule(self._total_steps(), total, self.config.warm_up)
         draws = Draws(self.config.seed, self.epoch, self.step)
         taken = self.lesson.take(batch, draws, self.config.learning_rate * factor)
+        if not math.isfinite(taken.losses["loss"]):
+            raise TrainingError(
+                f"the loss of step {self.step + 1} of epoch {self.epoch + 1} is "
+                f"{taken.losses['loss']:g}; train with a --learning-rate below "
+                f"{self.config.learning_rate:g}, or with --precision float32"
+            )
         self.source.learned(plan, taken.query, taken.reference)
         for name, value in taken.losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
