@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from geoloc_ros.training.drive_poses import NEAREST_FIX_S, ODOMETRY_GAP_S, WIDER
+from geoloc_ros.training.drive_poses import MAX_YAW_OFF_DEG, NEAREST_FIX_S, ODOMETRY_GAP_S, WIDER
 from geoloc_ros.training.fixes import Gate, advice
 
 #: what became of a frame that was not kept, in words
@@ -15,7 +15,8 @@ WORDS = {
     "seen_often": "the place has been seen --per-place times",
     "no_trusted_fix": f"no trusted fix within {NEAREST_FIX_S:g} s, or none before or none after",
     "contradicted": "fixes and odometry contradict each other nearby",
-    "heading_contradicted": "the pose looks elsewhere than fixes and odometry say",
+    "heading_contradicted": f"the pose's heading is more than {MAX_YAW_OFF_DEG:g} degrees, and "
+    "three deviations, off the one that fixes and odometry give",
     "heading_unsure": "the fixes do not tell the heading well enough",
     "too_few_fixes": f"fewer than four trusted fixes within {WIDER[-1]:g} times --window",
     "no_odometry": "no odometry at that time",
