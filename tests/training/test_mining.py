@@ -176,6 +176,7 @@ def test_a_pose_beside_the_fix_gives_the_heading(tmp_path: Path) -> None:
     found = mined(drive, tmp_path, config(POSE))
     assert np.abs(found.poses[:, 2] - 0.7).max() < 1e-6
     assert len(found.poses) > 20
+    assert found.meta["fixes"]["notes"] == [f"no odometry confirms the headings of {POSE}"]
 
 
 def test_without_odometry_fixes_tell_no_heading(tmp_path: Path) -> None:

@@ -93,15 +93,13 @@ def read_fixes(
 ) -> Fixes:  # fmt: skip
     """Read the truth of a recording: a NavSatFix, or a PoseStamped with a NavSatFix beside it.
 
-    Of a damaged recording what can be read is taken.
-
     Args:
         reader: of the recording, open.
         recording: the same.
         topic: of the truth.
         plane: on which positions are given.
         gate: what is trusted.
-        damage: told what is wrong with the recording.
+        damage: told what is wrong with the recording, of which the rest is read.
 
     Raises:
         BagError: no such topic, or of another type.

@@ -271,9 +271,10 @@ class _Miner:
             )
         np.save(self._out / "poses.npy", np.stack(self._anchors))
         np.save(self._out / "stamps.npy", np.array(self._stamps, dtype=np.int64))
+        unchecked = () if len(odometry) else (f"no odometry confirms the headings of {topic}",)
         return {
             "frames": dict(self._frames),
-            "fixes": _fixes_report(fixes),
+            "fixes": _fixes_report(fixes, (*fixes.notes, *unchecked)),
             "damage": self._damage.lines(),
             "full": self._full,
         }
@@ -357,11 +358,11 @@ def _odometry(reader: BagReader, topic: str, damage: Damage) -> list[Odometry]:
     return found
 
 
-def _fixes_report(fixes: Fixes) -> dict[str, Any]:
+def _fixes_report(fixes: Fixes, notes: tuple[str, ...]) -> dict[str, Any]:
     return {
         "read": fixes.read,
         "trusted": len(fixes),
         "refused": fixes.refused,
         "median_sigma_m": float(np.median(fixes.sigma_m)),
-        "notes": list(fixes.notes),
+        "notes": list(notes),
     }
