@@ -65,6 +65,9 @@ class MadeDrive:
         picture: of a pose; None: the colour below it.
         odometry: whether it is recorded, in a frame that is turned and shifted.
         with_pose: whether a PoseStamped is recorded, too.
+        pose_turn_rad: by how much its frame is turned.
+        fix_every: every so many poses there is a fix.
+        height: above ground, of a pose; None: not recorded.
     """
 
     poses: np.ndarray
@@ -75,6 +78,9 @@ class MadeDrive:
     picture: Callable[[int], np.ndarray] | None = None
     odometry: bool = True
     with_pose: bool = False
+    pose_turn_rad: float = 0.0
+    fix_every: int = 1
+    height: Callable[[int], float] | None = None
     tf: bool = True
     imagery: np.ndarray | None = field(default=None, repr=False)
 
@@ -92,6 +98,8 @@ class MadeDrive:
 
     def _write(self, bag: BagWriter, i: int, pose: np.ndarray, rng: np.random.Generator) -> None:
         stamp = START_NS + i * 100_000_000
+        if self.height is not None:
+            bag.write_range("/height", stamp, self.height(i))
         bag.write_camera_info("/cam/camera_info", stamp, camera())
         picture = self.picture(i) if self.picture else self._colour_below(pose)
         done, data = cv2.imencode(".png", picture[:, :, ::-1])
@@ -109,8 +117,10 @@ class MadeDrive:
         lat, lon = PLANE.to_latlon([(x, y)])
         place = LatLon(float(lat[0]), float(lon[0]))
         cov_enu = None if sigma_m is None else np.eye(3) * sigma_m**2
-        bag.write_fix(FIX, stamp, place, 400.0, "gnss", cov_enu, has_fix)
+        if i % self.fix_every == 0:
+            bag.write_fix(FIX, stamp, place, 400.0, "gnss", cov_enu, has_fix)
         if self.with_pose:
+            cos, sin = np.cos(pose[2] + self.pose_turn_rad), np.sin(pose[2] + self.pose_turn_rad)
             rotation = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
             bag.write_pose(POSE, stamp, transform(rotation, (x, y, 0.0)))
 

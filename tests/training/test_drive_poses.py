@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a vehicle was when it took a picture, from fixes and odometry."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from made_drives import into_odometry, round_trip
 
 from geoloc_ros.datatypes import Odometry
 from geoloc_ros.geo.se2 import wrap_angle
+from geoloc_ros.training import drive_poses
 from geoloc_ros.training.drive_poses import DeadReckoning, FramePoses, lay, turned
 from geoloc_ros.training.fixes import Fixes, Gate
 
@@ -17,17 +16,25 @@ STEP_NS = 100_000_000
 
 
 def drive(
-    poses: np.ndarray, fixes_m: np.ndarray, sigma_m: float = 0.5, antenna_m=(0.0, 0.0)
-) -> FramePoses:
+    poses: np.ndarray, fixes_m: np.ndarray, sigma_m: float = 0.5, antenna_m=(0.0, 0.0),
+    every: int = 1, yaw_rad: float = np.nan,
+) -> FramePoses:  # fmt: skip
     stamps = np.arange(len(poses)) * STEP_NS
     samples = [
         Odometry(int(s), np.array(into_odometry(p))) for s, p in zip(stamps, poses, strict=True)
     ]
+    rows = np.arange(0, len(poses), every)
     fixes = Fixes(
-        stamps, fixes_m, np.full(len(poses), sigma_m), np.full(len(poses), np.nan),
-        np.array(antenna_m), len(poses), {},
+        stamps[rows], fixes_m[rows], np.full(len(rows), sigma_m), np.full(len(rows), yaw_rad),
+        np.array(antenna_m), len(rows), {},
     )  # fmt: skip
     return FramePoses(fixes, DeadReckoning(samples), Gate())
+
+
+def straight(count: int, speed_mps: float) -> np.ndarray:
+    """Poses (count, 3) a tenth of a second apart."""
+    away, yaw = np.arange(count) * speed_mps * 0.1, 0.4
+    return np.column_stack([away * np.cos(yaw), away * np.sin(yaw), np.full(count, yaw)])
 
 
 def error(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
@@ -82,19 +89,56 @@ def test_a_frame_between_two_samples_is_interpolated() -> None:
     assert error(found, middle) == pytest.approx((0.0, 0.0), abs=0.02)
 
 
-def test_one_fix_a_second_will_do() -> None:
-    poses = round_trip(300.0)
-    frames = drive(poses, poses[:, :2])
-    fixes = frames._fixes
-    rows = np.arange(0, len(poses), 10)
-    sparse = dataclasses.replace(
-        fixes, stamp_ns=fixes.stamp_ns[rows], xy_m=fixes.xy_m[rows],
-        sigma_m=np.full(len(rows), 0.05), yaw_rad=fixes.yaw_rad[rows],
-    )  # fmt: skip
-    wide = dataclasses.replace(Gate(), window_m=40.0)
-    found = FramePoses(sparse, frames._odometry, wide)
-    for i in range(400, 420):
-        assert error(found.at(i * STEP_NS), poses[i]) == pytest.approx((0.0, 0.0), abs=0.05)
+@pytest.mark.parametrize("speed_mps", [1.5, 5.0, 8.0, 15.0, 30.0])
+@pytest.mark.parametrize("sigma_m", [0.05, 1.5])
+def test_one_fix_a_second_will_do(speed_mps: float, sigma_m: float) -> None:
+    poses = straight(600, speed_mps)
+    frames = drive(poses, poses[:, :2], sigma_m, every=10)
+    for i in range(300, 310):
+        assert error(frames.at(i * STEP_NS), poses[i]) == pytest.approx((0.0, 0.0), abs=0.05)
+
+
+def test_the_window_is_not_widened_for_ever() -> None:
+    poses = straight(600, 40.0)
+    assert drive(poses, poses[:, :2], every=10).at(300 * STEP_NS) == "too_few_fixes"
+
+
+def test_a_jump_beyond_a_window_that_tells_the_heading_does_not_matter() -> None:
+    poses = straight(600, 10.0)
+    fixes = poses[:, :2] + np.where(np.arange(600) < 320, 0.0, 12.0)[:, None]
+    assert isinstance(drive(poses, fixes).at(300 * STEP_NS), np.ndarray)
+    assert drive(poses, fixes, every=10).at(300 * STEP_NS) == "contradicted"
+
+
+@pytest.mark.parametrize(("turned_deg", "right"), [(0.0, True), (8.0, True), (90.0, False)])
+def test_a_heading_that_fixes_and_odometry_contradict_is_refused(
+    turned_deg: float, right: bool
+) -> None:
+    poses = straight(200, 10.0)
+    frames = drive(poses, poses[:, :2], yaw_rad=poses[0, 2] + np.radians(turned_deg))
+    found = frames.at(100 * STEP_NS)
+    assert isinstance(found, np.ndarray) if right else found == "heading_contradicted"
+
+
+def test_a_long_stop_costs_little_and_counts_little() -> None:
+    moving = straight(200, 10.0)
+    poses = np.concatenate([moving[:100], np.repeat(moving[100:101], 6000, axis=0), moving[100:]])
+    fixes = poses[:, :2].copy()
+    fixes[2000:] += [30.0, 0.0]  # the receiver jumps while the vehicle stands
+    frames = drive(poses, fixes)
+    assert len(frames._along_m) < 250
+    assert frames.at(3000 * STEP_NS) == "contradicted"
+
+
+def test_as_many_strays_as_are_too_many_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[float] = []  # two of each round
+    monkeypatch.setattr(
+        drive_poses, "turned", lambda xy, angle: rounds.append(angle) or turned(xy, angle)
+    )
+    way = np.column_stack([np.arange(200.0), np.zeros(200)])
+    fixes = way + np.random.default_rng(0).uniform(-500, 500, (200, 2))
+    assert lay(way, fixes, np.full(200, 0.3), np.full(200, 0.5)).strays > 0.1
+    assert len(rounds) < 50
 
 
 def test_nothing_near_a_jump_is_used() -> None:
@@ -128,3 +172,11 @@ def test_odometry_that_starts_again_at_its_origin_is_two_stretches() -> None:
     assert sorted(set(track.stretch.tolist())) == [0, 1]
     _, _, stretch = track.at(np.array([399 * STEP_NS + 1, 200 * STEP_NS]))
     assert stretch.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize(("gap_s", "stretches"), [(1.3, 1), (2.0, 2)])
+def test_odometry_once_a_second_may_be_late_but_not_missing(gap_s: float, stretches: int) -> None:
+    seconds = np.arange(20.0)
+    seconds[10:] += gap_s - 1.0
+    samples = [Odometry(round(s * 1e9), np.array([5.0 * s, 0.0, 0.0])) for s in seconds]
+    assert len(set(DeadReckoning(samples).stretch.tolist())) == stretches

@@ -3,14 +3,18 @@
 """Pairs from recordings: what is kept, what is thrown away, and why."""
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from made_drives import (
     FIX,
     PLANE,
     POSE,
+    START_NS,
     MadeDrive,
     along,
     made_imagery,
@@ -18,13 +22,18 @@ from made_drives import (
     round_trip,
 )
 
+from geoloc_ros import messages
 from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config
 from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec
-from geoloc_ros.errors import BagError, TrainingError
+from geoloc_ros.errors import BagError, CameraError, TrainingError
+from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.messages import image_rgb
+from geoloc_ros.training import mining
+from geoloc_ros.training.drive_report import report, text
+from geoloc_ros.training.fixes import Gate
 from geoloc_ros.training.mining import (
     Mined,
     MiningConfig,
@@ -33,6 +42,8 @@ from geoloc_ros.training.mining import (
     Thinning,
     mine,
 )
+from geoloc_ros.training.place_split import SplitConfig
+from geoloc_ros.training.reasons import WORDS, frames_advice
 
 CARD = ModelPackage(
     root=Path(), name="toy", version="0",
@@ -165,6 +176,7 @@ def test_a_pose_beside_the_fix_gives_the_heading(tmp_path: Path) -> None:
     found = mined(drive, tmp_path, config(POSE))
     assert np.abs(found.poses[:, 2] - 0.7).max() < 1e-6
     assert len(found.poses) > 20
+    assert found.meta["fixes"]["notes"] == [f"no odometry confirms the headings of {POSE}"]
 
 
 def test_without_odometry_fixes_tell_no_heading(tmp_path: Path) -> None:
@@ -207,9 +219,17 @@ def test_what_was_mined_is_found_again_unless_something_changed(tmp_path: Path) 
     assert len(again.poses) < 15
 
 
-def test_pairs_that_were_damaged_are_one_clear_error(tmp_path: Path) -> None:
-    mined(MadeDrive(along(60.0, (0.0, 0.0), 0.0), picture=noisy), tmp_path)
-    (tmp_path / "pairs" / "views.raw").write_bytes(b"short")
+@pytest.mark.parametrize("name", ["views.raw", "masks.raw", "poses.npy", "meta.json"])
+def test_pairs_that_were_damaged_are_one_clear_error(tmp_path: Path, name: str) -> None:
+    found = mined(MadeDrive(along(60.0, (0.0, 0.0), 0.0), picture=noisy), tmp_path)
+    file = tmp_path / "pairs" / name
+    if name == "poses.npy":
+        np.save(file, found.poses[:-1])
+    elif name == "meta.json":
+        file.write_text(json.dumps({"key": found.meta["key"], "made_from": None}))
+    else:
+        data = file.read_bytes()
+        file.write_bytes(data[:-1] if name == "views.raw" else data + data[:1])
     with pytest.raises(TrainingError, match="delete it and mine anew"):
         mine(tmp_path / "bag", target(), config(), Places(), tmp_path / "pairs")
 
@@ -236,10 +256,155 @@ def test_cameras_of_a_rig_give_panoramas_with_what_they_do_not_see_masked(tmp_pa
     around = dataclasses.replace(CARD, query=query, reference=reference)
     bag = MadeDrive(along(60.0, (0.0, 0.0), 0.3), picture=noisy).write(tmp_path / "bag")
     wide = dataclasses.replace(target(), package=around)
-    found = mine(bag, wide, config(), Places(), tmp_path / "pairs")
+    with pytest.raises(TrainingError, match=r"60 mostly_unseen; .*view\.min_valid_share"):
+        mine(bag, wide, config(), Places(), tmp_path / "pairs")
+    view = dataclasses.replace(Config().view, min_valid_share=0.1)
+    little = dataclasses.replace(config(), config=dataclasses.replace(Config(), view=view))
+    found = mine(bag, wide, little, Places(), tmp_path / "pairs")
     assert found.views.shape[1:] == (24, 96, 3)
     assert not found.full
     # The only camera looks ahead, 90 degrees wide: the middle quarter of the panorama.
     assert found.masks[0][12, 40:56].all()
     assert not found.masks[0][:, :30].any()
     assert np.abs(found.poses[:, 2] - 0.3).max() < 0.01
+
+
+def test_a_pose_whose_frame_is_turned_is_not_believed(tmp_path: Path) -> None:
+    drive = MadeDrive(
+        along(60.0, (0.0, 0.0), 0.0), picture=noisy, with_pose=True, pose_turn_rad=np.pi / 2
+    )
+    with pytest.raises(TrainingError, match=r"60 heading_contradicted; .*NavSatFix"):
+        mined(drive, tmp_path, config(POSE))
+
+
+def test_one_fix_a_second_at_15_metres_a_second_will_do(tmp_path: Path) -> None:
+    poses = along(300.0, (-200.0, 0.0), 0.0)
+    poses[:, 0] = np.linspace(-200.0, 250.0, 300)
+    found = mined(MadeDrive(poses, picture=noisy, fix_every=10, sigma_m=1.0), tmp_path)
+    assert len(found.poses) > 140
+
+
+def test_fixes_too_far_apart_are_told_with_the_option_that_helps(tmp_path: Path) -> None:
+    poses = along(120.0, (0.0, 0.0), 0.0)
+    poses[:, 0] *= 5.0
+    with pytest.raises(TrainingError, match=r"too_few_fixes.*; raise --window \(15 m now.* 60 m"):
+        mined(MadeDrive(poses, picture=noisy, fix_every=10), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda i, x, y: (x, y, False, 0.5), "60 no_fix; choose another receiver"),
+        (lambda i, x, y: (x, y, True, 7.0), "60 large_covariance; raise --max-sigma"),
+        (lambda i, x, y: (x, y, True, 7.0 if i else None), "large_covariance, 1 no_.*--max-sigma"),
+    ],
+)
+def test_advice_is_for_the_commonest_reason(tmp_path: Path, spoil, why: str) -> None:
+    drive = MadeDrive(along(60.0, (0.0, 0.0), 0.0), picture=noisy, spoil=spoil)
+    with pytest.raises(TrainingError, match=why):
+        mined(drive, tmp_path)
+
+
+def test_a_drive_far_from_the_imagery_is_told_so(tmp_path: Path) -> None:
+    bag = MadeDrive(along(60.0, (0.0, 0.0), 0.0), picture=noisy).write(tmp_path / "bag")
+    elsewhere = dataclasses.replace(target(), plane=LocalFrame(LatLon(48.0, 11.0)))
+    with pytest.raises(TrainingError, match="60 far_from_imagery; give --imagery"):
+        mine(bag, elsewhere, config(), Places(), tmp_path / "pairs")
+
+
+FROM_ABOVE = dataclasses.replace(
+    CARD,
+    query=QuerySpec(view="ground_plane", height_px=24, width_px=24, extent_m=60.0),
+    reference=dataclasses.replace(CARD.reference, offset_forward_m=0.0),
+)
+
+
+def test_a_height_that_is_none_costs_frames_not_the_training(tmp_path: Path) -> None:
+    def height(i: int) -> float:
+        if i < 10:
+            return [np.inf, np.nan, 0.0][i % 3]
+        return np.inf if 18 <= i < 22 else 0.0 if 30 <= i < 50 else 40.0
+
+    drive = MadeDrive(along(80.0, (0.0, 0.0), 0.0), picture=noisy, height=height)
+    bag = drive.write(tmp_path / "bag")
+    above = dataclasses.replace(target(), package=FROM_ABOVE)
+    found = mine(bag, above, config(), Places(), tmp_path / "pairs")
+    assert 15 <= found.meta["frames"]["no_height"] <= 20
+    assert len(found.poses) > 15
+    stamps = (np.load(tmp_path / "pairs" / "stamps.npy") - START_NS) // 100_000_000
+    assert stamps.min() == 10
+    assert {18, 19, 20, 21} & set(stamps.tolist())  # the reading before holds
+
+
+def test_a_picture_of_another_size_costs_one_frame(tmp_path: Path) -> None:
+    def picture(i: int) -> np.ndarray:
+        return noisy(i)[:40] if 30 <= i < 40 else noisy(i)
+
+    found = mined(MadeDrive(along(80.0, (0.0, 0.0), 0.0), picture=picture), tmp_path)
+    assert found.meta["frames"]["frame_size_changed"] == 10
+    assert found.poses[:, 0].max() > 70.0
+
+
+def test_a_camera_that_no_picture_fits_is_an_error_that_tells_sizes(tmp_path: Path) -> None:
+    drive = MadeDrive(along(30.0, (0.0, 0.0), 0.0), picture=lambda i: noisy(i)[:40])
+    with pytest.raises(CameraError, match="96x40"):
+        mined(drive, tmp_path)
+
+
+def test_a_recording_that_was_cut_off_is_told(tmp_path: Path) -> None:
+    bag = MadeDrive(along(200.0, (-100.0, 0.0), 0.0), picture=noisy).write(tmp_path / "bag")
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
+    found = mine(bag, target(), config(), Places(), tmp_path / "pairs")
+    assert 5 < len(found.poses) < 80
+    (line,) = found.meta["damage"]
+    assert "is cut off or damaged" in line
+    content = report([found], [np.zeros(len(found.poses), np.int64)], SplitConfig())
+    assert f"  damaged: {line}" in text(content)
+
+
+def test_a_message_that_is_malformed_is_left_out_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = messages.odometry
+
+    def odometry(message: Any, log_ns: int) -> Any:
+        if log_ns == START_NS + 3_000_000_000:
+            raise BagError("a nav_msgs/msg/Odometry has other fields than in ROS")
+        return whole(message, log_ns)
+
+    monkeypatch.setattr(messages, "odometry", odometry)
+    found = mined(MadeDrive(along(80.0, (0.0, 0.0), 0.0), picture=noisy), tmp_path)
+    assert found.meta["damage"] == ["1 malformed messages of /odom are left out"]
+    assert found.poses[:, 0].max() > 70.0
+
+
+def test_all_imagery_must_cover_a_crop(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from geoloc_ros.training.drive_material import DriveMaterial
+
+    whole, west = made_imagery(tmp_path / "whole.tif"), tmp_path / "west.tif"
+    with rasterio.open(whole) as file:
+        pixels, profile = file.read(), file.profile
+    with rasterio.open(west, "w", **{**profile, "width": 300}) as file:  # to 50 m east
+        file.write(pixels[:, :, :300])
+    bag = MadeDrive(along(120.0, (-100.0, 0.0), 0.0), picture=noisy).write(tmp_path / "bag")
+    for imagery, outside in (((whole,), False), ((whole, west), True)):
+        material = DriveMaterial(
+            kind="perspective", drives=(bag,), imagery=imagery, mining=config(),
+            split=SplitConfig(), folder=tmp_path / "work",
+        )  # fmt: skip
+        (found,) = material._mine()
+        assert ("outside_imagery" in found.meta["frames"]) == outside
+
+
+def test_every_reason_is_explained() -> None:
+    """In the report, in an error, and in the table of the documentation."""
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    table = page.partition("| reason | meaning |")[2].partition("\n\n")[0]
+    source = Path(mining.__file__).parent
+    code = "".join((source / name).read_text() for name in ("mining.py", "drive_poses.py"))
+    for why in WORDS:
+        assert f"`{why}`" in table
+        assert f'"{why}"' in code or why in {"no_height", "frame_size_changed"}
+        assert "; " in frames_advice({why: 1}, Gate())

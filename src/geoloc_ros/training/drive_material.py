@@ -191,12 +191,12 @@ class DriveMaterial:
     def _mine(self) -> list[Mined]:
         """Pairs of all drives; a drive is mined once, in the order given."""
         if "mined" not in self._opened:
-            ground, cutter = self._grounds()[0], self._ground().cutters[0]
+            cutters = self._ground().cutters
             target = Target(
                 self.made_for(),
-                ground.frame,
-                lambda poses: cutter.cut(poses)[1],
-                str(ground.provenance["sha256"]),
+                self.plane(),
+                lambda poses: np.min([cutter.cut(poses)[1] for cutter in cutters], axis=0),
+                " ".join(str(ground.provenance["sha256"]) for ground in self._grounds()),
             )
             places = Places()
             self._opened["mined"] = [

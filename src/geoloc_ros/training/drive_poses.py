@@ -25,14 +25,21 @@ IntArray = npt.NDArray[np.int64]
 # To the nearest trusted fix, of which there is one before and one after a frame: receivers that
 # give one a second do so about once a second.
 NEAREST_FIX_S = 1.5
-# Odometry that pauses for longer has not seen what happened.
-ODOMETRY_GAP_S = 1.0
+# Odometry that pauses for longer has not seen what happened; one a second is late now and then.
+ODOMETRY_GAP_S = 1.5
+# The window around a frame grows by these until its fixes tell the heading.
+WIDER = (1.0, 1.5, 2.0, 3.0, 4.0)
+# A pose's yaw and the one that fixes and odometry give may differ by so much, and three of the
+# latter's deviations: half of what is taken for the same direction.
+MAX_YAW_OFF_DEG = 11.25
 # A fix agrees with odometry within three of its deviations, half a metre of registration in time,
 # and a fiftieth of the way between them.
 _SIGMAS, _LEEWAY_M, _DRIFT = 3.0, 0.5, 0.02
 # Of the fixes around a frame so many may disagree, each alone.
 _STRAYS = 0.1
 _LEAST_FIXES = 4
+# Fixes of a vehicle that stands tell no heading and err alike: so many of one place will do.
+_PLACE_M, _PER_PLACE = 0.5, 8
 
 
 class DeadReckoning:
@@ -102,7 +109,7 @@ class Laid:
 
 
 def lay(way_m: FloatArray, fixes_m: FloatArray, sigma_m: FloatArray, leeway_m: FloatArray) -> Laid:
-    """Lay a way on fixes, without those that stray, the farthest first.
+    """Lay a way on fixes, without those that stray, the farthest first, until too many do.
 
     Least squares over rotation and translation (Umeyama, IEEE PAMI 1991, without scale); the
     deviation of the turn is that of a line through the points.
@@ -125,7 +132,7 @@ def lay(way_m: FloatArray, fixes_m: FloatArray, sigma_m: FloatArray, leeway_m: F
         excess = np.hypot(*(turned(way_m, turn) + shift - fixes_m).T) - _SIGMAS * sigma_m
         excess -= leeway_m
         worst = int(np.argmax(np.where(kept, excess, -np.inf)))
-        if excess[worst] <= 0.0 or kept.sum() <= _LEAST_FIXES:
+        if excess[worst] <= 0.0 or kept.sum() <= _LEAST_FIXES or (~kept).mean() > _STRAYS:
             break
         kept[worst] = False
     spread = float(weight @ (a**2).sum(axis=1))
@@ -148,9 +155,13 @@ class FramePoses:
         self._fixes, self._gate = fixes, gate
         self._odometry = odometry
         self._truth = Truth(fixes.stamp_ns, np.column_stack([fixes.xy_m, fixes.yaw_rad]))
-        poses, self._along_m, self._stretch = odometry.at(fixes.stamp_ns)
+        poses, along_m, stretch = odometry.at(fixes.stamp_ns)
+        rows = _few_of_a_place(poses[:, :2], stretch)
+        rows = rows[stretch[rows] >= 0]
         antenna = np.array([*fixes.antenna_m, 0.0])
-        self._antenna = compose(poses, antenna)[:, :2]
+        self._antenna = compose(poses[rows], antenna)[:, :2]
+        self._along_m, self._stretch = along_m[rows], stretch[rows]
+        self._xy_m, self._sigma_m = fixes.xy_m[rows], fixes.sigma_m[rows]
 
     def at(self, stamp_ns: int) -> FloatArray | str:
         """The base's pose (3,) on the plane at a stamp, or the reason why it is not known."""
@@ -161,14 +172,14 @@ class FramePoses:
             pose, known = interpolate_truth(self._truth, stamp, max_gap_s=NEAREST_FIX_S)
             if not known[0]:
                 return "no_trusted_fix"
-            if len(self._odometry) and (why := self._contradiction(stamp)):
+            if len(self._odometry) and (why := self._contradiction(stamp, float(pose[0, 2]))):
                 return why
             offset = turned(self._fixes.antenna_m, float(pose[0, 2]))
             return np.array([*(pose[0, :2] - offset), pose[0, 2]])
         laid = self._laid(stamp)
         if isinstance(laid, str):
             return laid
-        if laid.sigma_rad > np.radians(self._gate.max_yaw_sigma_deg):
+        if not self._sure(laid):
             return "heading_unsure"
         way = self._odometry.at(stamp)[0][0]
         xy = turned(way[:2], laid.turn_rad) + laid.shift_m
@@ -184,23 +195,59 @@ class FramePoses:
             return np.inf
         return float(min(stamps[after] - stamp_ns, stamp_ns - stamps[after - 1]) * 1e-9)
 
-    def _contradiction(self, stamp: IntArray) -> str:
+    def way(self, stamp_ns: int) -> tuple[float, int]:
+        """Way driven at a stamp, m, and the stretch it belongs to; stretch -1 where unknown."""
+        _, along, stretch = self._odometry.at(np.array([stamp_ns]))
+        return float(along[0]), int(stretch[0])
+
+    def _contradiction(self, stamp: IntArray, yaw_rad: float) -> str:
+        """What odometry and fixes have against a pose with this yaw; empty if nothing."""
         laid = self._laid(stamp)
-        return laid if isinstance(laid, str) and laid == "contradicted" else ""
+        if isinstance(laid, str):
+            return laid if laid == "contradicted" else ""
+        way = self._odometry.at(stamp)[0][0]
+        off = abs(float(wrap_angle(way[2] + laid.turn_rad - yaw_rad)))
+        limit = np.radians(MAX_YAW_OFF_DEG) + _SIGMAS * laid.sigma_rad
+        return "heading_contradicted" if off > limit else ""
 
     def _laid(self, stamp: IntArray) -> Laid | str:
-        """The way around a stamp laid on its fixes, or why it cannot be."""
+        """The way around a stamp laid on its fixes, or why it cannot be.
+
+        The window is widened until the fixes in it tell the heading.
+        """
         _, along, stretch = self._odometry.at(stamp)
         if stretch[0] < 0:
             return "no_odometry"
-        first, last = np.searchsorted(
-            self._along_m, along[0] + np.array([-1.0, 1.0]) * self._gate.window_m
-        )
-        near = np.arange(first, last)
-        near = near[self._stretch[near] == stretch[0]]
-        if len(near) < _LEAST_FIXES:
-            return "too_few_fixes"
-        leeway = _LEEWAY_M + _DRIFT * np.abs(self._along_m[near] - along[0])
-        fixes = self._fixes
-        laid = lay(self._antenna[near], fixes.xy_m[near], fixes.sigma_m[near], leeway)
-        return "contradicted" if laid.strays > _STRAYS else laid
+        found: Laid | str = "too_few_fixes"
+        for factor in WIDER:
+            window = np.array([-1.0, 1.0]) * self._gate.window_m * factor
+            first, last = np.searchsorted(self._along_m, along[0] + window)
+            near = first + np.flatnonzero(self._stretch[first:last] == stretch[0])
+            if len(near) < _LEAST_FIXES:
+                continue
+            leeway = _LEEWAY_M + _DRIFT * np.abs(self._along_m[near] - along[0])
+            found = lay(self._antenna[near], self._xy_m[near], self._sigma_m[near], leeway)
+            if found.strays > _STRAYS:
+                return "contradicted"
+            if self._sure(found):
+                break
+        return found
+
+    def _sure(self, laid: Laid) -> bool:
+        return bool(laid.sigma_rad <= np.radians(self._gate.max_yaw_sigma_deg))
+
+
+def _few_of_a_place(xy_m: FloatArray, stretch: IntArray) -> IntArray:
+    """Rows of fixes (M, 2), in their order, that remain if few are taken of each place."""
+    starts: list[int] = []
+    for row, place in enumerate(xy_m):
+        if starts and stretch[row] == stretch[starts[-1]]:
+            away = place - xy_m[starts[-1]]
+            if np.hypot(away[0], away[1]) < _PLACE_M:
+                continue
+        starts.append(row)
+    chosen = [
+        np.unique(np.linspace(first, last - 1, min(last - first, _PER_PLACE)).astype(np.int64))
+        for first, last in zip(starts, [*starts[1:], len(xy_m)], strict=True)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *chosen])

@@ -19,23 +19,9 @@ from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.imagery.windows import Imagery
 from geoloc_ros.training.mining import Mined
 from geoloc_ros.training.place_split import BUFFER, HELD_OUT, NAMES, TRAIN, SplitConfig, blocks_of
+from geoloc_ros.training.reasons import WORDS
 
 IntArray = npt.NDArray[np.int64]
-#: what became of a frame that was not kept, in words
-WORDS = {
-    "standing": "less than --every from the last one kept",
-    "seen_often": "the place has been seen --per-place times",
-    "no_trusted_fix": "no trusted fix within a second before and after",
-    "contradicted": "fixes and odometry contradict each other nearby",
-    "heading_unsure": "the fixes do not tell the heading well enough",
-    "too_few_fixes": "fewer than four trusted fixes within --window",
-    "no_odometry": "no odometry at that time",
-    "no_height": "no height above ground yet",
-    "outside_imagery": "the imagery does not cover its crop",
-    "blank": "the view shows nothing",
-    "same_picture": "the same pixels as the one before",
-    "unreadable": "the picture cannot be decoded",
-}
 _COLOURS = {TRAIN: "#2f9e44", BUFFER: "#adb5bd", HELD_OUT: "#f76707"}
 _MOST_PX = 1600
 _MARGIN_M = 60.0
@@ -55,9 +41,8 @@ def report(
     for item, part in zip(mined, parts, strict=True):
         views = {name: int((part == number).sum()) for number, name in enumerate(NAMES)}
         frames = dict(sorted(item.meta["frames"].items(), key=lambda pair: -pair[1]))
-        drives.append(
-            {"name": item.name, "frames": frames, "fixes": item.meta["fixes"], "views": views}
-        )
+        told = {name: item.meta[name] for name in ("fixes", "damage")}
+        drives.append({"name": item.name, "frames": frames, **told, "views": views})
     return {
         "drives": drives,
         "views": {name: int((everything == number).sum()) for number, name in enumerate(NAMES)},
@@ -77,6 +62,7 @@ def text(content: dict[str, Any]) -> str:
             f"frames; {fixes['trusted']} of {fixes['read']} fixes trusted"
             + (f" (refused: {refused})" if refused else "")
         )
+        lines += [f"  damaged: {what}" for what in drive["damage"]]
         lines += [f"  note: {note}" for note in fixes["notes"]]
         lines += [
             f"  {count:>7} {why}: {WORDS[why]}"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,18 @@ from geoloc_ros.datatypes import FloatArray
 from geoloc_ros.errors import BagError, GeodesyError, TrainingError
 from geoloc_ros.geo.rotations import rpy_from_matrix
 from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.training.damage import Damage
 
 IntArray = npt.NDArray[np.int64]
+# What to do about fixes that are refused.
+_ADVICE = {
+    "no_fix": "choose another receiver with --truth, or record where it sees the sky",
+    "no_covariance": "say how good fixes without covariance are (--assume-sigma)",
+    "large_covariance": "raise --max-sigma ({max_sigma_m:g} m now)",
+    "far_from_imagery": "give --imagery of where it was driven",
+    "no_pose_of_its_stamp": "a pose needs the stamp of its fix; give {topic} itself as --truth",
+    "malformed": "its type is not that of ROS; choose another topic with --truth",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +43,8 @@ class Gate(Checked):
         0.0, "what a fix without covariance is taken for, m; 0: it is refused", ge=0.0, le=50.0
     )
     window_m: float = param(
-        15.0, "way before and behind a frame on which fixes and odometry must agree, m",
+        15.0, "way before and behind a frame on which fixes and odometry must agree, widened up "
+        "to fourfold until fixes tell the heading, m",
         ge=3.0, le=200.0,
     )  # fmt: skip
     max_yaw_sigma_deg: float = param(
@@ -77,11 +88,10 @@ class Fixes:
 
 
 def read_fixes(
-    reader: BagReader, recording: Recording, topic: str, plane: LocalFrame, gate: Gate
-) -> Fixes:
+    reader: BagReader, recording: Recording, topic: str, plane: LocalFrame, gate: Gate,
+    damage: Damage,
+) -> Fixes:  # fmt: skip
     """Read the truth of a recording: a NavSatFix, or a PoseStamped with a NavSatFix beside it.
-
-    Of a damaged recording what can be read is taken.
 
     Args:
         reader: of the recording, open.
@@ -89,6 +99,7 @@ def read_fixes(
         topic: of the truth.
         plane: on which positions are given.
         gate: what is trusted.
+        damage: told what is wrong with the recording, of which the rest is read.
 
     Raises:
         BagError: no such topic, or of another type.
@@ -98,23 +109,26 @@ def read_fixes(
     kinds = {t.name: t.msgtype for t in reader.topics()}
     is_pose = kinds[topic] in messages.POSE_TYPES
     fix_topic = _fix_beside(reader, topic) if is_pose else topic
-    yaws = _headings(reader, topic) if is_pose else None
+    yaws = _headings(reader, topic, damage) if is_pose else None
     rows: list[tuple[int, float, float, float, float]] = []
     refused: Counter[str] = Counter()
     frames: Counter[str] = Counter()
-    with suppress(BagError):
-        for stamp, _, message in reader.messages((fix_topic,)):
-            row = _judged(message, plane, gate)
-            if isinstance(row, tuple) and yaws is not None and stamp not in yaws:
-                row = "no_pose_of_its_stamp"
-            if isinstance(row, str):
-                refused[row] += 1
-                continue
-            frames[messages.frame_name(message.header.frame_id)] += 1
-            rows.append((stamp, *row, yaws[stamp] if yaws is not None else np.nan))
+    for stamp, _, message in damage.until(reader.messages((fix_topic,))):
+        row = _judged(message, plane, gate)
+        if isinstance(row, tuple) and yaws is not None and stamp not in yaws:
+            row = "no_pose_of_its_stamp"
+        if isinstance(row, str):
+            refused[row] += 1
+            continue
+        frames[messages.frame_name(message.header.frame_id)] += 1
+        rows.append((stamp, *row, yaws[stamp] if yaws is not None else np.nan))
     read = len(rows) + sum(refused.values())
     if not rows:
-        raise TrainingError(_nothing_to_trust(reader, fix_topic, read, refused, gate))
+        way = advice(refused, _ADVICE, max_sigma_m=gate.max_sigma_m, topic=fix_topic)
+        raise TrainingError(
+            f"none of the {read} fixes of {fix_topic} in {reader.path} can be trusted: "
+            + "; ".join([way, *damage.lines()])
+        )
     antenna, notes = _antenna(recording, frames)
     table = {row[0]: row[1:] for row in sorted(rows, key=lambda row: row[0])}
     values = np.array(list(table.values()))
@@ -126,10 +140,12 @@ def read_fixes(
 
 def _judged(message: Any, plane: LocalFrame, gate: Gate) -> tuple[float, float, float] | str:  # noqa: ANN401
     """x, y and standard deviation of a fix, or why it is not trusted."""
-    found = messages.fix(message)
+    try:
+        found, sigma_m = messages.fix(message), messages.fix_sigma_m(message)
+    except BagError:
+        return "malformed"
     if found is None:
         return "no_fix"
-    sigma_m = messages.fix_sigma_m(message)
     if np.isnan(sigma_m):
         if not gate.assumed_sigma_m:
             return "no_covariance"
@@ -143,14 +159,17 @@ def _judged(message: Any, plane: LocalFrame, gate: Gate) -> tuple[float, float, 
     return x_m, y_m, sigma_m
 
 
-def _headings(reader: BagReader, topic: str) -> dict[int, float]:
+def _headings(reader: BagReader, topic: str, damage: Damage) -> dict[int, float]:
     """Yaw of each PoseStamped by its stamp."""
     found = {}
-    with suppress(BagError):
-        for stamp, _, message in reader.messages((topic,)):
+    for stamp, _, message in damage.until(reader.messages((topic,))):
+        try:
             matrix = messages.pose_matrix(message)
-            if matrix is not None:
-                found[stamp] = float(rpy_from_matrix(matrix[:3, :3])[2])
+        except BagError:
+            damage.malformed(topic)
+            continue
+        if matrix is not None:
+            found[stamp] = float(rpy_from_matrix(matrix[:3, :3])[2])
     return found
 
 
@@ -184,11 +203,16 @@ def _antenna(recording: Recording, frames: Counter[str]) -> tuple[FloatArray, tu
     return place[:2], ()
 
 
-def _nothing_to_trust(
-    reader: BagReader, topic: str, read: int, refused: Counter[str], gate: Gate
-) -> str:
-    why = ", ".join(f"{count} {name}" for name, count in refused.most_common()) or "none at all"
-    way = f"raise --max-sigma ({gate.max_sigma_m:g} m now)"
-    if refused["no_covariance"]:
-        way = "say how good fixes without covariance are (--assume-sigma)"
-    return f"none of the {read} fixes of {topic} in {reader.path} can be trusted: {why}; {way}"
+def advice(counts: Mapping[str, int], ways: Mapping[str, str], **values: object) -> str:
+    """Counts by reason, the commonest first, and what to do about that one.
+
+    Args:
+        counts: by reason.
+        ways: what to do about each, with names of values in braces.
+        values: by name.
+    """
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    if not ordered:
+        return "none at all; 'geoloc bag info' tells what a recording holds"
+    counted = ", ".join(f"{count} {why}" for why, count in ordered)
+    return f"{counted}; {ways[ordered[0][0]].format_map(values)}"

@@ -14,10 +14,10 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,25 +26,28 @@ import numpy as np
 from tqdm import tqdm
 
 from geoloc_ros import messages
-from geoloc_ros.bags.reader import BagReader, Record
+from geoloc_ros.bags.reader import BagReader
 from geoloc_ros.bags.recording import Recording
 from geoloc_ros.bags.views import views_of
 from geoloc_ros.checked import Checked, param
 from geoloc_ros.config import Config
-from geoloc_ros.datatypes import FloatArray, Image, Mask, Odometry, View
+from geoloc_ros.datatypes import FloatArray, Image, Mask, Odometry, Reason, View
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import BagError, TrainingError
 from geoloc_ros.geo import se2
 from geoloc_ros.geo.wgs84 import LocalFrame
+from geoloc_ros.training.damage import Damage
 from geoloc_ros.training.drive_poses import DeadReckoning, FramePoses
 from geoloc_ros.training.fixes import Fixes, Gate, read_fixes
+from geoloc_ros.training.reasons import frames_advice
 
 LOG = logging.getLogger(__name__)
-SCHEMA = 1
+SCHEMA = 2
 _CELL_M, _CELL_RAD = 3.0, float(np.radians(22.5))
 # Grey levels. A view whose pixels differ by less from those of the view kept before is the same
 # picture sent twice; one that varies by less shows nothing.
 _SAME_LEVELS, _BLANK_LEVELS = 0.5, 3.0
+_UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class MiningConfig:
         gate: when a pose is trusted.
         thinning: how many frames are kept.
         truth_topic: NavSatFix or PoseStamped.
-        config: the tree whose `input` names topics and base frame.
+        config: the tree; `input` names topics and base frame, `view` says what can be looked at.
     """
 
     truth_topic: str
@@ -82,6 +85,7 @@ class MiningConfig:
             "thinning": dataclasses.asdict(self.thinning),
             "input": dataclasses.asdict(self.config.input),
             "relief_m": self.config.view.relief_m,
+            "min_valid_share": self.config.view.min_valid_share,
         }
 
 
@@ -131,7 +135,7 @@ class Target:
     Attributes:
         package: says which view is wanted; its files are not needed.
         plane: of the imagery.
-        coverage: share of ground (N,) in the crops at anchors (N, 3).
+        coverage: share of ground (N,) in the crops at anchors (N, 3), the least of all imagery.
         imagery: identity of the imagery.
     """
 
@@ -197,11 +201,17 @@ def read_mined(name: str, folder: Path) -> Mined:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         poses, query = np.load(folder / "poses.npy"), meta["made_from"]["query"]
-        shape = (len(poses), query["height_px"], query["width_px"])
+        count = meta["frames"]["kept"]
+        if poses.shape != (count, 3):
+            raise ValueError(f"poses.npy is {poses.shape}, not {(count, 3)}")
+        shape = (count, query["height_px"], query["width_px"])
+        for file, size in (("views.raw", 3 * math.prod(shape)), ("masks.raw", math.prod(shape))):
+            if (found := (folder / file).stat().st_size) != size:
+                raise ValueError(f"{file} holds {found} bytes, not {size}")
         views = np.memmap(folder / "views.raw", np.uint8, "r", shape=(*shape, 3))
         masks = np.memmap(folder / "masks.raw", np.bool_, "r", shape=shape)
         return Mined(name, folder, views, masks, poses, meta)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{folder} is unusable ({error}); delete it and mine anew") from error
 
 
@@ -236,7 +246,8 @@ class _Miner:
         self._stamps: list[int] = []
         self._anchors: list[FloatArray] = []
         self._last: tuple[FloatArray, FloatArray] | None = None  # pose and pixels
-        self._has_height, self._full = False, True
+        self._last_way = (0.0, -1)  # driven, and its stretch
+        self._full, self._damage = True, Damage()
 
     def run(self) -> dict[str, Any]:
         """Mine; answers what became of frames and of fixes, and whether views are full."""
@@ -245,8 +256,8 @@ class _Miner:
             rig = package.query.view == "panorama"
             recording = Recording(reader, self._config.config.input, rig)
             topic, gate = self._config.truth_topic, self._config.gate
-            fixes = read_fixes(reader, recording, topic, plane, gate)
-            odometry = DeadReckoning(_odometry(reader, recording.topics.odometry))
+            fixes = read_fixes(reader, recording, topic, plane, gate, self._damage)
+            odometry = DeadReckoning(_odometry(reader, recording.topics.odometry, self._damage))
             if not len(odometry) and not fixes.know_heading:
                 raise TrainingError(
                     f"{self._bag} has fixes but no odometry, so nobody knows where its camera "
@@ -254,47 +265,57 @@ class _Miner:
                 )
             self._walk(recording, FramePoses(fixes, odometry, gate))
         if not self._anchors:
+            why = frames_advice(self._frames, gate)
             raise TrainingError(
-                f"no frame of {self._bag} can be used: "
-                + ", ".join(f"{n} {why}" for why, n in self._frames.most_common())
+                f"no frame of {self._bag} can be used: " + "; ".join([why, *self._damage.lines()])
             )
         np.save(self._out / "poses.npy", np.stack(self._anchors))
         np.save(self._out / "stamps.npy", np.array(self._stamps, dtype=np.int64))
-        return {"frames": dict(self._frames), "fixes": _fixes_report(fixes), "full": self._full}
+        unchecked = () if len(odometry) else (f"no odometry confirms the headings of {topic}",)
+        return {
+            "frames": dict(self._frames),
+            "fixes": _fixes_report(fixes, (*fixes.notes, *unchecked)),
+            "damage": self._damage.lines(),
+            "full": self._full,
+        }
 
     def _walk(self, recording: Recording, poses: FramePoses) -> None:
         """Look at every frame; views are made of those that may be kept."""
         package, config = self._target.package, self._config.config
-        needs_height = package.query.view == "ground_plane"
         records = tqdm(recording.records(), desc=self._bag.name, unit="msg")
-        pose = np.zeros(3)
+        pose, way = np.zeros(3), (0.0, -1)
 
         def wanted(stamp_ns: int) -> bool:
-            nonlocal pose
-            found = poses.at(stamp_ns)
+            nonlocal pose, way
+            way = poses.way(stamp_ns)
+            found = self._crept(way) or poses.at(stamp_ns)
             why = found if isinstance(found, str) else self._too_soon(found)
-            if not why and needs_height and not self._has_height:
-                why = "no_height"
             if why:
                 self._frames[why] += 1
                 return False
-            self._frames["unreadable"] += 1  # until there is a view of it
             pose = np.asarray(found)
             return True
 
-        def heard() -> Iterator[Record]:
-            for record in records:
-                self._has_height |= record[1] == recording.topics.height
-                yield record
+        def skipped(reason: Reason) -> None:
+            why = _UNREADABLE if reason is Reason.BAD_IMAGE else reason.value
+            self._frames[why] += 1
 
         self._pixels = (self._out / "views.raw").open("wb")
         self._seen_pixels = (self._out / "masks.raw").open("wb")
         # Of a damaged recording what could be read will do.
-        with records, self._pixels, self._seen_pixels, suppress(BagError):
-            for stamp_ns, view in views_of(recording, package, config, wanted, heard()):
-                self._frames["unreadable"] -= 1
-                self._frames[self._keep(stamp_ns, pose, view)] += 1
-        self._frames += Counter()  # drops what is zero
+        with records, self._pixels, self._seen_pixels:
+            heard = self._damage.until(records)
+            for stamp_ns, view in views_of(recording, package, config, wanted, heard, skipped):
+                why = self._keep(stamp_ns, pose, view)
+                self._frames[why] += 1
+                if why == "kept":
+                    self._last_way = way
+
+    def _crept(self, way: tuple[float, int]) -> str:
+        """Whether not even the way since the last kept frame is enough; costs no pose."""
+        (along_m, stretch), (last_m, last_stretch) = way, self._last_way
+        near = stretch == last_stretch >= 0
+        return "standing" if near and abs(along_m - last_m) < self._config.thinning.every_m else ""
 
     def _too_soon(self, pose: FloatArray) -> str:
         if self._last is None:
@@ -305,7 +326,9 @@ class _Miner:
     def _keep(self, stamp_ns: int, pose: FloatArray, view: View) -> str:
         """Keep a view, or say why not."""
         anchor = se2.compose(pose, view.anchor)
-        place = Places.key(anchor)
+        place, seen = Places.key(anchor), np.count_nonzero(view.mask)
+        if seen < self._config.config.view.min_valid_share * view.mask.size:
+            return "mostly_unseen"
         if self._seen[place] >= self._config.thinning.per_place:
             return "seen_often"
         if self._target.coverage(anchor[None])[0] < self._config.thinning.least_ground:
@@ -324,21 +347,22 @@ class _Miner:
         return "kept"
 
 
-def _odometry(reader: BagReader, topic: str) -> list[Odometry]:
+def _odometry(reader: BagReader, topic: str, damage: Damage) -> list[Odometry]:
     """All odometry of a recording, of a damaged one what can be read."""
     found: list[Odometry] = []
-    if topic:
-        with suppress(BagError):
-            for stamp_ns, _, message in reader.messages((topic,)):
-                found.append(messages.odometry(message, stamp_ns))
+    for stamp_ns, _, message in damage.until(reader.messages((topic,)) if topic else ()):
+        try:
+            found.append(messages.odometry(message, stamp_ns))
+        except BagError:
+            damage.malformed(topic)
     return found
 
 
-def _fixes_report(fixes: Fixes) -> dict[str, Any]:
+def _fixes_report(fixes: Fixes, notes: tuple[str, ...]) -> dict[str, Any]:
     return {
         "read": fixes.read,
         "trusted": len(fixes),
         "refused": fixes.refused,
         "median_sigma_m": float(np.median(fixes.sigma_m)),
-        "notes": list(fixes.notes),
+        "notes": list(notes),
     }
