@@ -26,6 +26,7 @@ from typing import Any
 import backend_tables
 import dataset_docs
 import scale_cost
+import vlm_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -273,6 +274,9 @@ BLOCKS = {
     "backends_precision": lambda: backend_tables.recorded(backend_tables.precision),
     "backends_around": lambda: backend_tables.recorded(backend_tables.around),
     "import_encoder": _import_block,
+    "vlm_worth": vlm_docs.worth,
+    "vlm_ablation": vlm_docs.ablation,
+    "vlm_steadiness": vlm_docs.steadiness,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -318,6 +322,7 @@ def main() -> int:
         "docs/evaluation.md": lambda: _blocks("docs/evaluation.md"),
         "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
         "docs/models.md": lambda: _blocks("docs/models.md"),
+        "docs/vlm.md": lambda: _blocks("docs/vlm.md"),
     }
     stale = []
     for name, write in pages.items():
