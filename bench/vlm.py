@@ -45,6 +45,11 @@ class Key:
     wanted: float
     least: bool = True
 
+    @property
+    def words(self) -> str:
+        """What is wanted, as the tables say it."""
+        return f"{'>=' if self.least else '<='} {self.wanted:g}"
+
     def reached(self, value: float) -> bool:
         """Whether a value is good enough."""
         return value >= self.wanted if self.least else value <= self.wanted
@@ -134,9 +139,8 @@ def print_table(figures: dict[str, float]) -> None:
     print(f"\n{'figure':24}{'wanted':>12}{'reached':>12}")
     for name, value in figures.items():
         key = KEYS[name]
-        sign = ">=" if key.least else "<="
         verdict = "" if key.reached(value) else "   fell short"
-        print(f"{name:24}{f'{sign} {key.wanted:g}':>12}{value:12.4f}{verdict}")
+        print(f"{name:24}{key.words:>12}{value:12.4f}{verdict}")
 
 
 def main() -> int:
@@ -169,7 +173,9 @@ def main() -> int:
     }
     print_table(figures)
     if options.json:
-        write_json(options.json, {"seeds": options.seeds, **figures, "parts": found})
+        wanted = {name: KEYS[name].words for name in figures}
+        content = {"seeds": options.seeds, **figures, "wanted": wanted, "parts": found}
+        write_json(options.json, content)
     return 0
 
 

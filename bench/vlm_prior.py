@@ -45,7 +45,6 @@ from geoloc_ros.vlm.questions import CANNOT_TELL, REGION, QuestionSet, load_ques
 
 VARIANTS = ("none", "submaps", "rerank", "both")
 RATES = (1.0, 0.8, 0.6, 0.4)
-MOST_FRAMES = 20  # of a drive
 CONFIDENCE = 0.8  # of a simulated answer in its region
 PLACES = 5  # that a town may name
 WANTED_TOWN, WANTED_STREET = 13.52, 4.51
@@ -251,7 +250,7 @@ def evaluate(
     print_figures("always the worst region, trusted", figures)
     curve.append({"rate": "worst", "trust": "trusted", **figures})
     if card is not None:
-        answers = np.concatenate([drive.regions[:MOST_FRAMES] for drive in frames])
+        answers = np.concatenate([drive.regions for drive in frames])
         source, reliability = f"{card.name} {card.version}", options.reliability
         if reliability is None:
             reliability = region_trust(card, bench.questions)

@@ -26,6 +26,7 @@ from typing import Any
 import backend_tables
 import dataset_docs
 import scale_cost
+import vlm_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -292,6 +293,9 @@ BLOCKS = {
     "backends_around": lambda: backend_tables.recorded(backend_tables.around),
     "finetune": _finetune_block,
     "import_encoder": _import_block,
+    "vlm_worth": vlm_docs.worth,
+    "vlm_ablation": vlm_docs.ablation,
+    "vlm_steadiness": vlm_docs.steadiness,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,
     "scale_cost": lambda: _scale_block(scale_cost.table),
@@ -338,6 +342,7 @@ def main() -> int:
         "docs/evaluation.md": lambda: _blocks("docs/evaluation.md"),
         "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
         "docs/models.md": lambda: _blocks("docs/models.md"),
+        "docs/vlm.md": lambda: _blocks("docs/vlm.md"),
     }
     stale = []
     for name, write in pages.items():

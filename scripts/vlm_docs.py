@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of docs/vlm.md, from what bench/vlm.py and bench/vlm_consistency.py have recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+WORDS = {
+    "rerank_gain_same": "gain of R@1 by reranking, other drives through towns it has learnt from",
+    "rerank_gain_cross": "the same in towns and styles it has never seen",
+    "shuffled_gain": "gain with the answers of other views, in towns it has learnt from",
+    "prior_town_points": "right town, percentage points more with the geographic prior",
+    "prior_street_points": "right street, likewise",
+    "harmless_delta_m": "a drive's median error with wrong, late or dead models, m more",
+    "latency_p95_ratio": "95th percentile of a frame's time with the model over without",
+    "encode_once_speedup": "picture encoded once over anew for every question",
+}
+
+
+def _recorded(name: str) -> dict[str, Any] | None:
+    path = RESULTS / name
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return found
+
+
+def worth() -> str:
+    """What was wanted of the model on board, and what was reached."""
+    found = _recorded("vlm.json")
+    if found is None:
+        return "No run is recorded yet: `bench/vlm.py` makes one."
+    lines = ["| figure | wanted | reached |", "|---|---|---|"]
+    for name, words in WORDS.items():
+        if name in found:
+            lines.append(f"| {words} | {found['wanted'][name]} | {found[name]:.3g} |")
+    return "\n".join(lines)
+
+
+def ablation() -> str:
+    """What each way to fuse image and language is worth."""
+    found = (_recorded("vlm.json") or {}).get("parts", {}).get("rerank")
+    if found is None:
+        return "No run is recorded yet: `bench/vlm.py` makes one."
+    lines = [
+        "| | R@1 | after | gain | answers of other views | R@1, new towns | after | gain |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in found["ablation"].items():
+        cells = [name.replace("_", ", ")]
+        for place in ("same", "cross"):
+            before, after = (100 * row[f"{place}_{when}"] for when in ("before", "after"))
+            cells += [f"{before:.1f} %", f"{after:.1f} %", f"{100 * row[f'{place}_gain']:+.1f} %"]
+            if place == "same":
+                cells.append(f"{100 * row['same_shuffled_gain']:+.1f} %")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def steadiness() -> str:
+    """Whether answers that stay when asked again are right."""
+    found = _recorded("vlm_consistency.json")
+    if found is None:
+        return "No run is recorded yet: `bench/vlm_consistency.py` makes one."
+    lines = [
+        f"`{found['vlm']}`, {found['repeats']} repeats, towns "
+        f"{', '.join(map(str, found['seeds']))}:",
+        "",
+        "| view | right, asked once | right, mean | sure once | sure, mean | agreement |",
+        "|---|---|---|---|---|---|",
+    ]
+    for view, row in found.items():
+        if isinstance(row, dict):
+            cells = [f"{100 * row[f'accuracy_{name}']:.1f} %" for name in ("once", "mean")]
+            cells += [f"{row[f'auc_{name}']:.3f}" for name in ("once", "mean", "agreement")]
+            lines.append(f"| {view} | {' | '.join(cells)} |")
+    return "\n".join(lines)
