@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import Float32Array, Image
+from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.encoders.package import Calibration, ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.datasets.base import Split
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened, find_dataset, open_split
-from geoloc_ros.training.evaluate import describe_references, describe_views, recall
+from geoloc_ros.training.evaluate import describe_references, describe_views, ranks_of, recall
 from geoloc_ros.training.importing.sample4geo import RECIPES
 from geoloc_ros.training.pair import CONVNEXTS, EncoderPair, card_from, card_of
 from geoloc_ros.training.picture_pairs import PicturePairs, positions_m
@@ -235,17 +235,9 @@ def evaluate_pairs(
     split = preparation.split
     right = np.stack([np.isin(references, split.positives[row]) for row in queries])
     passed = np.stack([np.isin(references, split.semi_positives[row]) for row in queries])
-    scores = recall(_ranks(similarity, right, passed))
+    scores = recall(ranks_of(similarity, right, passed))
     wrong = ~right & ~passed
     scores["matched"] = float(similarity[right].mean())
     scores["background"] = float(similarity[wrong].mean()) if wrong.any() else float("nan")
     scores["entries"] = float(len(references))
     return scores
-
-
-def _ranks(
-    similarity: Float32Array, right: npt.NDArray[np.bool_], passed: npt.NDArray[np.bool_]
-) -> IntArray:
-    """Rank (0 = first) of the best right reference of each query, those passed over left out."""
-    best = np.where(right, similarity, -np.inf).max(axis=1, keepdims=True)
-    return np.asarray(((similarity > best) & ~passed & ~right).sum(axis=1), dtype=np.int64)

@@ -159,17 +159,38 @@ def grid_anchors(ortho: Ortho, pitch_m: float, headings: int, margin_m: float) -
 def first_hit(
     query: Float32Array, reference: Float32Array, correct: npt.NDArray[np.bool_]
 ) -> IntArray:
-    """Rank (0 = first) of the best correct reference of each query; M where there is none.
+    """Rank (0 = first) of the best correct reference of each query, as `ranks_of`.
 
     Args:
         query: (N, D).
         reference: (M, D).
         correct: (N, M).
     """
-    similarity = query @ reference.T
-    best = np.where(correct, similarity, -np.inf).max(axis=1, initial=-np.inf)
-    rank = (similarity > best[:, None]).sum(axis=1)
-    return np.asarray(np.where(correct.any(axis=1), rank, len(reference)), dtype=np.int64)
+    return ranks_of(query @ reference.T, correct)
+
+
+def ranks_of(
+    similarity: Float32Array,
+    right: npt.NDArray[np.bool_],
+    passed: npt.NDArray[np.bool_] | None = None,
+) -> IntArray:
+    """Rank (0 = first) of the best right reference of each query; M where there is none.
+
+    Wrong references that are as similar come first: a network that gives one descriptor to all
+    finds nothing. One that is not finite is never found, and comes before all where it is wrong.
+
+    Args:
+        similarity: (N, M).
+        right: (N, M).
+        passed: (N, M) those that do not count.
+    """
+    known = np.isfinite(similarity)
+    best = np.where(right & known, similarity, -np.inf).max(axis=1, initial=-np.inf)
+    before = ((similarity >= best[:, None]) | ~known) & ~right
+    if passed is not None:
+        before &= ~passed
+    rank = np.where(np.isfinite(best), before.sum(axis=1), similarity.shape[1])
+    return np.asarray(rank, dtype=np.int64)
 
 
 def hits(a: FloatArray, b: FloatArray, radius_m: float, yaw_deg: float) -> npt.NDArray[np.bool_]:
