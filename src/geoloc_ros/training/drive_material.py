@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of, open_ground
@@ -145,6 +146,12 @@ class DriveMaterial:
     def plane(self) -> LocalFrame:
         """The plane that poses are given on."""
         return self._grounds()[0].frame
+        if self.start is None or self.start.calibration.missing:
+            LOG.warning(
+                "nothing says how much evidence a strange place needs, and drives cannot: with "
+                "what is trained here %s",
+                NO_CALIBRATION,
+            )
 
     def anchors(self, mined: Sequence[Mined]) -> FloatArray:
         """Index-like anchors (M, 3) along everything that was driven, held out or not."""
