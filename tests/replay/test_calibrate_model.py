@@ -36,7 +36,7 @@ def calibrate(model: Path, worlds: list[Path], work: Path) -> int:
     return main([str(w) for w in words] + ["--grid", "--pitch", "6", "--headings", "16"])
 
 
-def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
+def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path, caplog) -> None:
     bare = dataclasses.replace(write_model(tmp_path / "model"), calibration=Calibration.none())
     bare.save()
     before = bare.calibration
@@ -44,6 +44,7 @@ def test_a_model_learns_what_its_similarity_is_worth(worlds, tmp_path) -> None:
     readme.write_text("# toy\n\n## Calibration\n\nNone yet.\n\n## Limits\n\nMany.\n")
     assert calibrate(tmp_path / "model", worlds, tmp_path / "work") == 0
     fitted = load_package(tmp_path / "model").calibration
+    assert "has no calibration" not in caplog.text
     text = readme.read_text()
     assert f"Fitted on: {fitted.fitted_on}." in text
     assert "None yet" not in text

@@ -57,9 +57,38 @@ def test_the_first_training_split_is_taken_and_places_are_held_out(tmp_path: Pat
     material = vigor(tmp_path)
     assert material.opened().split.name == "same-train"
     parts = material.parts()
-    assert (parts == HELD_OUT).sum() >= 0.2 * len(parts)
+    assert 0.1 * len(parts) <= (parts == HELD_OUT).sum() <= 0.3 * len(parts)
     assert (parts == TRAIN).sum() == material.samples() > 0
     assert f"{material.samples()} pairs to train on" in material.prepare()
+
+
+def test_places_either_side_of_a_tenth_of_a_degree_are_near(tmp_path: Path) -> None:
+    material = vigor(tmp_path)
+    split = material.opened().split
+    assert split.queries.places is not None
+    values = np.full_like(split.queries.places.values, (10.0, 20.0))
+    values[:, 1] += 0.1 * np.arange(len(values))
+    values[:2] = [[40.74990, -73.98], [40.75010, -73.98]]  # 22 m apart
+    places = dataclasses.replace(split.queries.places, values=values)
+    queries = dataclasses.replace(split.queries, places=places)
+    moved = dataclasses.replace(split, queries=queries)
+    material._opened["split"] = dataclasses.replace(material.opened(), split=moved)
+    rows = [int(np.flatnonzero(split.pairs[:, 0] == query)[0]) for query in (0, 1)]
+    for seed in range(1, 9):
+        hold_out = SplitConfig(block_m=150.0, share=0.4, buffer_m=50.0, seed=seed)
+        parts = dataclasses.replace(material, hold_out=hold_out).parts()[rows]
+        assert sorted(parts.tolist()) != [TRAIN, HELD_OUT]
+
+
+def test_pairs_are_held_out_by_reference_where_some_place_is_unknown(tmp_path: Path) -> None:
+    material = vigor(tmp_path)
+    assert "blocks of 150 m" in material._protocol()
+    split = material.opened().split
+    assert split.queries.places is not None
+    split.queries.places.values[0] = np.nan
+    assert "references drawn at random" in material._protocol()
+    parts, references = material.parts(), split.pairs[:, 1]
+    assert not set(references[parts == HELD_OUT]) & set(references[parts == TRAIN])
 
 
 def test_cards_say_what_the_data_set_shows(tmp_path: Path, tiny_convnext: None) -> None:

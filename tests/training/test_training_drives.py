@@ -4,6 +4,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -22,9 +23,10 @@ from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.imagery.crops import CropCutter  # noqa: E402
 from geoloc_ros.imagery.ortho import OrthoImage  # noqa: E402
 from geoloc_ros.training import drive_material  # noqa: E402
+from geoloc_ros.training.card import calibration_section  # noqa: E402
 from geoloc_ros.training.config import TrainConfig  # noqa: E402
 from geoloc_ros.training.drive_material import DriveMaterial  # noqa: E402
-from geoloc_ros.training.evaluate import driven_anchors  # noqa: E402
+from geoloc_ros.training.evaluate import driven_anchors, hits  # noqa: E402
 from geoloc_ros.training.mining import MiningConfig, Thinning  # noqa: E402
 from geoloc_ros.training.place_split import BUFFER, HELD_OUT, TRAIN, SplitConfig  # noqa: E402
 
@@ -73,6 +75,43 @@ def test_both_drives_are_split_along_the_same_blocks(drives: Path, tmp_path: Pat
     assert np.hypot(*gap.transpose(2, 0, 1)).min() >= 10.0
     assert len(areas[HELD_OUT].images) == len(areas[HELD_OUT].poses)
     assert areas[HELD_OUT].images[0:2].shape == (2, 96, 192, 3)
+
+
+def test_a_buffer_that_is_too_small_is_said(
+    drives: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    material(drives, tmp_path).prepare()
+    assert re.search(
+        r"--buffer 10 m is less than the 138 m .* show \d+ % of the ground", caplog.text
+    )
+    wide = material(drives, tmp_path, split=SplitConfig(block_m=40.0))
+    assert wide.buffer_m() == 138.0
+    with pytest.raises(TrainingError, match="buffer of 138 m"):
+        wide.prepare()
+
+
+def test_panoramas_are_judged_along_the_ways_driven(drives: Path, tmp_path: Path) -> None:
+    found = material(drives, tmp_path, kind="panorama")
+    found.prepare()
+    lessons = found.load(TrainConfig(kind="panorama"))
+    assert "within 8 m" in lessons.protocol[0]
+    assert "along all ground driven" in lessons.protocol[0]
+    held_out, anchors = found._opened["held_out"]
+    assert hits(held_out.poses, anchors, 8.0, 22.5).any(axis=1).all()
+
+
+def test_a_package_of_drives_alone_says_that_it_believes_nothing(
+    drives: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = material(drives, tmp_path / "pairs")
+    found.prepare()
+    found.load(TrainConfig(kind="perspective"))
+    assert "'geoloc calibrate'" in caplog.text
+    _, package = trained("perspective", tmp_path / "model")
+    fitted = found.finish(package)
+    assert "held-out views" in fitted.calibration.fitted_on
+    assert fitted.calibration.missing
+    assert "`geoloc calibrate`" in calibration_section(fitted)
 
 
 def test_crops_are_cut_as_an_index_cuts_them(drives: Path, tmp_path: Path) -> None:

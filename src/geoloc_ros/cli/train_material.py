@@ -23,8 +23,8 @@ DEFAULTS: dict[str, object] = {
     "max_sigma": 1.5,
     "assume_sigma": 0.0,
     "window": 15.0,
-    "block": 200.0,
-    "buffer": 50.0,
+    "block": 300.0,
+    "buffer": None,
     "hold_out": 0.2,
     "split": "",
     "image_topic": None,
@@ -72,7 +72,9 @@ def _add_drives(group: argparse._ArgumentGroup) -> None:
     _number(add, "--per-place", "N", "views kept of one place and direction", int)
     _number(add, "--block", "M", "side of the blocks of ground that are held out")
     _number(add, "--hold-out", "SHARE", "of the views that is held out; 0: none")
-    _number(add, "--buffer", "M", "views nearer than this to a held-out one are not used")
+    add("--buffer", type=_buffer, metavar="M",
+        help="views whose crops lie nearer than this to a held-out one, middle to middle, are not "
+             "used (default: auto, so that no crop trained on overlaps one held out)")  # fmt: skip
     add("--config", type=Path, help="YAML file; see 'geoloc config dump'")
     add("--set", action="append", default=[], metavar="GROUP.NAME=VALUE",
         help="override one parameter; repeatable")  # fmt: skip
@@ -83,6 +85,11 @@ def _add_dataset(group: argparse._ArgumentGroup) -> None:
     add("--dataset", metavar="NAME", help="vigor, cvusa, cvact, university, cvuk, kitti or ford")
     add("--root", type=Path, metavar="DIR", help="folder of the data set")
     add("--split", default="", help="to train on (default: its training split)")
+
+
+def _buffer(text: str) -> float | None:
+    """Metres; None for auto."""
+    return None if text == "auto" else float(text)
 
 
 def _number(add: Any, option: str, unit: str, text: str, kind: type = float) -> None:  # noqa: ANN401

@@ -141,8 +141,12 @@ class Calibration:
 
     @property
     def missing(self) -> bool:
-        """Whether this is `Calibration.none`."""
-        return not self.fitted_on and self.confirm_evidence >= NEVER_ENOUGH
+        """Whether no place is ever believed, as with `none`.
+
+        What a similarity is worth may be known all the same: training on drives fits that, the
+        evidence that a place needs only `geoloc calibrate`.
+        """
+        return self.confirm_evidence >= NEVER_ENOUGH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -242,7 +242,8 @@ def _fit_evidence(
             confirm_scale=before.confirm_scale,
             confirm_entries=before.confirm_entries,
         )
-    doubting = _with(package, dataclasses.replace(fitted, confirm_evidence=NEVER_ENOUGH))
+    # As good as never, but no `Calibration.missing`, which every replay would warn of.
+    doubting = _with(package, dataclasses.replace(fitted, confirm_evidence=0.5 * NEVER_ENOUGH))
     most, driven_m, entries = [], 0.0, []
     for world in indexes:
         for other, index in indexes.items():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import Float32Array, Image
+from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.encoders.package import Calibration, ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.config import TrainConfig
@@ -21,11 +21,17 @@ from geoloc_ros.training.datasets.base import Split
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened, find_dataset, open_split
 from geoloc_ros.training.digest import digest
-from geoloc_ros.training.evaluate import describe_references, describe_views, recall
+from geoloc_ros.training.evaluate import describe_references, describe_views, ranks_of, recall
 from geoloc_ros.training.importing.sample4geo import RECIPES
 from geoloc_ros.training.pair import CONVNEXTS, EncoderPair, card_from, card_of
 from geoloc_ros.training.picture_pairs import PicturePairs, positions_m
-from geoloc_ros.training.place_split import HELD_OUT, TRAIN, SplitConfig, split_by_place
+from geoloc_ros.training.place_split import (
+    HELD_OUT,
+    TRAIN,
+    SplitConfig,
+    buffer_needed_m,
+    split_by_place,
+)
 from geoloc_ros.training.recipe import Lessons
 from geoloc_ros.training.sources import MinedSource
 from geoloc_ros.training.teacher import look_of
@@ -112,10 +118,11 @@ class DatasetMaterial:
 
     def parts(self) -> IntArray:
         """Part (P,) of each pair: by place where the data set tells it, else by reference."""
-        split = self.opened().split
-        where = positions_m(split, split.pairs, flat=True)
-        if where is not None and np.isfinite(where).all():
-            return split_by_place(where, self.hold_out)
+        split, places = self.opened().split, self._places()
+        if places is not None:
+            given = self.hold_out.buffer_m
+            buffer_m = buffer_needed_m(self.card()) if given is None else given
+            return split_by_place(places[0], self.hold_out, buffer_m, places[1])
         references = np.unique(split.pairs[:, 1])
         rng = np.random.default_rng([self.hold_out.seed, 8])
         count = round(self.hold_out.share * len(references))
@@ -150,9 +157,17 @@ class DatasetMaterial:
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _places(self) -> tuple[FloatArray, FloatArray] | None:
+        """Where all pairs were taken, for blocks and for distances; None if not of every pair."""
+        split = self.opened().split
+        flat, points = (positions_m(split, split.pairs, flat=f) for f in (True, False))
+        if flat is None or points is None or not np.isfinite(points).all():
+            return None
+        return flat, points
+
     def _protocol(self) -> str:
         split = self.opened().split
-        known = positions_m(split, split.pairs) is not None
+        known = self._places() is not None
         how = f"blocks of {self.hold_out.block_m:g} m" if known else "references drawn at random"
         return (
             f"queries of {how} held out of {self.dataset} {split.name}, searched among the "
@@ -243,17 +258,9 @@ def evaluate_pairs(
     split = preparation.split
     right = np.stack([np.isin(references, split.positives[row]) for row in queries])
     passed = np.stack([np.isin(references, split.semi_positives[row]) for row in queries])
-    scores = recall(_ranks(similarity, right, passed))
+    scores = recall(ranks_of(similarity, right, passed))
     wrong = ~right & ~passed
     scores["matched"] = float(similarity[right].mean())
     scores["background"] = float(similarity[wrong].mean()) if wrong.any() else float("nan")
     scores["entries"] = float(len(references))
     return scores
-
-
-def _ranks(
-    similarity: Float32Array, right: npt.NDArray[np.bool_], passed: npt.NDArray[np.bool_]
-) -> IntArray:
-    """Rank (0 = first) of the best right reference of each query, those passed over left out."""
-    best = np.where(right, similarity, -np.inf).max(axis=1, keepdims=True)
-    return np.asarray(((similarity > best) & ~passed & ~right).sum(axis=1), dtype=np.int64)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.encoders.package import ModelPackage
+from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of, open_ground
@@ -27,7 +28,16 @@ from geoloc_ros.training.evaluate import driven_anchors, evaluate_areas, grid_ne
 from geoloc_ros.training.held_out_calibration import with_similarity
 from geoloc_ros.training.mining import Mined, MiningConfig, Places, Target, mine
 from geoloc_ros.training.pair import EncoderPair, card_from, card_of
-from geoloc_ros.training.place_split import HELD_OUT, NAMES, TRAIN, SplitConfig, split_by_place
+from geoloc_ros.training.place_split import (
+    HELD_OUT,
+    NAMES,
+    TRAIN,
+    SplitConfig,
+    buffer_needed_m,
+    crop_centres,
+    shared,
+    split_by_place,
+)
 from geoloc_ros.training.posed_pairs import Area, PosedPairs
 from geoloc_ros.training.recipe import Lessons
 from geoloc_ros.training.rows import Rows
@@ -41,7 +51,8 @@ IntArray = npt.NDArray[np.int64]
 KEPT_SQUARES = 64
 # Of a validation: held-out views, and anchors they are searched among.
 _MOST_VIEWS, _MOST_ENTRIES = 1000, 20_000
-RADIUS_M = {"perspective": 8.0, "ground_plane": 15.0}
+#: what counts as found, by what the views are
+RADIUS_M = {"perspective": 8.0, "ground_plane": 15.0, "panorama": 8.0}
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class DriveMaterial:
     """Recordings and the imagery of where they were driven.
 
     Attributes:
-        kind: perspective or ground_plane.
+        kind: of the encoders, one of `pair.KINDS`.
         drives: recordings.
         imagery: of the same ground; the first is the one that is validated on.
         mining: how recordings become pairs.
@@ -101,8 +112,10 @@ class DriveMaterial:
         """Mine what is missing, share out the ground and write the report."""
         mined = self._mine()
         parts = self.parts(mined)
-        grounds = self._grounds()
-        content = write_report(self.folder, grounds[0], mined, parts, self.split)
+        split = dataclasses.replace(self.split, buffer_m=self.buffer_m())
+        ground = self._grounds()[0]
+        content = write_report(self.folder, ground, mined, parts, split, self._centres(mined))
+        self._warn_of_shared(mined, parts)
         return f"{text(content)}\nmap: {self.folder / 'drives.png'}"
 
     def samples(self) -> int:
@@ -117,9 +130,14 @@ class DriveMaterial:
 
     def parts(self, mined: Sequence[Mined]) -> list[IntArray]:
         """Part of the ground of each view of each drive."""
-        everything = split_by_place(np.concatenate([m.poses for m in mined]), self.split)
+        everything = split_by_place(self._centres(mined), self.split, self.buffer_m())
         ends = np.cumsum([len(m.poses) for m in mined])
         return list(np.split(everything, ends[:-1]))
+
+    def buffer_m(self) -> float:
+        """Middles of crops trained on lie so far from those held out: as given, or as needed."""
+        given = self.split.buffer_m
+        return buffer_needed_m(self.card()) if given is None else given
 
     def load(self, train: TrainConfig) -> Lessons:
         """Read the pairs."""
@@ -135,12 +153,17 @@ class DriveMaterial:
             )
         anchors = self.anchors(mined)
         self._opened["held_out"] = unseen, anchors
+        if self.start is None or self.start.calibration.missing:
+            LOG.warning(
+                "nothing says how much evidence a strange place needs, and drives cannot: with "
+                "what is trained here %s",
+                NO_CALIBRATION,
+            )
 
         def evaluate(pair: EncoderPair, final: bool) -> dict[str, float]:
             if not len(unseen.poses):
                 return {}
-            radius_m = RADIUS_M[self.kind]
-            return evaluate_areas(pair, [unseen], [anchors], radius_m, joint=True)
+            return evaluate_areas(pair, [unseen], [anchors], RADIUS_M[self._view()], joint=True)
 
         return Lessons(source, evaluate, (self._protocol(),) * 2, self._provenance(mined, parts))
 
@@ -156,9 +179,9 @@ class DriveMaterial:
     def anchors(self, mined: Sequence[Mined]) -> FloatArray:
         """Index-like anchors (M, 3) along everything that was driven, held out or not."""
         tracks = [m.poses for m in mined]
-        if self.kind == "perspective":
-            return driven_anchors(tracks, _MOST_ENTRIES)
-        return grid_near(np.concatenate(tracks), 15.0, 16, 60.0)
+        if self._view() == "ground_plane":
+            return grid_near(np.concatenate(tracks), 15.0, 16, 60.0)
+        return driven_anchors(tracks, _MOST_ENTRIES)
 
     def finish(self, package: ModelPackage) -> ModelPackage:
         """Fit what a similarity is worth on the ground held out."""
@@ -167,6 +190,29 @@ class DriveMaterial:
         return with_similarity(package, unseen, anchors, before)
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _view(self) -> str:
+        """What the encoders look at: perspective, ground_plane or panorama."""
+        return self.card().query.view
+
+    def _centres(self, mined: Sequence[Mined]) -> FloatArray:
+        """Where the crops of all views have their middles, (N, 2)."""
+        return crop_centres(np.concatenate([m.poses for m in mined]), self.card().reference)
+
+    def _warn_of_shared(self, mined: Sequence[Mined], parts: Sequence[IntArray]) -> None:
+        """Say what training sees of the ground held out, where the buffer given is too small."""
+        needed_m, part = buffer_needed_m(self.card()), np.concatenate(parts)
+        if self.buffer_m() >= needed_m or not (part == HELD_OUT).any():
+            return
+        poses = np.concatenate([m.poses for m in mined])
+        share = shared(poses[part == TRAIN], poses[part == HELD_OUT], self.card().reference)
+        LOG.warning(
+            "--buffer %g m is less than the %g m by which the middles of crops must lie apart: "
+            "views to train on show %.0f %% of the ground in held-out crops, and crops that are "
+            "moved for training more, so validation flatters; leave --buffer out, or judge on "
+            "other drives",
+            self.buffer_m(), needed_m, 100.0 * share,
+        )  # fmt: skip
 
     def _grounds(self) -> list[Imagery]:
         if "grounds" not in self._opened:
@@ -208,12 +254,13 @@ class DriveMaterial:
 
     def _protocol(self) -> str:
         where = (
-            "along all ground driven, an anchor per 1.5 m and direction scattered as an index does"
-            if self.kind == "perspective"
-            else "on a 15 m grid of 16 headings, 60 m around all ground flown over"
+            "on a 15 m grid of 16 headings, 60 m around all ground flown over"
+            if self._view() == "ground_plane"
+            else "along all ground driven, an anchor per 1.5 m and direction, scattered as in an "
+            "index"
         )
         return (
-            f"views of held-out blocks, within {RADIUS_M[self.kind]:g} m and 22.5 degrees, "
+            f"views of held-out blocks, within {RADIUS_M[self._view()]:g} m and 22.5 degrees, "
             f"searched {where}"
         )
 
@@ -227,11 +274,13 @@ class DriveMaterial:
             "imagery": [{"sha256": p.get("sha256", ""), "attribution": p.get("attribution", "")}
                         for p in imagery],
             "truth_topic": self.mining.truth_topic,
-            "split": {**dataclasses.asdict(self.split), **counts},
+            "split": {
+                **dataclasses.asdict(self.split), "buffer_m": self.buffer_m(), **counts
+            },
             "data": f"{counts['train']} views of {len(mined)} drives over imagery"
             + (f" of {credit}" if credit else "")
             + f"; {counts['held_out']} views of held-out blocks of {self.split.block_m:g} m, "
-            f"{counts['buffer']} within {self.split.buffer_m:g} m of them not used",
+            f"{counts['buffer']} with crops within {self.buffer_m():g} m of theirs not used",
             "recipe": "symmetric InfoNCE (arXiv 2303.11851), batches of neighbours on the ground, "
             "later of places that look alike",
         }  # fmt: skip

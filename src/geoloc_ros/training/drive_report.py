@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_ros.datatypes import Image
+from geoloc_ros.datatypes import FloatArray, Image
 from geoloc_ros.imagery.grid import Bounds
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.imagery.windows import Imagery
@@ -28,11 +28,10 @@ _MARGIN_M = 60.0
 
 
 def report(
-    mined: Sequence[Mined], parts: Sequence[IntArray], split: SplitConfig
+    mined: Sequence[Mined], parts: Sequence[IntArray], split: SplitConfig, xy: FloatArray
 ) -> dict[str, Any]:
-    """Counts by drive, and of the split."""
+    """Counts by drive, and of the split; `xy` (N, 2) are the middles of all views' crops."""
     everything = np.concatenate(parts)
-    xy = np.concatenate([m.poses for m in mined])
     blocks = {
         name: len(np.unique(blocks_of(xy[everything == part], split.block_m), axis=0))
         for part, name in enumerate(NAMES)
@@ -80,12 +79,13 @@ def write_report(
     mined: Sequence[Mined],
     parts: Sequence[IntArray],
     split: SplitConfig,
+    xy: FloatArray,
 ) -> dict[str, Any]:
     """Write `drives.json` and `drives.png`, replacing earlier ones; answers the former."""
-    content = report(mined, parts, split)
+    content = report(mined, parts, split, xy)
     for name, write in (
         ("drives.json", lambda p: p.write_text(json.dumps(content, indent=1), encoding="utf-8")),
-        ("drives.png", lambda p: _draw(p, ground, mined, parts, split)),
+        ("drives.png", lambda p: _draw(p, ground, mined, parts, split, xy)),
     ):
         part = folder / f"part_{name}"
         write(part)
@@ -112,7 +112,7 @@ def _picture_below(ground: Imagery, bounds_m: tuple[float, ...]) -> tuple[Image,
 
 def _draw(
     path: Path, ground: Imagery, mined: Sequence[Mined], parts: Sequence[IntArray],
-    split: SplitConfig,
+    split: SplitConfig, xy: FloatArray,
 ) -> None:  # fmt: skip
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -128,7 +128,7 @@ def _draw(
     axes = figure.add_subplot()
     rgb, extent = _picture_below(ground, (west, south, east, north))
     axes.imshow(rgb, extent=extent, alpha=0.75)
-    for column, row in np.unique(blocks_of(poses[part == HELD_OUT], split.block_m), axis=0):
+    for column, row in np.unique(blocks_of(xy[part == HELD_OUT], split.block_m), axis=0):
         corner = column * split.block_m, row * split.block_m
         side = split.block_m
         axes.add_patch(Rectangle(corner, side, side, fill=False, color=_COLOURS[HELD_OUT]))

@@ -27,8 +27,9 @@ Image = npt.NDArray[np.uint8]
 # sequences", 2018): powers of 1 / 1.2207..., the root of x^4 = x + 1.
 _R3 = 1.0 / 1.22074408460575947536 ** np.arange(1, 4)
 
-# A step between two views of a drive that is longer is not driven.
-BROKEN_M = 30.0
+# A step between two views of a drive that is longer than this, and than a few of its usual steps,
+# is not driven.
+BROKEN_M, BROKEN_STEPS = 30.0, 3.0
 # Pictures described at a time.
 BATCH = 64
 
@@ -65,18 +66,22 @@ def describe_crops(pair: EncoderPair, ground: Ground, poses: FloatArray) -> Floa
     return np.concatenate(blocks)
 
 
-def road_anchors(lines: Sequence[FloatArray], pitch_m: float) -> FloatArray:
+def road_anchors(
+    lines: Sequence[FloatArray], pitch_m: float, bearings: Sequence[float] | None = None
+) -> FloatArray:
     """Index-like anchors: along each line in both directions, lateral +-4 m, yaw +-12 degrees.
 
     Args:
         lines: centrelines (N, 2 or more columns), metres.
         pitch_m: mean spacing along the line and direction.
+        bearings: rad, by which anchors of each line are turned from the way; None: not at all.
 
     Returns:
         (M, 3) poses.
     """
     poses, serial = [], 0
-    for line in lines:
+    bearings = [0.0] * len(lines) if bearings is None else bearings
+    for line, bearing in zip(lines, bearings, strict=True):
         steps = np.diff(line[:, :2], axis=0)
         length = np.concatenate([[0.0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
         count = max(1, round(float(length[-1]) / pitch_m))
@@ -89,7 +94,7 @@ def road_anchors(lines: Sequence[FloatArray], pitch_m: float) -> FloatArray:
             lateral = (scatter[:, 1] - 0.5) * 8.0
             x = np.interp(along, length, line[:, 0]) - np.sin(heading) * lateral
             y = np.interp(along, length, line[:, 1]) + np.cos(heading) * lateral
-            yaw = heading + (0.0 if sign > 0 else np.pi)
+            yaw = heading + bearing + (0.0 if sign > 0 else np.pi)
             yaw = yaw + (scatter[:, 2] - 0.5) * np.radians(24.0)
             poses.append(np.stack([x, y, wrap_angle(yaw)], axis=1))
     return np.concatenate(poses)
@@ -98,19 +103,37 @@ def road_anchors(lines: Sequence[FloatArray], pitch_m: float) -> FloatArray:
 def driven_anchors(tracks: Sequence[FloatArray], most: int) -> FloatArray:
     """Index-like anchors along the ways that drives took, in both directions, as `road_anchors`.
 
+    They are turned from the way as the drive's camera is: one that looks to the side has anchors
+    to both sides.
+
     Args:
         tracks: poses (N, 3) of each drive, in its order; the line breaks where it jumps.
         most: anchors; where 1.5 m of pitch would give more, it is wider.
     """
-    lines = []
+    lines, bearings = [], []
     for track in tracks:
         step_m = np.hypot(*np.diff(track[:, :2], axis=0).T)
-        breaks = np.flatnonzero(step_m > BROKEN_M) + 1
-        lines += [line for line in np.split(track, breaks) if len(line) > 1]
+        usual_m = float(np.median(step_m)) if len(step_m) else 0.0
+        driven = step_m <= max(BROKEN_M, BROKEN_STEPS * usual_m)
+        breaks = np.flatnonzero(~driven) + 1
+        found = [line for line in np.split(track, breaks) if len(line) > 1]
+        lines += found
+        bearings += [_bearing(track, driven)] * len(found)
     if not lines:
         raise TrainingError("no drive is longer than two views; nothing can be searched along it")
     length_m = sum(float(np.hypot(*np.diff(line[:, :2], axis=0).T).sum()) for line in lines)
-    return road_anchors(lines, max(1.5, 2.0 * length_m / most))
+    return road_anchors(lines, max(1.5, 2.0 * length_m / most), bearings)
+
+
+def _bearing(track: FloatArray, driven: npt.NDArray[np.bool_]) -> float:
+    """By how much poses (N, 3) are turned from the way over the steps driven (N - 1,), rad.
+
+    Known but for half a turn, as both directions of a way are searched, and a vehicle may back up.
+    """
+    step = np.diff(track[:, :2], axis=0)[driven]
+    middle = track[:-1, 2] + 0.5 * wrap_angle(np.diff(track[:, 2]))
+    turned = middle[driven] - np.arctan2(step[:, 1], step[:, 0])
+    return 0.5 * float(np.angle((np.hypot(*step.T) * np.exp(2j * turned)).sum()))
 
 
 def grid_near(poses: FloatArray, pitch_m: float, headings: int, near_m: float) -> FloatArray:
@@ -136,17 +159,38 @@ def grid_anchors(ortho: Ortho, pitch_m: float, headings: int, margin_m: float) -
 def first_hit(
     query: Float32Array, reference: Float32Array, correct: npt.NDArray[np.bool_]
 ) -> IntArray:
-    """Rank (0 = first) of the best correct reference of each query; M where there is none.
+    """Rank (0 = first) of the best correct reference of each query, as `ranks_of`.
 
     Args:
         query: (N, D).
         reference: (M, D).
         correct: (N, M).
     """
-    similarity = query @ reference.T
-    best = np.where(correct, similarity, -np.inf).max(axis=1, initial=-np.inf)
-    rank = (similarity > best[:, None]).sum(axis=1)
-    return np.asarray(np.where(correct.any(axis=1), rank, len(reference)), dtype=np.int64)
+    return ranks_of(query @ reference.T, correct)
+
+
+def ranks_of(
+    similarity: Float32Array,
+    right: npt.NDArray[np.bool_],
+    passed: npt.NDArray[np.bool_] | None = None,
+) -> IntArray:
+    """Rank (0 = first) of the best right reference of each query; M where there is none.
+
+    Wrong references that are as similar come first: a network that gives one descriptor to all
+    finds nothing. One that is not finite is never found, and comes before all where it is wrong.
+
+    Args:
+        similarity: (N, M).
+        right: (N, M).
+        passed: (N, M) those that do not count.
+    """
+    known = np.isfinite(similarity)
+    best = np.where(right & known, similarity, -np.inf).max(axis=1, initial=-np.inf)
+    before = ((similarity >= best[:, None]) | ~known) & ~right
+    if passed is not None:
+        before &= ~passed
+    rank = np.where(np.isfinite(best), before.sum(axis=1), similarity.shape[1])
+    return np.asarray(rank, dtype=np.int64)
 
 
 def hits(a: FloatArray, b: FloatArray, radius_m: float, yaw_deg: float) -> npt.NDArray[np.bool_]:

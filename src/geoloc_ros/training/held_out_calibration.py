@@ -57,7 +57,9 @@ def with_similarity(
     background = np.where(gap < _WRONG_BEYOND_M, middle, background)
     fitted = fit_similarity(matched, background)
     note = f"similarity: {len(rows)} held-out views of the training's drives"
-    if kept.fitted_on:
+    if kept.missing:
+        note += "; evidence and covariance: nothing yet"
+    elif kept.fitted_on:
         note += f"; evidence and covariance: {kept.fitted_on}, before the training"
     calibration = dataclasses.replace(
         kept,

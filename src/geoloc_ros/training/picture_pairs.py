@@ -121,9 +121,9 @@ def positions_m(split: Split, pairs: IntArray, flat: bool = False) -> FloatArray
     Args:
         split: the data set.
         pairs: (P, 2) rows of queries and of references.
-        flat: answer (P, 2) on a plane that is true to scale within a tenth of a degree of
-            latitude, for blocks of ground; else degrees become points (P, 3) on a sphere, whose
-            straight distances are right everywhere near by.
+        flat: answer (P, 2) for blocks of ground, and for nothing else: columns are true to scale
+            within a tenth of a degree of latitude, and jump to the next; else degrees become
+            points (P, 3) on a sphere, whose straight distances are right everywhere near by.
     """
     sides = (split.queries.places, pairs[:, 0]), (split.references.places, pairs[:, 1])
     for places, rows in sides:

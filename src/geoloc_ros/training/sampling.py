@@ -24,6 +24,9 @@ Mask = npt.NDArray[np.bool_]
 
 SAME_PLACE_M = 6.0
 SAME_HEADING_DEG = 20.0
+# Over how many units near misses spread, and what a unit is of a turn.
+MISS_SPREAD = 8.0
+MISS_TURN_RAD = float(np.radians(4.0))
 _TOWN_STRIDE_M = 1.0e5
 
 
@@ -153,6 +156,6 @@ def offset_pose(pose: FloatArray, rng: np.random.Generator, nearest: float = 4.0
         (3,).
     """
     direction = rng.normal(size=3)
-    offset = direction / np.linalg.norm(direction) * rng.uniform(nearest, nearest + 8.0)
-    offset[2] *= np.radians(4.0)
+    offset = direction / np.linalg.norm(direction) * rng.uniform(nearest, nearest + MISS_SPREAD)
+    offset[2] *= MISS_TURN_RAD
     return compose(pose, offset)
