@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geoloc_ros.cli import train
+from geoloc_ros.cli import train, train_material
 from geoloc_ros.errors import TrainingError
 
 
@@ -25,6 +25,98 @@ def run(*arguments: str) -> int:
 def test_numbers_that_make_no_sense_are_refused(option: str, value: str, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=rf"{option} is {value}; it must lie in"):
         run("--kind", "perspective", "--out", str(tmp_path), option, value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "limits"),
+    [
+        ("--learning-rate", "0", "1e-08..1"),
+        ("--learning-rate", "-1", "1e-08..1"),
+        ("--learning-rate", "nan", "1e-08..1"),
+        ("--self-distil", "-1", "0..100"),
+        ("--self-distil", "nan", "0..100"),
+    ],
+)
+def test_fractions_that_make_no_sense_are_refused(
+    option: str, value: str, limits: str, tmp_path: Path
+) -> None:
+    said = rf"{option} is {float(value)}; it must lie in {limits}$"
+    with pytest.raises(TrainingError, match=said):
+        run("--kind", "perspective", "--out", str(tmp_path), option, value)
+
+
+DRIVES = ("--drives", "none.mcap", "--imagery", "none.tif", "--truth", "/fix")
+DATASET = ("--dataset", "vigor", "--root", "none")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "limits"),
+    [
+        ("--hold-out", "0.9", "0..0.8"),
+        ("--every", "0.0", "0.1..1000 m"),
+        ("--per-place", "0", "1..1000"),
+        ("--max-sigma", "nan", "0.01..50 m"),
+        ("--assume-sigma", "-1.0", "0..50 m"),
+        ("--window", "1.0", "3..200 m"),
+        ("--block", "1.0", "20..100000 m"),
+        ("--buffer", "-1.0", "0..10000 m"),
+    ],
+)
+def test_numbers_of_drives_are_refused_by_the_names_of_their_options(
+    option: str, value: str, limits: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    said = rf"^{option} is {value}; it must lie in {limits}$"
+    with pytest.raises(TrainingError, match=said):
+        run("--kind", "perspective", "--out", str(tmp_path), *DRIVES, option, value)
+
+
+def parser_of_materials() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    train_material.add_arguments(parser)
+    return parser
+
+
+def test_every_option_of_a_material_is_known_as_such() -> None:
+    parsed = vars(parser_of_materials().parse_args([]))
+    assert sorted(parsed) == sorted(name for o in train_material.OPTIONS.values() for name in o)
+    assert set(parsed.values()) == {None}  # so it can be told what was given
+
+
+@pytest.mark.parametrize("chosen", ["towns", "drives", "dataset"])
+def test_options_of_other_materials_are_refused(chosen: str, tmp_path: Path) -> None:
+    given = {"towns": (), "drives": DRIVES, "dataset": DATASET}[chosen]
+    for owner, names in train_material.OPTIONS.items():
+        for name in names:
+            option = f"--{name.replace('_', '-')}"
+            if owner == chosen or name in ("drives", "dataset"):
+                continue
+            said = f"^{option} goes with {train_material.MATERIALS[owner]}, and this trains on "
+            with pytest.raises(TrainingError, match=said + train_material.MATERIALS[chosen]):
+                run("--kind", "ground_plane", "--out", str(tmp_path), *given, option, "2")
+
+
+@pytest.mark.parametrize("option", ["--every", "--hold-out"])
+def test_an_option_of_another_material_is_refused_even_at_its_default(
+    option: str, tmp_path: Path
+) -> None:
+    value = str(train_material.DEFAULTS[option[2:].replace("-", "_")])
+    with pytest.raises(TrainingError, match=f"{option} goes with --drives.* or add --drives"):
+        run("--kind", "perspective", "--out", str(tmp_path), option, value)
+
+
+def test_photos_are_for_pairs_that_look_from_above(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(TrainingError, match="--aerial goes with ground_plane"):
+        run("--kind", "perspective", "--out", str(tmp_path), "--aerial", str(tmp_path))
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    train.add_parser(parser.add_subparsers())
+    found = parser.parse_args(["train", "encoder", *arguments])
+    found.source = train_material.check(found)
+    return found
 
 
 def test_a_town_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -52,13 +52,15 @@ START_RATE = {"towns": 1e-3, "dataset": 5e-4, "drives": 1e-4}
 # Of drives there may be few views: so many steps, of which at least so many make an epoch.
 DRIVE_STEPS, STEPS_PER_EPOCH = 300, 25
 PATIENCE = {"towns": 0, "drives": 4, "dataset": 5}
-BOUNDS = {
+BOUNDS: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
     "batch": (16, 100_000),
     "threads": (1, 1000),
     "makers": (1, 1000),
     "stop_after": (1, 10_000),
+    "learning_rate": (1e-8, 1.0),
     "patience": (0, 10_000),
+    "self_distil": (0.0, 100.0),
     "seed": (0, 2**31 - 1),
 }
 

@@ -5,15 +5,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.cli.training import check_bounds, option
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 
 TOWNS = {"perspective": 64, "ground_plane": 16}
-BOUNDS = {"towns": (1, 10_000), "first_seed": (0, 2**31 - 1), "per_place": (1, 1000)}
+BOUNDS = {"towns": (1, 10_000), "first_seed": (0, 2**31 - 1)}
+DATA = Path("out/train/towns")
+#: materials, as a message names them, and the options that each alone knows
+MATERIALS = {"towns": "made towns", "drives": "--drives", "dataset": "--dataset"}
+OPTIONS = {
+    "towns": ("towns", "first_seed", "data", "aerial"),
+    "drives": (
+        "drives", "imagery", "truth", "image_topic", "odometry_topic", "max_sigma",
+        "assume_sigma", "window", "every", "per_place", "block", "hold_out", "buffer", "config",
+        "set",
+    ),
+    "dataset": ("dataset", "root", "split"),
+}  # fmt: skip
+#: options of drives that are numbers: in which settings, under which name
+GATE = {"max_sigma": "max_sigma_m", "assume_sigma": "assumed_sigma_m", "window": "window_m"}
+THINNING = {"every": "every_m", "per_place": "per_place"}
+SPLIT = {"block": "block_m", "hold_out": "share", "buffer": "buffer_m"}
 #: options that change what comes out, as they are by default
 DEFAULTS: dict[str, object] = {
     "towns": None,
@@ -43,11 +61,11 @@ def _add_towns(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     each = ", ".join(f"{value} for {kind}" for kind, value in TOWNS.items())
     add("--towns", type=int, metavar="N", help=f"training towns (default: {each})")
-    add("--first-seed", type=int, default=DEFAULTS["first_seed"], metavar="SEED",
+    add("--first-seed", type=int, metavar="SEED",
         help="seed of the first training town; 2000.. validate, 900000.. are refused "
              "(default: 1000)")  # fmt: skip
-    add("--data", type=Path, default=Path("out/train/towns"), metavar="DIR",
-        help="rendered towns, made where missing (default: out/train/towns)")  # fmt: skip
+    add("--data", type=Path, metavar="DIR",
+        help=f"rendered towns, made where missing (default: {DATA})")  # fmt: skip
     add("--aerial", type=Path, metavar="DIR",
         help="aerial photos as DIR/SITE/*.jpg, for ground_plane; without it the pair learns from "
              "made towns only")  # fmt: skip
@@ -74,7 +92,7 @@ def _add_drives(group: argparse._ArgumentGroup) -> None:
     _number(add, "--hold-out", "SHARE", "of the views that is held out; 0: none")
     _number(add, "--buffer", "M", "views nearer than this to a held-out one are not used")
     add("--config", type=Path, help="YAML file; see 'geoloc config dump'")
-    add("--set", action="append", default=[], metavar="GROUP.NAME=VALUE",
+    add("--set", action="append", metavar="GROUP.NAME=VALUE",
         help="override one parameter; repeatable")  # fmt: skip
 
 
@@ -82,17 +100,17 @@ def _add_dataset(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--dataset", metavar="NAME", help="vigor, cvusa, cvact, university, cvuk, kitti or ford")
     add("--root", type=Path, metavar="DIR", help="folder of the data set")
-    add("--split", default="", help="to train on (default: its training split)")
+    add("--split", help="to train on (default: its training split)")
 
 
-def _number(add: Any, option: str, unit: str, text: str, kind: type = float) -> None:  # noqa: ANN401
-    default = DEFAULTS[option.removeprefix("--").replace("-", "_")]
+def _number(add: Any, flag: str, unit: str, text: str, kind: type = float) -> None:  # noqa: ANN401
+    default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
     shown = f"{default:g}" if kind is float else str(default)
-    add(option, type=kind, default=default, metavar=unit, help=f"{text} (default: {shown})")
+    add(flag, type=kind, metavar=unit, help=f"{text} (default: {shown})")
 
 
 def check(arguments: argparse.Namespace) -> str:
-    """See that options fit together; answers what is learnt from.
+    """See that options fit together and fill in those not given; answers what is learnt from.
 
     Raises:
         TrainingError: they do not.
@@ -101,28 +119,37 @@ def check(arguments: argparse.Namespace) -> str:
         raise TrainingError(
             "--drives and --dataset exclude each other; train on one, then on both"
         )
-    if arguments.drives:
-        for option in ("imagery", "truth"):
-            if not getattr(arguments, option):
+    chosen = "towns"
+    if arguments.drives or arguments.dataset is not None:
+        chosen = "drives" if arguments.drives else "dataset"
+    _refuse_others(arguments, chosen)
+    if chosen == "drives":
+        for name in ("imagery", "truth"):
+            if not getattr(arguments, name):
                 raise TrainingError(
-                    f"--drives needs --{option}; 'geoloc bag info BAG' lists a recording's topics"
+                    f"--drives needs --{name}; 'geoloc bag info BAG' lists a recording's topics"
                 )
-        return "drives"
-    if arguments.dataset:
-        if not arguments.root:
-            raise TrainingError("--dataset needs --root, the folder the data set lies in")
-        return "dataset"
-    for option, needed in (("imagery", "drives"), ("truth", "drives"), ("root", "dataset")):
-        if getattr(arguments, option):
-            raise TrainingError(f"--{option} goes with --{needed}; without it towns are made")
-    if arguments.kind is not None and arguments.kind not in TOWNS:
-        raise TrainingError(
-            f"made towns have views for {' and '.join(TOWNS)} encoders, none for "
-            f"{arguments.kind}; train it on a data set (--dataset)"
-        )
+    if chosen == "dataset" and not arguments.root:
+        raise TrainingError("--dataset needs --root, the folder the data set lies in")
     if arguments.aerial is not None and not arguments.aerial.is_dir():
         raise TrainingError(f"--aerial {arguments.aerial} is no folder; expected DIR/SITE/*.jpg")
-    return "towns"
+    for name, default in {**DEFAULTS, "data": DATA, "set": []}.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
+    return chosen
+
+
+def _refuse_others(arguments: argparse.Namespace, chosen: str) -> None:
+    """Refuse options of what is not learnt from: they would change nothing."""
+    for owner, names in OPTIONS.items():
+        for name in names:
+            if owner == chosen or getattr(arguments, name) is None:
+                continue
+            way = f"add --{owner}" if chosen == "towns" else f"leave out --{chosen}"
+            raise TrainingError(
+                f"{option(name)} goes with {MATERIALS[owner]}, and this trains on "
+                f"{MATERIALS[chosen]}; leave it out, or {way}"
+            )
 
 
 def material(
@@ -131,10 +158,14 @@ def material(
     start: ModelPackage | None,
     teacher: ModelPackage | None,
 ) -> Any:  # noqa: ANN401 - of modules that need torch's extra
-    """What is learnt from."""
+    """What is learnt from.
+
+    Raises:
+        TrainingError: it has nothing for encoders of this kind, or a number makes no sense.
+    """
     if arguments.drives:
         return _drives(arguments, kind, start, teacher)
-    if arguments.dataset:
+    if arguments.dataset is not None:
         from geoloc_ros.training.dataset_material import DatasetMaterial
 
         return DatasetMaterial(
@@ -145,6 +176,13 @@ def material(
             start=start,
             teacher=teacher,
         )
+    if kind not in TOWNS:
+        raise TrainingError(
+            f"made towns have views for {' and '.join(TOWNS)} encoders, none for {kind}; train it "
+            "on a data set (--dataset)"
+        )
+    if arguments.aerial is not None and kind != "ground_plane":
+        raise TrainingError(f"--aerial goes with ground_plane encoders, not with {kind}")
     from geoloc_ros.training.town_material import TownMaterial
 
     return TownMaterial(
@@ -174,30 +212,37 @@ def _drives(
         for name in ("image_topic", "odometry_topic")
         if getattr(arguments, name)
     ]
-    gate = Gate(
-        max_sigma_m=arguments.max_sigma,
-        assumed_sigma_m=arguments.assume_sigma,
-        window_m=arguments.window,
-    )
-    thinning = Thinning(every_m=arguments.every, per_place=arguments.per_place)
-    split = SplitConfig(
-        block_m=arguments.block, share=arguments.hold_out, buffer_m=arguments.buffer
-    )
     return DriveMaterial(
         kind=kind,
         drives=tuple(arguments.drives),
         imagery=tuple(arguments.imagery),
         mining=MiningConfig(
             truth_topic=arguments.truth,
-            gate=gate,
-            thinning=thinning,
+            gate=_settings(Gate, arguments, GATE),
+            thinning=_settings(Thinning, arguments, THINNING),
             config=config.load(arguments.config, (*arguments.set, *overrides)),
         ),
-        split=split,
+        split=_settings(SplitConfig, arguments, SPLIT),
         folder=arguments.work / "drives",
         start=start,
         teacher=teacher,
     )
+
+
+def _settings(kind: Any, arguments: argparse.Namespace, names: Mapping[str, str]) -> Any:  # noqa: ANN401
+    """Settings from options, refused under the option's name if they lie where none may.
+
+    Args:
+        kind: a `Checked` group.
+        arguments: parsed.
+        names: of the group's parameters, by the option's name.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name, parameter in names.items():
+        limits = fields[parameter].metadata
+        unit = "m" if parameter.endswith("_m") else ""
+        check_bounds(arguments, {name: (limits["ge"], limits["le"])}, unit)
+    return kind(**{parameter: getattr(arguments, name) for name, parameter in names.items()})
 
 
 def named(arguments: argparse.Namespace) -> Sequence[str]:
@@ -209,6 +254,6 @@ def named(arguments: argparse.Namespace) -> Sequence[str]:
         words.append("--drives " + " ".join(p.name for p in arguments.drives))
         words.append("--imagery " + " ".join(p.name for p in arguments.imagery))
         words.append(f"--truth {arguments.truth}")
-    if arguments.dataset:
+    if arguments.dataset is not None:
         words.append(f"--dataset {arguments.dataset} --root DATA")
     return words
