@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 import argparse
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from geoloc_ros.cli import train, train_material
+from geoloc_ros.cli import train, train_encoder, train_material
 from geoloc_ros.errors import TrainingError
 
 
@@ -117,6 +118,39 @@ def parsed(*arguments: str) -> argparse.Namespace:
     found = parser.parse_args(["train", "encoder", *arguments])
     found.source = train_material.check(found)
     return found
+
+
+def test_the_command_in_the_card_makes_the_model_again() -> None:
+    given = ["--kind", "perspective", "--out", "models/mine", "--epochs", "3", "--drives", "a b",
+             "c.mcap", "--imagery", "city.tif", "--truth", "/fix", "--hold-out", "0.3",
+             "--config", "rover.yaml", "--set", "view.relief_m=2", "--set",
+             "input.image_topic=/front camera", "--image-topic", "/cam"]  # fmt: skip
+    first = parsed(*given)
+    words = shlex.split(train_encoder._command(first, "perspective"))
+    assert words[:3] == ["geoloc", "train", "encoder"]
+    assert vars(parsed(*words[3:])) == vars(first)
+    first.config = Path("/somewhere/rover.yaml")
+    assert "/somewhere" not in train_encoder._command(first, "perspective")
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [((), "--towns"), (DRIVES, "--every"), (DATASET, "another --split")],
+)
+def test_too_few_views_for_a_batch_are_refused(given: tuple[str, ...], advice: str) -> None:
+    few = parsed("--kind", "perspective", "--out", "mine", *given)
+    with pytest.raises(TrainingError, match=f"^15 views are too few .* needs 16: .*{advice}"):
+        train_encoder._config(few, few.source, "perspective", 15, 1)
+    asked = parsed("--kind", "perspective", "--out", "mine", "--batch", "96", *given)
+    with pytest.raises(TrainingError, match=f"^--batch is 96, .* 40 views .*{advice}"):
+        train_encoder._config(asked, asked.source, "perspective", 40, 1)
+    assert train_encoder._config(asked, asked.source, "perspective", 96, 1).batch == 96
+
+
+@pytest.mark.parametrize(("processes", "batch"), [(1, 96), (5, 80), (16, 128)])
+def test_the_usual_batch_is_shared_out_evenly(processes: int, batch: int) -> None:
+    many = parsed("--kind", "perspective", "--out", "mine")
+    assert train_encoder._config(many, "towns", "perspective", 500, processes).batch == batch
 
 
 def test_a_town_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

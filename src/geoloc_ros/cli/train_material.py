@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -251,9 +252,12 @@ def named(arguments: argparse.Namespace) -> Sequence[str]:
     if arguments.aerial is not None:
         words.append("--aerial PHOTOS")
     if arguments.drives:
-        words.append("--drives " + " ".join(p.name for p in arguments.drives))
-        words.append("--imagery " + " ".join(p.name for p in arguments.imagery))
+        words.append("--drives " + shlex.join(p.name for p in arguments.drives))
+        words.append("--imagery " + shlex.join(p.name for p in arguments.imagery))
         words.append(f"--truth {arguments.truth}")
+        if arguments.config is not None:
+            words.append(f"--config {shlex.quote(arguments.config.name)}")
+        words += [f"--set {shlex.quote(setting)}" for setting in arguments.set]
     if arguments.dataset is not None:
         words.append(f"--dataset {arguments.dataset} --root DATA")
     return words
