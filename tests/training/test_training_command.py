@@ -153,6 +153,32 @@ def test_the_usual_batch_is_shared_out_evenly(processes: int, batch: int) -> Non
     assert train_encoder._config(many, "towns", "perspective", 500, processes).batch == batch
 
 
+def test_a_command_prepares_its_material_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    calls: list[str] = []
+
+    class Prepared(Exception):
+        pass
+
+    class Material:
+        def prepare(self) -> str:
+            calls.append("prepare")
+            return "ready"
+
+        def samples(self) -> int:
+            return 96
+
+        def load(self, train: object) -> None:
+            raise Prepared
+
+    monkeypatch.setattr(train_material, "material", lambda *_: Material())
+    with pytest.raises(Prepared):
+        run("--kind", "perspective", "--out", str(tmp_path), "--work", str(tmp_path / "work"))
+    assert calls == ["prepare"]
+
+
 def test_a_town_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from geoloc_ros.training.worlds import WorldConfig, render_towns
