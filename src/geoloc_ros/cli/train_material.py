@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geoloc_ros.cli.training import check_bounds, option
+from geoloc_ros.cli.training import check_bounds, flag
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import TrainingError
 
@@ -32,7 +32,8 @@ OPTIONS = {
 #: options of drives that are numbers: in which settings, under which name
 GATE = {"max_sigma": "max_sigma_m", "assume_sigma": "assumed_sigma_m", "window": "window_m"}
 THINNING = {"every": "every_m", "per_place": "per_place"}
-SPLIT = {"block": "block_m", "hold_out": "share", "buffer": "buffer_m"}
+SPLIT = {"block": "block_m", "hold_out": "share"}
+BUFFER_M = 0.0, 10_000.0
 #: options that change what comes out, as they are by default
 DEFAULTS: dict[str, object] = {
     "towns": None,
@@ -104,10 +105,10 @@ def _add_dataset(group: argparse._ArgumentGroup) -> None:
     add("--split", help="to train on (default: its training split)")
 
 
-def _number(add: Any, flag: str, unit: str, text: str, kind: type = float) -> None:  # noqa: ANN401
-    default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
+def _number(add: Any, option: str, unit: str, text: str, kind: type = float) -> None:  # noqa: ANN401
+    default = DEFAULTS[option.removeprefix("--").replace("-", "_")]
     shown = f"{default:g}" if kind is float else str(default)
-    add(flag, type=kind, metavar=unit, help=f"{text} (default: {shown})")
+    add(option, type=kind, metavar=unit, help=f"{text} (default: {shown})")
 
 
 def check(arguments: argparse.Namespace) -> str:
@@ -148,7 +149,7 @@ def _refuse_others(arguments: argparse.Namespace, chosen: str) -> None:
                 continue
             way = f"add --{owner}" if chosen == "towns" else f"leave out --{chosen}"
             raise TrainingError(
-                f"{option(name)} goes with {MATERIALS[owner]}, and this trains on "
+                f"{flag(name)} goes with {MATERIALS[owner]}, and this trains on "
                 f"{MATERIALS[chosen]}; leave it out, or {way}"
             )
 
@@ -203,11 +204,17 @@ def _drives(
     teacher: ModelPackage | None,
 ) -> Any:  # noqa: ANN401
     from geoloc_ros import config
-    from geoloc_ros.training.drive_material import DriveMaterial
+    from geoloc_ros.training.drive_material import RADIUS_M, DriveMaterial
     from geoloc_ros.training.fixes import Gate
     from geoloc_ros.training.mining import MiningConfig, Thinning
     from geoloc_ros.training.place_split import SplitConfig
 
+    if kind not in RADIUS_M:
+        raise TrainingError(
+            f"drives have views for encoders of the kinds {', '.join(RADIUS_M)}, none for "
+            f"{kind}; train it on a data set (--dataset)"
+        )
+    check_bounds(arguments, {"buffer": BUFFER_M}, "m")
     overrides = [
         f"input.{name}={getattr(arguments, name)}"
         for name in ("image_topic", "odometry_topic")
@@ -223,27 +230,34 @@ def _drives(
             thinning=_settings(Thinning, arguments, THINNING),
             config=config.load(arguments.config, (*arguments.set, *overrides)),
         ),
-        split=_settings(SplitConfig, arguments, SPLIT),
+        split=_settings(SplitConfig, arguments, SPLIT, buffer_m=arguments.buffer),
         folder=arguments.work / "drives",
         start=start,
         teacher=teacher,
     )
 
 
-def _settings(kind: Any, arguments: argparse.Namespace, names: Mapping[str, str]) -> Any:  # noqa: ANN401
+def _settings(
+    kind: Any,  # noqa: ANN401
+    arguments: argparse.Namespace,
+    names: Mapping[str, str],
+    **others: object,
+) -> Any:  # noqa: ANN401
     """Settings from options, refused under the option's name if they lie where none may.
 
     Args:
         kind: a `Checked` group.
         arguments: parsed.
         names: of the group's parameters, by the option's name.
+        others: parameters that were checked already.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name, parameter in names.items():
         limits = fields[parameter].metadata
         unit = "m" if parameter.endswith("_m") else ""
         check_bounds(arguments, {name: (limits["ge"], limits["le"])}, unit)
-    return kind(**{parameter: getattr(arguments, name) for name, parameter in names.items()})
+    values = {parameter: getattr(arguments, name) for name, parameter in names.items()}
+    return kind(**values, **others)
 
 
 def named(arguments: argparse.Namespace) -> Sequence[str]:

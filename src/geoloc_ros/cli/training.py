@@ -28,7 +28,7 @@ def check_bounds(
         value = getattr(arguments, name)
         if value is not None and not least <= value <= most:
             raise TrainingError(
-                f"{option(name)} is {shown(value)}; it must lie in "
+                f"{flag(name)} is {shown(value)}; it must lie in "
                 f"{_number(least)}..{_number(most)}{unit and ' '}{unit}"
             )
 
@@ -56,12 +56,12 @@ def changed(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> li
     """Options of a command line that are not as by default, for the command in a model card."""
     given = {name: getattr(arguments, name) for name in defaults}
     return [
-        f"{option(name)} {value if value != '' else repr('')}"
+        f"{flag(name)} {value if value != '' else repr('')}"
         for name, value in given.items()
         if value != defaults[name]
     ]
 
 
-def option(name: str) -> str:
+def flag(name: str) -> str:
     """An option as it is written on the command line."""
     return f"--{name.replace('_', '-')}"
