@@ -11,7 +11,7 @@ along all roads of its town. The last weights are judged, half blended with thos
 began with, so what is reported chose nothing.
 
 What is in WORK already is not made again: worlds, pairs and finished lengths; an interrupted
-training goes on from its checkpoint.
+training goes on from its checkpoint. Lengths of another model, seed, split or set of pairs are.
 
 Example:
   python bench/finetune.py --json docs/results/finetune.json --plot docs/images/finetune.png
@@ -54,7 +54,7 @@ EVERY_M = 2.5
 # Of this seed either drive has more than 800 m of way on the ground that is left to learn from.
 SPLIT = SplitConfig(block_m=300.0, share=0.2, seed=6)
 CAMERA = CameraSpec(width_px=320, height_px=180, rate_hz=4.0)
-BATCH, STEPS, EPOCHS = 64, 200, 4
+BATCH, LEAST, STEPS, EPOCHS = 64, 8, 200, 4
 KEYS = ("held_out_blocks", "other_town", "known_style")
 # A coast of sand and white concrete: colours, blocks, roofs and plants that no region has.
 DESERT = Style(
@@ -140,6 +140,35 @@ def views(material: DriveMaterial, part: int, world: Path) -> tuple[Area, Any]:
     return area, road_anchors(lines, 1.5)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """How a length of the drives is learnt from.
+
+    Attributes:
+        length_m: of all drives together; 0: the model as it is.
+        made_from: all that decides the figures.
+        learnt: the drives; None for nothing to learn.
+        config: of the training; None for none.
+        count: views to train on.
+    """
+
+    length_m: float
+    made_from: dict[str, Any]
+    learnt: FirstMetres | None = None
+    config: TrainConfig | None = None
+    count: int = 0
+
+
+def read_kept(path: Path, made_from: dict[str, Any]) -> dict[str, Any]:
+    """What a file holds; empty if it is missing or was made from something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    same = isinstance(content, dict) and content.get("made_from") == made_from
+    return content if same else {}
+
+
 class Bench:
     """The towns, and what a model makes of them."""
 
@@ -167,33 +196,70 @@ class Bench:
             found[key] = {k: round(v, 4) for k, v in scores.items()} | {"views": len(area.poses)}
         return found
 
-    def tuned(self, length_m: float, seed: int) -> dict[str, Any]:
-        """What comes of fine-tuning on so many metres."""
-        pair = EncoderPair(self.base.kind)
+    def plan(self, length_m: float, seed: int) -> Plan:
+        """How so many metres are learnt from.
+
+        Raises:
+            SystemExit: too few views lie on them.
+        """
+        kept = sorted(self._work.glob("pairs*/drive_*/meta.json"))
+        made_from: dict[str, Any] = {
+            "encoder_sha256": self._start.encoder_sha256,
+            "length_m": length_m,
+            "pairs": [json.loads(path.read_text(encoding="utf-8"))["key"] for path in kept],
+            "split": dataclasses.asdict(SPLIT),
+        }
         if not length_m:
-            start_from(pair, self._start)
-            return {"length_m": 0.0, "train_views": 0, "steps": 0, **self.judge(pair)}
-        here = self._work / f"tuned_{length_m:g}_{seed}"
+            return Plan(length_m, made_from)
         fields = {f.name: getattr(self.base, f.name) for f in dataclasses.fields(self.base)}
         fields.pop("_opened")
         learnt = FirstMetres(**fields, length_m=length_m)
-        learnt.prepare()
         count = learnt.samples()
-        batch = min(BATCH, count // 8 * 8)
+        if count < LEAST:
+            raise SystemExit(
+                f"{count} views lie on the first {length_m:g} m of the drives, a batch needs "
+                f"{LEAST}; leave --lengths {length_m:g} out"
+            )
+        batch = min(BATCH, count // LEAST * LEAST)
         passes = -(-STEPS // EPOCHS // (count // batch))
         config = TrainConfig(
             kind=self.base.kind, epochs=EPOCHS, passes=passes, batch=batch, extra=batch // 4,
             wide_from=0, geographic_epochs=1, learning_rate=1e-4, weight_decay=0.05,
             layout_weight=0.0, blend=True, seed=seed, start=self._start.encoder_sha256,
         )  # fmt: skip
+        made_from["config"] = dataclasses.asdict(config)
+        return Plan(length_m, made_from, learnt, config, count)
+
+    def figures(self, plan: Plan, name: str) -> dict[str, Any]:
+        """What comes of a plan, which has been worked out already or is now."""
+        path = self._work / f"figures_{name}.json"
+        kept = read_kept(path, plan.made_from)
+        if not kept:
+            kept = {"made_from": plan.made_from, "figures": self._tuned_by(plan, name)}
+            path.write_text(json.dumps(kept), encoding="utf-8")
+        figures: dict[str, Any] = kept["figures"]
+        return figures
+
+    def _tuned_by(self, plan: Plan, name: str) -> dict[str, Any]:
+        pair = EncoderPair(self.base.kind)
+        if plan.learnt is None or plan.config is None:
+            start_from(pair, self._start)
+            return {"length_m": 0.0, "train_views": 0, "steps": 0, **self.judge(pair)}
+        here = self._work / f"tuned_{name}"
+        said = here / "made_from.json"
+        if not read_kept(said, plan.made_from):
+            shutil.rmtree(here, ignore_errors=True)
+            here.mkdir(parents=True)
+            said.write_text(json.dumps({"made_from": plan.made_from}), encoding="utf-8")
         recipe = Recipe(
-            train=config, running=Running(work=here / "run", threads=1), material=learnt,
-            out=here / "model", name="finetuned", start=self._start,
+            train=plan.config, running=Running(work=here / "run", threads=1),
+            material=plan.learnt, out=here / "model", name="finetuned", start=self._start,
         )  # fmt: skip
         train_encoder(recipe, "python bench/finetune.py", (here / "run/checkpoint.pt").exists())
         start_from(pair, find_model(str(here / "model")))
-        steps = EPOCHS * passes * (count // batch)
-        return {"length_m": length_m, "train_views": count, "steps": steps, **self.judge(pair)}
+        steps = EPOCHS * plan.config.passes * (plan.count // plan.config.batch)
+        told = {"length_m": plan.length_m, "train_views": plan.count, "steps": steps}
+        return {**told, **self.judge(pair)}
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -237,12 +303,8 @@ def main() -> int:
     STYLES[DESERT.name] = DESERT
     start = find_model(arguments.model)
     bench, rows = Bench(arguments.work, start), []
-    for length_m in arguments.lengths:
-        done = arguments.work / f"figures_{length_m:g}_{arguments.seed}.json"
-        if not done.exists():
-            figures = bench.tuned(length_m, arguments.seed)
-            done.write_text(json.dumps(figures), encoding="utf-8")
-        rows.append(json.loads(done.read_text(encoding="utf-8")))
+    for plan in [bench.plan(length_m, arguments.seed) for length_m in arguments.lengths]:
+        rows.append(bench.figures(plan, f"{plan.length_m:g}_{arguments.seed}"))
         print(json.dumps(rows[-1]))
     content = {
         "model": start.name,

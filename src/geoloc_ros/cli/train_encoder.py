@@ -51,14 +51,21 @@ LEARNING_RATE = {"towns": 2e-3, "dataset": 1e-3, "drives": 1e-3}
 START_RATE = {"towns": 1e-3, "dataset": 5e-4, "drives": 1e-4}
 # Of drives there may be few views: so many steps, of which at least so many make an epoch.
 DRIVE_STEPS, STEPS_PER_EPOCH = 300, 25
+MORE = {  # what to do where there are too few views
+    "towns": "take more towns (--towns)",
+    "drives": "take more drives, or thin them less (--every, --per-place)",
+    "dataset": "take a larger data set or another --split",
+}
 PATIENCE = {"towns": 0, "drives": 4, "dataset": 5}
-BOUNDS = {
+BOUNDS: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
     "batch": (16, 100_000),
     "threads": (1, 1000),
     "makers": (1, 1000),
     "stop_after": (1, 10_000),
+    "learning_rate": (1e-8, 1.0),
     "patience": (0, 10_000),
+    "self_distil": (0.0, 100.0),
     "seed": (0, 2**31 - 1),
 }
 
@@ -198,7 +205,12 @@ def _config(
 
     started = bool(arguments.start)
     rate = arguments.learning_rate or (START_RATE if started else LEARNING_RATE)[source]
-    batch = arguments.batch or _largest_batch(min(BATCH, samples), processes)
+    batch = arguments.batch or _largest_batch(samples, processes, source)
+    if batch > samples:
+        raise TrainingError(
+            f"--batch is {batch}, and there are {samples} views to train on, not enough for one; "
+            f"make it at most {samples}, or {MORE[source]}"
+        )
     epochs = arguments.epochs or (START_EPOCHS if started else TOWN_EPOCHS)
     if source == "dataset":
         epochs = arguments.epochs or 40
@@ -231,15 +243,15 @@ def _config(
     return config
 
 
-def _largest_batch(most: int, processes: int) -> int:
-    """The largest batch that clusters of eight fill and processes share evenly."""
+def _largest_batch(samples: int, processes: int, source: str) -> int:
+    """The largest usual batch that clusters of eight fill and processes share evenly."""
     step = 8 * processes
-    if most < max(step, 16):
+    least = max(step, 16)
+    if samples < least:
         raise TrainingError(
-            f"{most} views are too few to train on; a batch needs {max(step, 16)}: take more "
-            "drives, or thin them less (--every, --per-place)"
+            f"{samples} views are too few to train on; a batch needs {least}: {MORE[source]}"
         )
-    return most // step * step
+    return min(max(BATCH, least), samples) // step * step
 
 
 def _running(arguments: argparse.Namespace) -> Any:  # noqa: ANN401

@@ -11,8 +11,15 @@ from collections.abc import Iterator, Mapping
 from geoloc_ros.errors import TrainingError, shown
 
 
-def check_bounds(arguments: argparse.Namespace, bounds: Mapping[str, tuple[int, int]]) -> None:
-    """See that numbers given on the command line lie where they must.
+def check_bounds(
+    arguments: argparse.Namespace, bounds: Mapping[str, tuple[float, float]], unit: str = ""
+) -> None:
+    """See that numbers given on the command line lie where they must; NaN lies nowhere.
+
+    Args:
+        arguments: parsed; a number that was not given is None.
+        bounds: least and most, by the name of the argument.
+        unit: of all of them.
 
     Raises:
         TrainingError: one does not.
@@ -21,8 +28,13 @@ def check_bounds(arguments: argparse.Namespace, bounds: Mapping[str, tuple[int, 
         value = getattr(arguments, name)
         if value is not None and not least <= value <= most:
             raise TrainingError(
-                f"{_option(name)} is {shown(value)}; it must lie in {least}..{most}"
+                f"{flag(name)} is {shown(value)}; it must lie in "
+                f"{_number(least)}..{_number(most)}{unit and ' '}{unit}"
             )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @contextlib.contextmanager
@@ -44,11 +56,12 @@ def changed(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> li
     """Options of a command line that are not as by default, for the command in a model card."""
     given = {name: getattr(arguments, name) for name in defaults}
     return [
-        f"{_option(name)} {value if value != '' else repr('')}"
+        f"{flag(name)} {value if value != '' else repr('')}"
         for name, value in given.items()
         if value != defaults[name]
     ]
 
 
-def _option(name: str) -> str:
+def flag(name: str) -> str:
+    """An option as it is written on the command line."""
     return f"--{name.replace('_', '-')}"

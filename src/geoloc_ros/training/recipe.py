@@ -104,7 +104,7 @@ def train_encoder(
     """Run a recipe; the package is exported as it gets better, so it can be used early.
 
     Args:
-        recipe: what to do.
+        recipe: what to do; its material has been prepared.
         command: the command line, for the model card.
         resume: continue from the checkpoint in the work folder.
         crew: this process among those that train together.
@@ -117,9 +117,6 @@ def train_encoder(
     """
     crew = crew or alone()
     cv2.setNumThreads(1)
-    if crew.is_first:
-        recipe.material.prepare()
-    crew.wait()
     lessons = recipe.material.load(recipe.train)
     teacher = PackageTeacher(recipe.teacher, recipe.running.threads) if recipe.teacher else None
     card = recipe.material.card()
