@@ -229,7 +229,7 @@ def _config(
         wide_from=WIDE_FROM.get(kind, 3),
         weight_decay=WEIGHT_DECAY.get(kind, 0.05),
         layout_weight=3.0 if source == "towns" else 0.0,
-        patience=PATIENCE[source] if arguments.patience is None else arguments.patience,
+        patience=_patience(arguments, source),
         masked_weight=arguments.self_distil,
         precision=arguments.precision,
         seed=arguments.seed,
@@ -241,6 +241,14 @@ def _config(
         blend = source == "drives"  # which are few, and much is to be lost
         config = dataclasses.replace(config, geographic_epochs=1, wide_from=0, blend=blend)
     return config
+
+
+def _patience(arguments: argparse.Namespace, source: str) -> int:
+    if arguments.patience is not None:
+        return int(arguments.patience)
+    if source == "drives" and not arguments.hold_out:  # nothing could tell when to stop
+        return 0
+    return PATIENCE[source]
 
 
 def _largest_batch(samples: int, processes: int, source: str) -> int:

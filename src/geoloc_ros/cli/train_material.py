@@ -211,16 +211,11 @@ def _drives(
     teacher: ModelPackage | None,
 ) -> Any:  # noqa: ANN401
     from geoloc_ros import config
-    from geoloc_ros.training.drive_material import RADIUS_M, DriveMaterial
+    from geoloc_ros.training.drive_material import DriveMaterial
     from geoloc_ros.training.fixes import Gate
     from geoloc_ros.training.mining import MiningConfig, Thinning
     from geoloc_ros.training.place_split import SplitConfig
 
-    if kind not in RADIUS_M:
-        raise TrainingError(
-            f"drives have views for encoders of the kinds {', '.join(RADIUS_M)}, none for "
-            f"{kind}; train it on a data set (--dataset)"
-        )
     check_bounds(arguments, {"buffer": BUFFER_M}, "m")
     overrides = [
         f"input.{name}={getattr(arguments, name)}"
