@@ -26,7 +26,7 @@ CENTRES, EDGES = "centres.npy", "edges.npy"
 _PER_CLUSTER = 32  # entries, on average
 _ROUNDS = 5  # of k-means
 #: a search looks into so many clusters and this share of them
-_PROBES, _SHARE = 64, 0.05
+_PROBES, _SHARE = 128, 0.05
 _ALIKE = 8  # clusters whose order is left alone
 _BLOCK = 2048  # descriptors compared with all centres at a time
 
