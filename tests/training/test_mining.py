@@ -359,7 +359,8 @@ def test_a_recording_that_was_cut_off_is_told(tmp_path: Path) -> None:
     assert 5 < len(found.poses) < 80
     (line,) = found.meta["damage"]
     assert "is cut off or damaged" in line
-    content = report([found], [np.zeros(len(found.poses), np.int64)], SplitConfig())
+    parts = [np.zeros(len(found.poses), np.int64)]
+    content = report([found], parts, SplitConfig(), found.poses[:, :2])
     assert f"  damaged: {line}" in text(content)
 
 

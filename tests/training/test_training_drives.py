@@ -18,6 +18,7 @@ from test_training_command import run  # noqa: E402
 from test_training_start import trained  # noqa: E402
 
 from geoloc_ros.cli import train_encoder  # noqa: E402
+from geoloc_ros.config import load as load_config  # noqa: E402
 from geoloc_ros.encoders.package import Calibration, load_package  # noqa: E402
 from geoloc_ros.errors import TrainingError  # noqa: E402
 from geoloc_ros.imagery.crops import CropCutter  # noqa: E402
@@ -91,7 +92,9 @@ def test_a_buffer_that_is_too_small_is_said(
 
 
 def test_panoramas_are_judged_along_the_ways_driven(drives: Path, tmp_path: Path) -> None:
-    found = material(drives, tmp_path, kind="panorama")
+    sees_little = load_config(None, ("view.min_valid_share=0.05",))  # one camera, no ring of them
+    mining = MiningConfig(truth_topic=FIX, thinning=Thinning(every_m=3.0), config=sees_little)
+    found = material(drives, tmp_path, kind="panorama", mining=mining)
     found.prepare()
     lessons = found.load(TrainConfig(kind="panorama"))
     assert "within 8 m" in lessons.protocol[0]
