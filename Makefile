@@ -25,7 +25,7 @@ $(VENV)/.run-ready: $(BIN)/python setup.py
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready
 	@echo "==> installing what the tests need (PyTorch among it)"
-	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,imagery,train,eval,dev]'
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c requirements/constraints.txt -e '.[synth,imagery,train,tensorboard,eval,dev]'
 	@touch $@
 
 $(VENV)/.vlm-ready: $(VENV)/.run-ready
