@@ -28,6 +28,7 @@ class FakeTensorRT(EngineBackend):
         gpu: the card.
         missing: why it does not work here.
         takes_s: how long a build takes.
+        waits_for: file; a build goes on when it exists.
         ends: what goes wrong while building: `raises`, `full` (disk), `hangs`, `dies`.
         noise: is added to every number of a descriptor.
         breaks_at: file; a session fails while it exists.
@@ -37,6 +38,7 @@ class FakeTensorRT(EngineBackend):
     gpu: str = "Fake GPU"
     missing: str = ""
     takes_s: float = 0.0
+    waits_for: Path | None = None
     ends: str = ""
     noise: float = 0.0
     breaks_at: Path | None = None
@@ -63,6 +65,8 @@ class FakeTensorRT(EngineBackend):
             time.sleep(self.takes_s / steps)
             phases.step("build", step)
             tell(phases.done, "build")
+            while self.waits_for is not None and not self.waits_for.exists():
+                time.sleep(0.05)
         if self.ends == "raises":
             raise ModelError("TensorRT cannot build: no kernel for GridSample")
         if self.ends in ("hangs", "dies"):

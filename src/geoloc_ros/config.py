@@ -8,7 +8,6 @@ Unknown keys and values out of bounds are errors. Order: defaults < file < comma
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, get_type_hints
 
 from geoloc_ros import strict_yaml
 from geoloc_ros.checked import Checked, param
+from geoloc_ros.digest import digest
 from geoloc_ros.errors import ConfigError, first_line, shown
 
 
@@ -387,5 +387,4 @@ def _dump_group(group: object, indent: str) -> list[str]:
 
 def sha256(config: Config) -> str:
     """Hash of the whole tree, for provenance."""
-    text = json.dumps(to_mapping(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(to_mapping(config))

@@ -16,7 +16,9 @@ WITHIN_S = 60.0
 @pytest.fixture
 def fake(tmp_path, monkeypatch) -> FakeTensorRT:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    fake = FakeTensorRT(tmp_path / "builds", takes_s=2.0, breaks_at=tmp_path / "broken")
+    fake = FakeTensorRT(
+        tmp_path / "builds", waits_for=tmp_path / "told", breaks_at=tmp_path / "broken"
+    )
     monkeypatch.setattr(choosing, "all_backends", lambda: (fake, OrtCpu()))
     return fake
 
@@ -41,6 +43,7 @@ def test_building_switching_and_failing_are_told(made, tmp_path, fake) -> None:
         assert wait_until(
             lambda: says(found, ok, "ort-cpu; building tensorrt fp32", "% done"), WITHIN_S
         )
+        fake.waits_for.touch()
         assert wait_until(lambda: says(found, ok, "backend=tensorrt fp32"), WITHIN_S)
         fake.breaks_at.touch()
         stage.vehicle.drive(range(10))

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoloc_ros import config, durable
-from geoloc_ros.cli.model_engines import SIDES, add_settings
+from geoloc_ros.cli.model_engines import SIDES
+from geoloc_ros.cli.settings_options import add_settings
 from geoloc_ros.errors import ConfigError
 
 if TYPE_CHECKING:

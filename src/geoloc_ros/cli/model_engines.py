@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geoloc_ros import config
+from geoloc_ros.cli.settings_options import add_settings
 from geoloc_ros.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -97,18 +98,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.set_defaults(run=_build)
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the options that configure."""
-    parser.add_argument("--config", type=Path, help="YAML file; see 'geoloc config dump'")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="GROUP.NAME=VALUE",
-        help="override one parameter; repeatable",
-    )
-
-
 def _build(arguments: argparse.Namespace) -> int:
     from geoloc_ros.encoders.backends.base import EngineBackend, Network
     from geoloc_ros.encoders.backends.choosing import Chooser
@@ -158,16 +147,10 @@ def _check(arguments: argparse.Namespace, precision: str) -> None:
 def _build_exact(chooser: Chooser, backend: EngineBackend, arguments: argparse.Namespace) -> int:
     """An engine of fp32: it must pass the self-test, nothing else."""
     from geoloc_ros.encoders.backends.choosing import Candidate
-    from geoloc_ros.encoders.backends.settled import build, with_bar
+    from geoloc_ros.encoders.backends.settled import opened, with_bar
 
-    candidate = Candidate(backend.name)
-    found = chooser.opened(candidate)
-    if found is None:
-        build(chooser, candidate, with_bar)
-        if candidate in chooser.rejected:
-            raise ModelError(chooser.rejected[candidate])
-        found = chooser.opened(candidate)
-    assert found is not None and found.lease is not None  # noqa: S101, PT018
+    found = opened(chooser, Candidate(backend.name), with_bar)
+    assert found.lease is not None  # noqa: S101 - an engine's
     _tell(arguments, found.lease, {"drift": found.parity.drift})
     found.lease.close()
     return 0

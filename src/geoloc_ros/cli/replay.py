@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from geoloc_ros import config
+from geoloc_ros.cli.settings_options import add_settings
 from geoloc_ros.errors import BagError
 
 
@@ -28,14 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--out", type=Path, required=True, help="directory for the results")
     parser.add_argument("--model", help="model package; default: the one the index was built with")
-    parser.add_argument("--config", type=Path, help="YAML file; see 'geoloc config dump'")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="GROUP.NAME=VALUE",
-        help="override one parameter; repeatable",
-    )
+    add_settings(parser)
     parser.add_argument("--image-topic", help="camera topic, where there are several")
     parser.add_argument(
         "--odometry-topic",

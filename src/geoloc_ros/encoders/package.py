@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.card_rules import (
     OF_PANORAMAS,
     QUERY_FILE,
@@ -204,8 +205,7 @@ class ModelPackage:
     def preprocessing_sha256(self) -> str:
         """Identity of everything that happens to pixels before the encoders see them."""
         parts = [self.query.content(), dataclasses.asdict(self.reference)]
-        text = json.dumps([*parts, self.mean, self.std, self.channel_order], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest([*parts, self.mean, self.std, self.channel_order])
 
     def save(self) -> None:
         """Write `model.json` (the files themselves are already there).

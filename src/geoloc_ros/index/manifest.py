@@ -10,13 +10,13 @@ file of the index is bound by its size and sha256.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.package import ModelPackage, QuerySpec, ReferenceSpec
 from geoloc_ros.errors import GeolocError, IndexCorruptError, IndexMismatchError, shown
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M, LatLon, LocalFrame
@@ -121,7 +121,7 @@ class Manifest:
     @property
     def sha256(self) -> str:
         """Identity of the whole index: hash over everything in the manifest."""
-        return _digest(self._content())
+        return digest(self._content())
 
     def _content(self) -> dict[str, Any]:
         content = {"schema": self.schema, **dataclasses.asdict(self)}
@@ -130,16 +130,12 @@ class Manifest:
     def render(self) -> str:
         """The canonical text of `manifest.json`."""
         content = self._content()
-        return json.dumps({**content, "manifest_sha256": _digest(content)}, indent=1) + "\n"
+        return json.dumps({**content, "manifest_sha256": digest(content)}, indent=1) + "\n"
 
 
 def search_record(kind: str) -> dict[str, str | int]:
     """What a manifest says about a kind of search."""
     return {"kind": kind, **SEARCHES[kind].PARAMETERS}
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def parse(text: str, path: Path) -> Manifest:

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Image
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.package import Calibration, ModelPackage
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.datasets.base import Split
 from geoloc_ros.training.datasets.preparation import Preparation
 from geoloc_ros.training.datasets.registry import Opened, find_dataset, open_split
-from geoloc_ros.training.digest import digest
 from geoloc_ros.training.evaluate import describe_references, describe_views, ranks_of, recall
 from geoloc_ros.training.importing.sample4geo import RECIPES
 from geoloc_ros.training.pair import CONVNEXTS, EncoderPair, card_from, card_of

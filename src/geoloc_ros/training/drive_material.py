@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geoloc_ros.datatypes import FloatArray, Image
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.words import NO_CALIBRATION
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of, open_ground
 from geoloc_ros.training.config import TrainConfig
-from geoloc_ros.training.digest import digest
 from geoloc_ros.training.drive_report import text, write_report
 from geoloc_ros.training.evaluate import driven_anchors, evaluate_areas, grid_near
 from geoloc_ros.training.held_out_calibration import with_similarity

@@ -11,7 +11,6 @@ at all, and found again by what it was made from.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
@@ -32,6 +31,7 @@ from geoloc_ros.bags.views import views_of
 from geoloc_ros.checked import Checked, param
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import FloatArray, Image, Mask, Odometry, Reason, View
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import BagError, TrainingError
 from geoloc_ros.geo import se2
@@ -175,9 +175,9 @@ def mine(bag: Path, target: Target, config: MiningConfig, places: Places, folder
         "bag": bag_identity(bag),
         **target.content(),
         **config.content(),
-        "before": _digest(sorted(places.seen.items())),
+        "before": digest(sorted(places.seen.items())),
     }
-    key = _digest(content)
+    key = digest(content)
     if not _is_kept(folder, key):
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
@@ -220,10 +220,6 @@ def bag_identity(bag: Path) -> list[list[Any]]:
     files = sorted(bag.rglob("*")) if bag.is_dir() else [bag]
     found = [(p, p.stat()) for p in files if p.is_file()]
     return [[p.name, stat.st_size, stat.st_mtime_ns] for p, stat in found]
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _is_kept(folder: Path, key: str) -> bool:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.training.augment import fill_colour
 from geoloc_ros.training.config import TrainConfig
 from geoloc_ros.training.data import Shard, TownGround, read_shard
-from geoloc_ros.training.digest import digest
 from geoloc_ros.training.evaluate import (
     describe_references,
     describe_views,

@@ -8,12 +8,12 @@ Like an encoder's package it is a directory under `models/`; ``"kind": "vlm"`` t
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.package import file_sha256, verify_file
 from geoloc_ros.encoders.registry import find_folder
 from geoloc_ros.errors import ModelError, first_line, shown
@@ -106,7 +106,7 @@ class VlmPackage:
     def sha256(self) -> str:
         """Identity of what it answers: its files, how it is asked, and temperatures."""
         parts = [self.text.sha256, self.mmproj.sha256, self.asked_by, self.temperature]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return digest(parts)
 
     def save(self) -> None:
         """Write `model.json`; the two files are already there."""

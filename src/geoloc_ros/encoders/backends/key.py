@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.backends.base import BATCHES, EngineBackend, Job
 from geoloc_ros.encoders.onnx_backend import INPUT
 
@@ -29,8 +28,7 @@ class EngineKey:
     @property
     def digest(self) -> str:
         """Name of the engine's folder: 32 hex digits."""
-        text = json.dumps(self.content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return digest(self.content)[:32]
 
     @property
     def words(self) -> str:

@@ -24,6 +24,7 @@ from geoloc_ros.encoders.backends.choosing import (
     Candidate,
     Choice,
     Chooser,
+    Opened,
 )
 from geoloc_ros.encoders.backends.progress import Progress
 from geoloc_ros.encoders.onnx_backend import QUERY, OnnxEncoder
@@ -96,6 +97,22 @@ def settle(chooser: Chooser, show: Show) -> Choice:
             return found
         found.close()
         build(chooser, found.waiting, show)
+
+
+def opened(chooser: Chooser, candidate: Candidate, show: Show) -> Opened:
+    """A candidate that works, its engine built if need be.
+
+    Raises:
+        ModelError: it does not, with the reason.
+    """
+    found = chooser.opened(candidate)
+    if found is None:
+        build(chooser, candidate, show)
+        if candidate in chooser.rejected:
+            raise ModelError(chooser.rejected[candidate])
+        found = chooser.opened(candidate)
+    assert found is not None  # noqa: S101 - one that was built opens or raises
+    return found
 
 
 def build(chooser: Chooser, candidate: Candidate, show: Show) -> None:

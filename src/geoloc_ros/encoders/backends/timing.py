@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from geoloc_ros.encoders.backends.base import Network, Session, describe_with
-from geoloc_ros.encoders.backends.choosing import Candidate, Chooser, Opened
+from geoloc_ros.encoders.backends.choosing import Candidate, Chooser
 from geoloc_ros.encoders.backends.parity import made_pictures
-from geoloc_ros.encoders.backends.settled import Show, build
+from geoloc_ros.encoders.backends.settled import Show, opened
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.errors import ModelError
 
@@ -74,7 +74,7 @@ def _timed(
 ) -> Timed:
     names = candidate.backend, candidate.precision
     try:
-        found = _opened(chooser, candidate, show)
+        found = opened(chooser, candidate, show)
         try:
             alone = run_times_ms(found.session, chooser.network, 1, seconds)
             speeds = {
@@ -91,22 +91,6 @@ def _timed(
     p50_ms, p95_ms = np.percentile(alone, (50, 95)).tolist()
     exact = found.parity
     return Timed(*names, "", exact.drift, exact.difference, p50_ms, p95_ms, speeds)
-
-
-def _opened(chooser: Chooser, candidate: Candidate, show: Show) -> Opened:
-    """A candidate that works, its engine built if need be.
-
-    Raises:
-        ModelError: it does not, with the reason.
-    """
-    found = chooser.opened(candidate)
-    if found is None:
-        build(chooser, candidate, show)
-        if candidate in chooser.rejected:
-            raise ModelError(chooser.rejected[candidate])
-        found = chooser.opened(candidate)
-    assert found is not None  # noqa: S101 - one that was built opens or raises
-    return found
 
 
 def run_times_ms(session: Session, network: Network, size: int, seconds: float) -> list[float]:

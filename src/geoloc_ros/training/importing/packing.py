@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from geoloc_ros.datatypes import Float32Array
+from geoloc_ros.durable import sync
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage, file_sha256
 from geoloc_ros.errors import ModelError
@@ -62,18 +63,10 @@ def new_folder(out: Path) -> Iterator[Path]:
     try:
         yield partial
         for path in (*partial.iterdir(), partial):
-            _to_disk(path)
+            sync(path)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def finish(
