@@ -22,15 +22,16 @@ _GROWN = {
 }
 
 
-def plot(found: dict[str, Any], beside: Path) -> list[Path]:
-    """Draw what was measured, next to its JSON file."""
+def plot(found: dict[str, Any], folder: Path, stem: str) -> list[Path]:
+    """Draw what was measured, as FOLDER/STEM_PART.png."""
+    folder.mkdir(parents=True, exist_ok=True)
     made = []
     for part, draw in (("compare", _compare), ("growth", _growth)):
         if part in found:
             figure, axes = plt.subplots(figsize=(8, 5), constrained_layout=True)
             draw(found[part], axes)
             axes.grid(which="both", alpha=0.25)
-            made.append(beside.with_name(f"{beside.stem}_{part}.png"))
+            made.append(folder / f"{stem}_{part}.png")
             figure.savefig(made[-1], dpi=110)
             plt.close(figure)
     return made

@@ -25,6 +25,7 @@ from typing import Any
 
 import backend_tables
 import dataset_docs
+import index_docs
 import scale_cost
 import vlm_docs
 
@@ -293,6 +294,9 @@ BLOCKS = {
     "backends_around": lambda: backend_tables.recorded(backend_tables.around),
     "finetune": _finetune_block,
     "import_encoder": _import_block,
+    "index_reached": index_docs.reached,
+    "index_compared": index_docs.compared,
+    "index_grown": index_docs.grown,
     "vlm_worth": vlm_docs.worth,
     "vlm_ablation": vlm_docs.ablation,
     "vlm_steadiness": vlm_docs.steadiness,
@@ -342,6 +346,7 @@ def main() -> int:
         "docs/evaluation.md": lambda: _blocks("docs/evaluation.md"),
         "docs/datasets.md": lambda: _blocks("docs/datasets.md"),
         "docs/models.md": lambda: _blocks("docs/models.md"),
+        "docs/index.md": lambda: _blocks("docs/index.md"),
         "docs/vlm.md": lambda: _blocks("docs/vlm.md"),
     }
     stale = []
