@@ -18,7 +18,7 @@ from geoloc_ros.training.reranker_train import Told, first_right, judged
 MOST_HARM = 0.03
 #: no confidence reaches it
 NEVER = 1.5
-_THRESHOLDS = (*np.round(np.arange(0.3, 0.96, 0.05), 2).tolist(), 0.97, 0.98, 0.99, 0.995)
+_THRESHOLDS = (*np.round(np.arange(0.02, 0.99, 0.02), 2).tolist(), 0.99, 0.995)
 _TEMPERATURES = np.exp(np.linspace(np.log(0.005), np.log(20.0), 80))
 
 

@@ -25,6 +25,7 @@ from geoloc_ros.training.schedule import schedule
 
 LOG = logging.getLogger(__name__)
 IntArray = npt.NDArray[np.int64]
+SHUFFLES = 3  # times that the gate meets each list with the answers to another view
 PRIOR = 2.0  # answers that are taken to have met once for each pair of options, by chance
 
 
@@ -249,16 +250,18 @@ class Fit:
     def _fit_gate(self, judges: list[Judge], lists: list[Told]) -> None:
         """Teach the gate when the new first is right and the old one is not.
 
-        Every list is there twice, the second time with the answers to another view, so that the
-        gate learns what answers look like that are not worth it.
+        Every list is there again with the answers to other views, which count as much together,
+        so that the gate learns what answers look like that are not worth it.
 
         Args:
             judges: scorers of the same kind.
             lists: for each, lists that it has not learnt from.
         """
         features, wanted, weight = [], [], []
+        seeds = range(self.config.seed, self.config.seed + SHUFFLES)
         for judge, part in zip(judges, lists, strict=True):
-            for told in (part, part.shuffled(self.config.seed)):
+            others = [(part.shuffled(seed), 1.0 / SHUFFLES) for seed in seeds]
+            for told, share in ((part, 1.0), *others):
                 with torch.inference_mode():
                     judge.eval()
                     query, text, similarity, descriptors, texts = told.tensors()
@@ -266,7 +269,7 @@ class Fit:
                     features.append(judge.features(score, text, similarity, texts))
                 new, old = first_right(score.numpy(), told.lists), told.lists.correct[:, 0]
                 wanted.append(new & ~old)
-                weight.append(new != old)
+                weight.append(share * (new != old))
         seen = torch.cat(features).clone()
         target = torch.from_numpy(np.concatenate(wanted).astype(np.float32))
         counts = torch.from_numpy(np.concatenate(weight).astype(np.float32))
