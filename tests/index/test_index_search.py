@@ -1,5 +1,8 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 from made_place import DIM
@@ -8,7 +11,7 @@ from made_vectors import unit, walks
 from geoloc_ros.datatypes import Region
 from geoloc_ros.errors import IndexMismatchError
 from geoloc_ros.index import sharded_index
-from geoloc_ros.index.manifest import ImageryRecord, Manifest
+from geoloc_ros.index.manifest import NAME, ImageryRecord, Manifest, load_manifest
 from geoloc_ros.index.place_index import PlaceIndex
 from geoloc_ros.index.search import SEARCHES
 from geoloc_ros.index.shard import open_shard, write_shard
@@ -141,3 +144,11 @@ def test_it_keeps_the_protocol(opened):
     assert isinstance(opened, PlaceIndex)
     assert isinstance(opened.manifest.imagery, ImageryRecord)
     assert opened.manifest.count == len(opened)
+
+
+def test_an_index_that_was_built_with_other_numbers_is_read(built, tmp_path):
+    root = shutil.copytree(built, tmp_path / "index")
+    manifest = load_manifest(root)
+    other = dataclasses.replace(manifest, search={**manifest.search, "rounds": 7})
+    (root / NAME).write_text(other.render(), encoding="utf-8")
+    assert len(ShardedIndex.open(root)) == manifest.count
