@@ -115,7 +115,7 @@ def test_info_tells_what_it_is(place, capsys):
     text = capsys.readouterr().out
     for part in (
         "64 x int12",
-        "clusters of 32",
+        "clusters of 20",
         "2391 poses",
         "4 shards",
         "Blob Survey",

@@ -23,10 +23,10 @@ from geoloc_ros.index.codes import Codes, Found, Rows, contenders, ranked
 
 CENTRES, EDGES = "centres.npy", "edges.npy"
 
-_PER_CLUSTER = 32  # entries, on average
+_PER_CLUSTER = 20  # entries, on average
 _ROUNDS = 5  # of k-means
 #: a search looks into so many clusters and this share of them
-_PROBES, _SHARE = 128, 0.05
+_PROBES, _SHARE = 256, 0.022
 _ALIKE = 8  # clusters whose order is left alone
 _BLOCK = 2048  # descriptors compared with all centres at a time
 
@@ -101,8 +101,10 @@ class Clusters:
                 limit = np.partition(every, len(every) - probes)[len(every) - probes]
             best, seen = scan.nothing_found(most), 0
             for number, (part, own) in enumerate(parts):
-                chosen = np.flatnonzero(ranks[number] >= limit)
-                seen = scan.nearest(query, part.tables, own.edges, chosen, number, best, seen)
+                own_ranks = ranks[number]
+                seen = scan.nearest(
+                    query, part.tables, own.edges, own_ranks, limit, number, best, seen
+                )
             if seen >= wanted:
                 marks, rows, values = best
                 return ranked(codes, query, [(marks[:seen], rows[:seen], values[:seen])], k)

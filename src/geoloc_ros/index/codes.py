@@ -10,6 +10,7 @@ whatever rounding did to it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,14 +114,18 @@ class Codes:
 
         Of `float16` and `float32`, the plain product.
         """
+        if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()}..{rows.max()} of {len(self)}")
+        return self._similarity(query, rows)
+
+    def _similarity(self, query: Float32Array, rows: Rows | None) -> Float32Array:
+        """See `similarity`; of rows that are there."""
         if self.fine is not None and self._float:
             fine = self.fine if rows is None else self.fine[rows]
             blocks = [fine[i : i + _BLOCK] for i in range(0, len(fine), _BLOCK)]
             found = [block.astype(np.float32, copy=False) @ query for block in blocks]
             return np.concatenate([np.zeros(0, dtype=np.float32), *found])
         chosen = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
-        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
-            raise IndexError(f"rows {chosen.min()}..{chosen.max()} of {len(self)}")
         return scan.products(query, self.tables, chosen)
 
 
@@ -151,10 +156,10 @@ def ranked(parts: Sequence[Codes], query: Float32Array, found: Sequence[Found], 
         numbers, rows = numbers[best], rows[best]
     similarity = np.empty(len(rows), dtype=np.float32)
     by_part = np.argsort(numbers, kind="stable")
-    first = np.flatnonzero(np.diff(numbers[by_part])) + 1
-    for mine in np.split(by_part, first):
-        if len(mine):
-            similarity[mine] = parts[numbers[mine[0]]].similarity(query, rows[mine])
+    numbers, rows = numbers[by_part], rows[by_part]
+    edges = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(rows)]
+    for first, end in itertools.pairwise(edges):
+        similarity[first:end] = parts[numbers[first]]._similarity(query, rows[first:end])
     order = np.lexsort((rows, numbers, -similarity))[: max(k, 0)]
     return numbers[order], rows[order], similarity[order]
 

@@ -104,7 +104,10 @@ class Residency:
 
     def batches(self, numbers: Sequence[int]) -> Iterator[list[tuple[int, Shard]]]:
         """Like `scan`, but those in memory come together, before the others one by one."""
-        held = [(number, shard) for number in numbers if (shard := self._of_held(number))]
+        with self._lock:
+            held = [(number, self._held[number]) for number in numbers if number in self._held]
+            for number, _ in held:
+                self._held.move_to_end(number)
         if held:
             yield held
         together = {number for number, _ in held}

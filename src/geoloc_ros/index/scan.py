@@ -182,18 +182,20 @@ def nearest(
     query: Float32Array,
     tables: Tables,
     edges: IntArray,
-    chosen: IntArray,
+    ranks: Float32Array,
+    limit: np.float32,
     number: int,
     best: Best,
     count: int,
 ) -> int:
-    """Sort the rows of some clusters in among the best there are.
+    """Sort the rows of those clusters that rank high in among the best there are.
 
     Args:
         query: (D,).
         tables: of the entries, which are compared by their bytes alone, as if of unit length.
         edges: (K + 1,) row at which each cluster begins.
-        chosen: (C,) clusters.
+        ranks: (K,) of the clusters.
+        limit: rank from which a cluster is looked into.
         number: of the part they belong to.
         best: so far; changed.
         count: how many rows have been looked at so far.
@@ -205,14 +207,18 @@ def nearest(
     numbers, unit = _quantised(query, scale)
     marks, rows, values = best
     most = len(rows)
+    chosen, clusters = np.empty(len(ranks), dtype=np.int64), 0
+    for cluster in range(len(ranks)):
+        chosen[clusters] = cluster
+        clusters += ranks[cluster] >= limit
     # a cursor runs ahead of the row that is read; written out, for calls are what costs here
     other, ahead, stop, lead = -1, np.int64(0), np.int64(0), 0
-    for place in range(len(chosen)):
+    for place in range(clusters):
         for row in range(edges[chosen[place]], edges[chosen[place] + 1]):
             lead -= 1
             while lead < _AHEAD:
                 lead += 1
-                if ahead == stop and other + 1 < len(chosen):
+                if ahead == stop and other + 1 < clusters:
                     other += 1
                     ahead, stop = edges[chosen[other]], edges[chosen[other] + 1]
                 if ahead < stop:

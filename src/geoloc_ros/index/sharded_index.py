@@ -99,7 +99,7 @@ class ShardedIndex:
 
     def __len__(self) -> int:
         """Number of entries."""
-        return self.manifest.count
+        return int(self._starts[-1])
 
     # -- search ---------------------------------------------------------------------------------
 
