@@ -28,7 +28,8 @@ def plot(found: dict[str, Any], folder: Path, stem: str) -> list[Path]:
     made = []
     for part, draw in (("compare", _compare), ("growth", _growth)):
         if part in found:
-            figure, axes = plt.subplots(figsize=(8, 5), constrained_layout=True)
+            figure, axes = plt.subplots(figsize=(10, 5), constrained_layout=True)
+            axes.set_prop_cycle(color=mpl.colormaps["tab20"].colors)
             draw(found[part], axes)
             axes.grid(which="both", alpha=0.25)
             made.append(folder / f"{stem}_{part}.png")
@@ -52,7 +53,9 @@ def _compare(found: dict[str, Any], axes: Any) -> None:  # noqa: ANN401 - no typ
     axes.set_xlabel("median time of a query, ms, one thread")
     axes.set_ylabel("recall of the ten nearest")
     axes.set_title(f"{found['entries']:,} entries of {found['dim']} dimensions")
-    axes.legend(fontsize=7, loc="lower right", title="bytes of an entry")
+    axes.legend(
+        fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), title="bytes of an entry"
+    )
 
 
 def _growth(found: dict[str, Any], axes: Any) -> None:  # noqa: ANN401

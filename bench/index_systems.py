@@ -223,6 +223,8 @@ class Faiss:
 
         metric = faiss.METRIC_INNER_PRODUCT
         index = faiss.index_factory(vectors.shape[1], self._factory, metric)
+        if isinstance(index, faiss.IndexHNSW):
+            index.hnsw.efConstruction = WIDTH  # like the others'
         if not index.is_trained:
             step = max(len(vectors) // 200_000, 1)
             index.train(np.ascontiguousarray(vectors[::step]))
