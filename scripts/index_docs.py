@@ -22,13 +22,13 @@ COMPARED = {
     "build s": ("build_s", ".0f"),
 }
 GROWN = {
-    "built in s": ("build_s", ".3g"),
-    "on disk MB": ("disk_mb", ".3g"),
-    "in memory MB": ("memory_mb", ".3g"),
-    "open ms": ("open_ms", ".3g"),
-    "near ms": ("near_ms", ".3g"),
-    "field ms": ("field_ms", ".3g"),
-    "everywhere ms": ("everywhere_ms", ".3g"),
+    "built in s": ("build_s", ""),
+    "on disk MB": ("disk_mb", ""),
+    "in memory MB": ("memory_mb", ""),
+    "open ms": ("open_ms", ""),
+    "near ms": ("near_ms", ""),
+    "field ms": ("field_ms", ""),
+    "everywhere ms": ("everywhere_ms", ""),
 }
 FIGURES = {
     "recall10": "found of the ten nearest",
@@ -75,7 +75,7 @@ def reached() -> str:
     heads = [f"{record['compare']['dim']} dimensions" for record in found]
     lines = [f"| figure | wanted | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
     for key, words in FIGURES.items():
-        cells = [f"{summary[key]:.3g}" if key in summary else "" for summary in summaries]
+        cells = [_figure(summary[key]) if key in summary else "" for summary in summaries]
         if any(cells):
             lines.append(f"| {words} | {wanted.get(key, '')} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -87,11 +87,16 @@ def _recorded(name: str) -> dict[str, Any]:
     return found
 
 
+def _figure(value: float, form: str = "") -> str:
+    """As the form says, or by three figures."""
+    return format(value, form or (",.0f" if value >= 1000.0 else ".3g"))
+
+
 def _table(
     corner: str, rows: Sequence[tuple[str, dict[str, Any]]], columns: dict[str, tuple[str, str]]
 ) -> str:
     lines = [f"| {corner} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for head, row in rows:
-        cells = (format(row[key], form) for key, form in columns.values())
+        cells = (_figure(row[key], form) for key, form in columns.values())
         lines.append(f"| {head} | {' | '.join(cells)} |")
     return "\n".join(lines)
