@@ -11,6 +11,7 @@ from rerank_toy import QUESTIONS, TOP, toy_encoder, toy_lists
 from training_toy import toy_ortho
 
 from geoloc_ros.cli.train import add_parser
+from geoloc_ros.cli.train_reranker import _command
 from geoloc_ros.encoders.registry import find_model
 from geoloc_ros.errors import TrainingError
 from geoloc_ros.rerank.language import LanguageReranker
@@ -157,3 +158,12 @@ def test_mistakes_on_the_command_line_give_errors_of_this_package(wrong, tmp_pat
     parsed = parser.parse_args(["train", "reranker", "--out", str(tmp_path / "out"), *wrong])
     with pytest.raises(GeolocError):
         parsed.run(parsed)
+
+
+@pytest.mark.parametrize("who", [("--vlm", "vlm-tiny"), ("--truth", "0.5")])
+@pytest.mark.parametrize("changed", [(), ("--towns", "4", "--epochs", "2")])
+def test_the_card_says_what_was_typed_and_no_default(who, changed):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    words = ["train", "reranker", *who, "--out", "models/reranker", *changed]
+    assert _command(parser.parse_args(words)) == " ".join(["geoloc", *words])

@@ -58,7 +58,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
     add("--encoder", default="perspective", help="encoder package (default: perspective)")
-    add("--towns", type=int, default=18, metavar="N", help="training towns (%(default)s)")
+    add("--towns", type=int, default=36, metavar="N", help="training towns (%(default)s)")
     add("--views", type=int, default=200, metavar="N", help="views of each town (%(default)s)")
     add("--validation-towns", type=int, default=6, metavar="N", help="other towns (%(default)s)")
     add("--first-seed", type=int, default=1100, metavar="SEED",
@@ -126,12 +126,13 @@ def _reranker(arguments: argparse.Namespace) -> int:
 
 def _command(arguments: argparse.Namespace) -> str:
     """The command that makes this model again, without paths of this machine."""
-    who = f"--truth {arguments.truth:g}"
-    if arguments.vlm is not None:
+    if arguments.vlm is None:
+        who = f"--truth {arguments.truth:g}"
+    else:
         who = f"--vlm {Path(arguments.vlm).name}"
     parts = [f"geoloc train reranker {who} --out models/reranker"]
     defaults = {
-        "encoder": "perspective", "towns": 18, "views": 200, "validation_towns": 6,
+        "encoder": "perspective", "towns": 36, "views": 200, "validation_towns": 6,
         "first_seed": 1100, "epochs": 30, "seed": 1,
     }  # fmt: skip
     parts += changed(arguments, defaults)

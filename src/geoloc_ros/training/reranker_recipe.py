@@ -97,7 +97,7 @@ class RerankerRecipe:
     world: WorldConfig = field(
         default_factory=lambda: WorldConfig(seasons=1, views=200, drone_views=1)
     )
-    towns: int = 18
+    towns: int = 36
     first_seed: int = FIRST_SEED
     validation_towns: int = 6
     left_out: tuple[str, ...] = LEFT_OUT
