@@ -44,7 +44,7 @@ from scoring import write_json
 from tqdm import tqdm
 
 from geoloc_ros.datatypes import Float32Array, FloatArray, Region
-from geoloc_ros.index.codes import DEFAULT_STORAGE
+from geoloc_ros.index.codes import default_storage
 from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.shard import open_shard
 
@@ -108,7 +108,8 @@ def compare(arguments: argparse.Namespace, kept: Row) -> Iterator[Row]:
 
 def growth(arguments: argparse.Namespace, kept: Row) -> Iterator[Row]:
     """Ours at all sizes; what is known after each."""
-    name, dim = SYSTEMS[0], arguments.dim
+    dim = arguments.dim
+    name = default_system(dim)
     rows = [row for row in kept.get("rows", []) if row["entries"] not in arguments.sizes]
     for count in arguments.sizes:
         folder, poses, vectors = made(arguments.work, count, dim)
@@ -222,7 +223,7 @@ def measure_growth(built: Path, folder: Path, budget_mb: float) -> Row:
     with np.load(folder / "asked.npz") as content:
         queries, chosen = content["queries"], content["chosen"]
     poses = np.load(folder / "poses.npy", mmap_mode="r")
-    ours = Ours(DEFAULT_STORAGE, DEFAULT_SEARCH, budget_mb)
+    ours = Ours(default_storage(queries.shape[1]), DEFAULT_SEARCH, budget_mb)
     ours.prepare(queries.shape[1])
     before, started = _held_bytes(), time.perf_counter()
     ours.load(built, np.zeros((1, 3)))
@@ -275,7 +276,7 @@ def summary(found: Row) -> dict[str, float]:
     """The figures asked of ours."""
     keys: dict[str, float] = {}
     systems = found.get("compare", {}).get("systems", {})
-    ours = systems.get(SYSTEMS[0])
+    ours = systems and systems.get(default_system(found["compare"]["dim"]))
     if ours:
         keys |= {name: ours[name] for name in ("recall10", "wrapper_overhead")}
         keys["open_ms"] = ours["shard_open_ms"]
@@ -294,6 +295,11 @@ def summary(found: Row) -> dict[str, float]:
         keys["everywhere_10m_s"] = large["everywhere_ms"] / 1e3
         keys["memory_10m_mb"] = large["memory_mb"]
     return keys
+
+
+def default_system(dim: int) -> str:
+    """Ours, as an index of descriptors of this length is built where nothing is said."""
+    return f"ours {default_storage(dim)}"
 
 
 def line(name: str, row: Row) -> str:

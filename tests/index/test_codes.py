@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_vectors import nearest, unit, views, walks
 
-from geoloc_ros.index.codes import DEFAULT_STORAGE, STORAGES, Codes
+from geoloc_ros.index.codes import STORAGES, Codes, default_storage
 
 #: largest error of a similarity, share of the ten nearest kept, bytes per dimension
 BOUNDS = {
@@ -61,7 +61,7 @@ def test_some_rows_are_those_of_all(storage):
 
 
 def test_rows_from_the_end_are_no_rows():
-    codes = Codes.encode(walks(20, 8), DEFAULT_STORAGE)
+    codes = Codes.encode(walks(20, 8), "int12")
     with pytest.raises(IndexError, match=r"rows -1\.\.3 of 20"):
         codes.similarity(codes.decode()[0], np.array([3, -1]))
 
@@ -86,7 +86,7 @@ def test_one_vector_and_dimensions_that_are_always_zero(storage):
 
 def test_an_odd_vector_among_many_is_not_cut():
     vectors = np.concatenate([walks(3000, 32), unit(np.eye(32)[:3])])
-    codes = Codes.encode(vectors, DEFAULT_STORAGE)
+    codes = Codes.encode(vectors, "int12")
     assert np.abs(codes.decode() - vectors).max() < 5e-3
 
 
@@ -112,3 +112,8 @@ def test_products_are_those_of_the_whole_numbers():
     vectors = numbers * (codes.scale / 16.0)
     wanted = vectors @ query / np.linalg.norm(vectors, axis=1)
     assert np.allclose(codes.similarity(query), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(("dim", "storage"), [(128, "int12"), (511, "int12"), (1024, "int8")])
+def test_long_descriptors_need_fewer_bits(dim, storage):
+    assert default_storage(dim) == storage

@@ -18,7 +18,7 @@ from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.encoders.registry import find_model, find_model_by_sha
 from geoloc_ros.errors import ConfigError
-from geoloc_ros.index.codes import DEFAULT_STORAGE, STORAGES
+from geoloc_ros.index.codes import STORAGES
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.region import area_text
@@ -97,9 +97,8 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     build.add_argument(
         "--storage",
         choices=STORAGES,
-        default=DEFAULT_STORAGE,
         help="how descriptors are stored and ranked: int8 takes 1 byte per dimension, int12 1.5, "
-        "float16 3, float32 5 (%(default)s)",
+        "float16 3, float32 5 (int12; of models with 512 dimensions or more, int8)",
     )
     build.add_argument(
         "--search",

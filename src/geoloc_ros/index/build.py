@@ -26,7 +26,7 @@ from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError, IndexError_
 from geoloc_ros.imagery.windows import Imagery, reading_order
 from geoloc_ros.index.cell_line import CellJob, CellWork
-from geoloc_ros.index.codes import DEFAULT_STORAGE
+from geoloc_ros.index.codes import default_storage
 from geoloc_ros.index.engines import Engine, LocalEngine
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest, search_record
 from geoloc_ros.index.object_place import ObjectPlace
@@ -52,7 +52,7 @@ def build_index(
     policy: SamplingPolicy,
     *,
     roads: Sequence[Road] | None = None,
-    storage: str = DEFAULT_STORAGE,
+    storage: str | None = None,
     search: str = DEFAULT_SEARCH,
     progress: bool = True,
     workers: int = 1,
@@ -68,7 +68,8 @@ def build_index(
             storage, e.g. `s3://bucket/town.index`, where no index is.
         policy: which poses to index.
         roads: centrelines, needed by the policy `roads`.
-        storage: how descriptors are stored, one of `codes.STORAGES`.
+        storage: how descriptors are stored, one of `codes.STORAGES`; None: what
+            `codes.default_storage` says.
         search: how they are found, one of `search.SEARCHES`.
         progress: show a progress bar on stderr.
         workers: threads that encode; 0: all cores. On a cluster, of each worker.
@@ -82,7 +83,7 @@ def build_index(
             is writing there. The index at `out`, if any, is as it was.
     """
     _check_north_up(package, policy)
-    out = _checked(out)
+    out, storage = _checked(out), storage or default_storage(package.descriptor_dim)
     anchors = _anchors(ortho, policy, roads)
     place = _place(out, _draft(ortho, package, policy, roads, storage, search), anchors)
     engine = engine or LocalEngine()
@@ -154,7 +155,7 @@ def is_current(
     package: ModelPackage,
     policy: SamplingPolicy,
     roads: Sequence[Road] | None = None,
-    storage: str = DEFAULT_STORAGE,
+    storage: str | None = None,
     search: str = DEFAULT_SEARCH,
 ) -> bool:
     """Whether there is an index of this imagery, for this model, sampled and stored like this."""
@@ -162,6 +163,7 @@ def is_current(
         found = load_manifest(root)
     except IndexError_:
         return False
+    storage = storage or default_storage(package.descriptor_dim)
     wanted = _draft(ortho, package, policy, roads, storage, search)
     return dataclasses.replace(found, shards=(), descriptions=None) == wanted
 

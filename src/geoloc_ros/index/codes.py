@@ -21,7 +21,7 @@ from geoloc_ros.datatypes import Float32Array
 from geoloc_ros.index import scan
 
 STORAGES = ("int8", "int12", "float16", "float32")
-DEFAULT_STORAGE = "int12"
+_LONG = 512  # dimensions from which bytes alone find as many (docs/index.md)
 
 Rows = npt.NDArray[np.int64]
 
@@ -127,6 +127,11 @@ class Codes:
             return np.concatenate([np.zeros(0, dtype=np.float32), *found])
         chosen = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
         return scan.products(query, self.tables, chosen)
+
+
+def default_storage(dim: int) -> str:
+    """What stores descriptors of so many dimensions in the fewest bytes and still finds 99 %."""
+    return "int8" if dim >= _LONG else "int12"
 
 
 Found = tuple[Rows, Rows, Float32Array]

@@ -21,7 +21,7 @@ from geoloc_ros import durable
 from geoloc_ros.datatypes import Float32Array, FloatArray
 from geoloc_ros.errors import IndexCorruptError
 from geoloc_ros.index import arrays
-from geoloc_ros.index.codes import DEFAULT_STORAGE, Codes, Found, Rows
+from geoloc_ros.index.codes import Codes, Found, Rows
 from geoloc_ros.index.descriptions import (
     ANSWERS,
     DESCRIBED_PARTS,
@@ -125,7 +125,7 @@ def write_shard(
     cell: Cell,
     poses: FloatArray,
     descriptors: Float32Array,
-    storage: str = DEFAULT_STORAGE,
+    storage: str,
     search: str = DEFAULT_SEARCH,
     said: tuple[ByteArray, RowArray] | None = None,
 ) -> ShardRecord:
