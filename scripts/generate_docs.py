@@ -28,6 +28,7 @@ import dataset_docs
 import index_docs
 import scale_cost
 import vlm_docs
+from figures import figure
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -115,10 +116,6 @@ def _commands_block() -> str:
     return "```text\n" + build_parser().format_help().rstrip() + "\n```"
 
 
-def _figure(value: object) -> str:
-    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def _heldout_block() -> str:
     path = ROOT / "docs/results/heldout.json"
     if not path.exists():
@@ -132,7 +129,7 @@ def _heldout_block() -> str:
         "|---|---|---|",
     ]
     for key, wanted in content["wanted"].items():
-        lines.append(f"| `{key}` | {wanted} | {_figure(content['figures'][key]['mean'])} |")
+        lines.append(f"| `{key}` | {wanted} | {figure(content['figures'][key]['mean'])} |")
     return "\n".join(lines)
 
 
@@ -148,7 +145,7 @@ def _heldout_flights_block() -> str:
     ]
     for key, wanted in content["wanted"].items():
         row = content["figures"][key]
-        cells = " | ".join(_figure(value) for value in (row["mean"], *row["per_seed"]))
+        cells = " | ".join(figure(value) for value in (row["mean"], *row["per_seed"]))
         lines.append(f"| `{key}` | {wanted} | {cells} |")
     return "\n".join(lines)
 
@@ -166,7 +163,7 @@ def _flight_block() -> str:
         error = run["position_error_m"]
         cells = (run["availability"], error["median"], error["p95"])
         row = (run["seed"], *cells, run["confidently_wrong"], run["coverage_95"])
-        lines.append("| " + " | ".join(_figure(value) for value in row) + " |")
+        lines.append("| " + " | ".join(figure(value) for value in row) + " |")
     return "\n".join(lines)
 
 
@@ -191,7 +188,7 @@ def _soak_block() -> str:
     wanted = {"memory_growth": "<= 0.02", "threads_grown": "0", "files_grown": "0"}
     wanted["outside_of_core"] = "<= 0.15"
     for name, value in json.loads(path.read_text()).items():
-        lines.append(f"| `{name}` | {wanted.get(name, '')} | {_figure(value)} |")
+        lines.append(f"| `{name}` | {wanted.get(name, '')} | {figure(value)} |")
     return "\n".join(lines)
 
 
@@ -261,7 +258,7 @@ def _finetune_block() -> str:
     heads = [f"R@1 {words} ({rows[0][key]['views']} views)" for key, words in places.items()]
     lines = [f"| way driven, m | views | {' | '.join(heads)} |", "|---|---|---|---|---|"]
     for row in rows:
-        cells = " | ".join(_figure(row[key]["r1"]) for key in places)
+        cells = " | ".join(figure(row[key]["r1"]) for key in places)
         lines.append(f"| {row['length_m']:g} | {row['train_views']} | {cells} |")
     return "\n".join(lines)
 
@@ -280,7 +277,7 @@ def _import_block() -> str:
         "|---|---|---|",
     ]
     for name in found["fp32"]:
-        cells = " | ".join(_figure(found[kind][name]) for kind in kinds)
+        cells = " | ".join(figure(found[kind][name]) for kind in kinds)
         lines.append(f"| `{name}` | {cells} |")
     return "\n".join(lines)
 

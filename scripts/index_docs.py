@@ -9,26 +9,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from figures import figure
+
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 UNRECORDED = "No run is recorded yet: `bench/index.py` makes one."
 RECORDS = ("index_128.json", "index_1024.json")
 COMPARED = {
-    "found": ("recall10", ".3f"),
-    "p50 ms": ("p50_ms", ".2f"),
-    "p95 ms": ("p95_ms", ".2f"),
-    "B/entry on disk": ("disk_bytes", ".0f"),
-    "in memory": ("memory_bytes", ".0f"),
-    "open ms": ("open_ms", ".0f"),
-    "build s": ("build_s", ".0f"),
+    "recall10": "found",
+    "p50_ms": "p50 ms",
+    "p95_ms": "p95 ms",
+    "disk_bytes": "B/entry on disk",
+    "memory_bytes": "in memory",
+    "open_ms": "open ms",
+    "build_s": "build s",
 }
 GROWN = {
-    "built in s": ("build_s", ""),
-    "on disk MB": ("disk_mb", ""),
-    "in memory MB": ("memory_mb", ""),
-    "open ms": ("open_ms", ""),
-    "near ms": ("near_ms", ""),
-    "field ms": ("field_ms", ""),
-    "everywhere ms": ("everywhere_ms", ""),
+    "build_s": "built in s",
+    "disk_mb": "on disk MB",
+    "memory_mb": "in memory MB",
+    "open_ms": "open ms",
+    "near_ms": "near ms",
+    "field_ms": "field ms",
+    "everywhere_ms": "everywhere ms",
 }
 FIGURES = {
     "recall10": "found of the ten nearest",
@@ -50,7 +52,7 @@ def compared() -> str:
     for name in RECORDS:
         found = _recorded(name).get("compare")
         if found:
-            rows = [(system, row) for system, row in found["systems"].items()]
+            rows = list(found["systems"].items())
             title = f"{found['entries']:,} entries of {found['dim']} dimensions:"
             tables.append(f"{title}\n\n{_table('', rows, COMPARED)}")
     return "\n\n".join(tables) or UNRECORDED
@@ -75,7 +77,7 @@ def reached() -> str:
     heads = [f"{record['compare']['dim']} dimensions" for record in found]
     lines = [f"| figure | wanted | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
     for key, words in FIGURES.items():
-        cells = [_figure(summary[key]) if key in summary else "" for summary in summaries]
+        cells = [figure(summary[key]) if key in summary else "" for summary in summaries]
         if any(cells):
             lines.append(f"| {words} | {wanted.get(key, '')} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -87,16 +89,11 @@ def _recorded(name: str) -> dict[str, Any]:
     return found
 
 
-def _figure(value: float, form: str = "") -> str:
-    """As the form says, or by three figures."""
-    return format(value, form or (",.0f" if value >= 1000.0 else ".3g"))
-
-
 def _table(
-    corner: str, rows: Sequence[tuple[str, dict[str, Any]]], columns: dict[str, tuple[str, str]]
+    corner: str, rows: Sequence[tuple[str, dict[str, Any]]], columns: dict[str, str]
 ) -> str:
-    lines = [f"| {corner} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    for head, row in rows:
-        cells = (_figure(row[key], form) for key, form in columns.values())
-        lines.append(f"| {head} | {' | '.join(cells)} |")
+    lines = [f"| {corner} | {' | '.join(columns.values())} |", "|---|" + "---|" * len(columns)]
+    lines += [
+        f"| {head} | {' | '.join(figure(row[key]) for key in columns)} |" for head, row in rows
+    ]
     return "\n".join(lines)

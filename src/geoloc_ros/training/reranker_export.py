@@ -199,8 +199,8 @@ to help. After GeoVLM (arXiv 2505.13669).
   {", ".join(training["left_out_styles"])}.
 - Margin ranking loss (m = {settings["margin"]:g}), {settings["epochs"]} epochs, seed \
 {settings["seed"]}; the gate learns on the same lists, scored by scorers of the other half of the
-  towns, when the new first is right and the old one is not; half of them with answers to other
-  views.
+  towns, when the new first is right and the old one is not; and, with as much weight, on the same
+  lists with answers to other views.
 - Again: `{training["command"]}`
 
 ## Validation
