@@ -57,13 +57,14 @@ def test_the_localizer_publishes_the_transform(stack) -> None:
 
 
 def test_an_ekf_fuses_the_pose_and_follows_a_vehicle_carried_away(stack) -> None:
+    from harness import wait_until
     from live_drive import NS, stamp_ns
     from nav2_stack import check_transforms
 
     stack = stack(mode="pose")
     vehicle = stack.vehicle
     vehicle.go(range(130), LATE_S)
-    assert stack.heard("the vehicle is located"), stack.command.text()
+    assert wait_until(lambda: stack.heard("the vehicle is located")), stack.command.text()
     check_errors(stack, vehicle.errors(vehicle.fused))
     assert check_transforms(vehicle.transforms)["map", "odom"] > 50
     assert publishers(vehicle, "/tf") == {"vehicle", "ekf_map"}

@@ -67,7 +67,8 @@ def test_the_manager_brings_the_localizer_up_with_a_bond(stack) -> None:
 
     stack.wait_until_active()
     assert wait_until(lambda: is_active(stack), 20.0), stack.command.text()
-    assert stack.heard("Server geoloc_localizer connected with bond") == 1
+    said = "Server geoloc_localizer connected with bond"
+    assert wait_until(lambda: stack.heard(said) == 1), stack.command.text()
     assert state_of(stack) == ACTIVE
 
 
@@ -80,6 +81,8 @@ def test_a_vision_language_node_without_a_model_takes_nothing_down(stack) -> Non
 
 
 def test_the_manager_pauses_resumes_resets_and_starts_up(stack) -> None:
+    from harness import wait_until
+
     assert manage(stack, "PAUSE")
     assert state_of(stack) == INACTIVE
     assert manage(stack, "RESUME")
@@ -89,7 +92,7 @@ def test_the_manager_pauses_resumes_resets_and_starts_up(stack) -> None:
     assert manage(stack, "STARTUP")
     assert state_of(stack) == ACTIVE
     assert is_active(stack)
-    assert stack.heard("connected with bond") == 3
+    assert wait_until(lambda: stack.heard("connected with bond") == 3), stack.command.text()
     assert not stack.heard("More than two locations"), stack.command.text()
 
 
