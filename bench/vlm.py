@@ -6,8 +6,9 @@
 Runs the benches of its parts one after the other, each in a process of its own, and joins their
 figures: vlm_prior.py on all towns of --seeds; vlm_rerank.py on the first --drives of those in a
 style that the reranker never saw; vlm_harmless.py on the first --drives of all; vlm_load.py on the
-first of these drives, which `harmless` makes; and times the model on one picture. What a part has
-written is kept in WORK; --again NAME runs that part anew.
+first of these drives, which `harmless` makes; and times the model on one picture. Figures are kept
+in --json part by part, each with its command: a part whose command is the same is not run again,
+and --parts may name one after the other.
 
 Example:
   python bench/vlm.py --seeds $(seq 900400 900447) --json vlm.json
@@ -84,6 +85,7 @@ def commands(options: argparse.Namespace) -> dict[str, list[object]]:
                      options.reranker, "--worlds", worlds, "--work", options.work / "harmless"],
         "load": [HERE / "vlm_load.py", covered / "covered_world" / "drive_00", *heard,
                  "--index", covered / "covered.index"],
+        SPEED: [options.vlm],
     }  # fmt: skip
 
 
@@ -102,27 +104,28 @@ def strangers(seeds: Sequence[int], reranker: str) -> list[int]:
 
 
 def run(name: str, command: list[object], options: argparse.Namespace) -> dict[str, Any]:
-    """What a part has found, now or before.
+    """What a part finds.
 
     Raises:
         SystemExit: it failed.
     """
-    kept = options.work / f"{name}.json"
-    asked = [str(word) for word in command]
-    if kept.exists() and name not in options.again:
-        held: dict[str, Any] = json.loads(kept.read_text())
-        if held.get("command") == asked:
-            return held
     print(f"\n== {name} ==", flush=True)
+    if name == SPEED:
+        return speed(options.vlm)
     extra = ["--development"] if options.development and name != "load" else []
-    found = kept.with_suffix(".part.json")
-    done = subprocess.run([sys.executable, *asked, *extra, "--json", str(found)])
+    found = options.work / f"{name}.part.json"
+    done = subprocess.run([sys.executable, *map(str, command), *extra, "--json", str(found)])
     if done.returncode:
         raise SystemExit(f"the part {name} failed with status {done.returncode}")
     content: dict[str, Any] = json.loads(found.read_text())
-    write_json(kept, content | {"command": asked})
     found.unlink()
     return content
+
+
+def said(command: list[object]) -> list[str]:
+    """A command as it is written down: without the place of its script on this machine."""
+    script, *words = command
+    return [Path(str(script)).name, *map(str, words)]
 
 
 def speed(vlm: str) -> dict[str, Any]:
@@ -164,19 +167,28 @@ def main() -> int:
     if not may_be_scored(options.seeds, options.development):
         return 2
     options.work.mkdir(parents=True, exist_ok=True)
-    every = commands(options)
-    found = {name: run(name, every[name], options) for name in every if name in options.parts}
-    if SPEED in options.parts:
-        found[SPEED] = speed(options.vlm)
-    figures = {
-        name: float(found[key.part][name]) for name, key in KEYS.items() if key.part in found
-    }
-    print_table(figures)
-    if options.json:
-        wanted = {name: KEYS[name].words for name in figures}
-        content = {"seeds": options.seeds, **figures, "wanted": wanted, "parts": found}
-        write_json(options.json, content)
+    kept = options.json or options.work / "vlm.json"
+    found = measured(options, kept)
+    print_table(figures_of(found))
     return 0
+
+
+def measured(options: argparse.Namespace, kept: Path) -> dict[str, Any]:
+    """All parts that are known after those of --parts were run, each written down at its end."""
+    every = commands(options)
+    found: dict[str, Any] = json.loads(kept.read_text())["parts"] if kept.exists() else {}
+    for name in options.parts:
+        asked = said(every[name])
+        if name in options.again or found.get(name, {}).get("command") != asked:
+            found[name] = run(name, every[name], options) | {"command": asked}
+            wanted = {key: of.words for key, of in KEYS.items()}
+            write_json(kept, {**figures_of(found), "wanted": wanted, "parts": found})
+    return found
+
+
+def figures_of(found: dict[str, Any]) -> dict[str, float]:
+    """The figures of the parts that are known."""
+    return {key: float(found[of.part][key]) for key, of in KEYS.items() if of.part in found}
 
 
 if __name__ == "__main__":

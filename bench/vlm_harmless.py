@@ -17,7 +17,8 @@ Every drive is replayed without a model, then once per kind of model:
   dead         the process ends at every question
 
 and, as the measure of noise, without a model from other random seeds. Answers carry a probability
-of 0.95; the region is believed as that of a model that is always right.
+of 0.95; the region is believed as that of a model that is always right. Drives whose figures are
+in WORK already, found with the same encoder, reranker and settings, are not driven again.
 
 `harmless_delta_m`: the largest, over the kinds but the first, of the mean difference of a drive's
 median error with the model and without.
@@ -58,6 +59,7 @@ from geoloc_ros.evaluation.result import result_from, write_result
 from geoloc_ros.evaluation.trajectory import interpolate_truth
 from geoloc_ros.geo.wgs84 import LatLon, LocalFrame
 from geoloc_ros.index.manifest import load_manifest
+from geoloc_ros.rerank.package import find_reranker
 from geoloc_ros.synthetic.scene_truth import SceneTruth
 from geoloc_ros.synthetic.sensor_rig import CameraSpec
 from geoloc_ros.vlm.answerer import Answer, Answerer, PlaceGuess, Reply
@@ -171,6 +173,14 @@ class Harm:
     heldout: Heldout
     work: Path
 
+    @property
+    def identity(self) -> str:
+        """What the figures hang on, in a few letters."""
+        name = self.config.search.reranker
+        files = find_reranker(name).files if name else {}
+        text = repr((self.package.encoder_sha256, sorted(files.items()), self.config))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def drive(self, seed: int) -> dict[str, dict[str, float]]:
         """Figures of a drive by kind of model, `NONE` and those of other random seeds included."""
         world = self.heldout.covered_world(seed)
@@ -278,11 +288,7 @@ def main() -> int:
     heldout = Heldout(package, config, options.worlds, 1500.0, 1500.0, camera)
     bench = Harm(package, config, heldout, options.work)
     try:
-        drives = {}
-        for seed in options.seeds:
-            if options.vlm:
-                describe(heldout, seed, options.vlm)
-            drives[seed] = bench.drive(seed)
+        drives = {seed: drive_once(bench, seed, options.vlm) for seed in options.seeds}
     except GeolocError as error:
         print(error, file=sys.stderr)
         return 2
@@ -291,6 +297,17 @@ def main() -> int:
     if options.json:
         write_json(options.json, {"seeds": options.seeds, **found, "drives": drives})
     return 0
+
+
+def drive_once(bench: Harm, seed: int, vlm: str | None) -> dict[str, dict[str, float]]:
+    """Figures of a drive, now or before; its tiles are described if there is a model."""
+    kept = bench.work / str(seed) / f"figures_{bench.identity}.json"
+    if not kept.exists():
+        if vlm:
+            describe(bench.heldout, seed, vlm)
+        write_json(kept, bench.drive(seed))
+    found: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8"))
+    return found
 
 
 def describe(heldout: Heldout, seed: int, vlm: str) -> None:

@@ -34,8 +34,8 @@ def worth() -> str:
         return "No run is recorded yet: `bench/vlm.py` makes one."
     lines = ["| figure | wanted | reached |", "|---|---|---|"]
     for name, words in WORDS.items():
-        if name in found:
-            lines.append(f"| {words} | {found['wanted'][name]} | {found[name]:.3g} |")
+        reached = f"{found[name]:.3g}" if name in found else "not measured yet"
+        lines.append(f"| {words} | {found['wanted'][name]} | {reached} |")
     return "\n".join(lines)
 
 
