@@ -91,8 +91,8 @@ def test_an_odd_vector_among_many_is_not_cut():
 
 
 @pytest.mark.parametrize("code", [-128, 127])
-def test_no_sum_overflows_whatever_the_codes(code):
-    dim = 4096
+@pytest.mark.parametrize("dim", [2, 36, 512, 4096])
+def test_no_sum_overflows_whatever_the_codes(code, dim):
     codes = Codes(
         np.full((2, dim), code, dtype=np.int8),
         np.full(dim, 1.0, dtype=np.float32),
@@ -100,7 +100,15 @@ def test_no_sum_overflows_whatever_the_codes(code):
     )
     query = unit(np.ones((1, dim)))[0]
     found = codes.similarity(query)
-    assert found[0] == pytest.approx(np.sign(code), abs=1e-3)
+    assert found[0] == pytest.approx(np.sign(code), abs=3e-3)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-12, 1e10])
+def test_a_query_of_any_length_is_compared(size):
+    vectors = walks(50, 513)
+    codes = Codes.encode(vectors, "int12")
+    found = codes.similarity((size * vectors[7]).astype(np.float32))
+    assert np.allclose(found / size, vectors @ vectors[7], atol=2e-3)
 
 
 def test_products_are_those_of_the_whole_numbers():

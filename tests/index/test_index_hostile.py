@@ -313,6 +313,23 @@ def test_values_that_no_build_writes_are_refused(copy, part, change, says):
         open_shard(copy, record, load_manifest(copy))
 
 
+def test_a_file_longer_than_its_entries_is_not_read(copy):
+    manifest = load_manifest(copy)
+    first = manifest.shards[0]
+    for part in manifest.parts:
+        long = dataclasses.replace(first.files[part], bytes=2**40)
+        path = first.path(copy, part)
+        kept = path.read_bytes()
+        with path.open("r+b") as file:
+            file.truncate(2**40)  # takes no room on the disk
+        files = dict(first.files) | {part: long}
+        shards = (dataclasses.replace(first, files=files), *manifest.shards[1:])
+        crafted = dataclasses.replace(manifest, shards=shards)
+        with pytest.raises(IndexCorruptError, match=r"no array of .*build the index again"):
+            open_shard(copy, crafted.shards[0], crafted)
+        path.write_bytes(kept)
+
+
 def test_entries_of_another_number_than_the_manifest_says(copy):
     manifest = load_manifest(copy)
     first = dataclasses.replace(manifest.shards[0], count=manifest.shards[0].count - 1)

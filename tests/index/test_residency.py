@@ -111,6 +111,30 @@ def test_a_damaged_shard_is_told_of_once_and_left_out(caplog) -> None:
     assert "altered" in str(found.damaged[2])
 
 
+def test_damage_holds_none_of_the_bytes_that_were_read() -> None:
+    def read(number: int) -> str:
+        try:
+            raise ValueError("a step")
+        except ValueError as error:
+            raise IndexCorruptError("shard is damaged") from error
+
+    found = Residency(read, [1], 10)
+    assert found.shard(0) is None
+    error = found.damaged[0]
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
+def test_the_most_urgent_is_read_first_and_kept_longest() -> None:
+    disk = Disk()
+    found = residency(disk, 60)
+    found.expect([3, 5, 7])
+    until(lambda: found._expected.done())
+    assert list(disk.reads) == [3, 5, 7]
+    for number in (0, 1, 2, 4):  # one more than there is room for beside them
+        found.shard(number)
+    assert found.held == {3, 5, 0, 1, 2, 4}
+
+
 def test_load_tells_of_damage_itself() -> None:
     found = residency(Disk(damaged={2}), 100)
     with pytest.raises(IndexCorruptError, match="shard 2 was altered"):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entries that are added to an index, replaced and removed, while others read it."""
 
+import dataclasses
 import errno
 import fcntl
 import os
@@ -179,13 +180,27 @@ def test_descriptions_stay_with_their_entries(root):
     assert verify_index(root).sound
 
 
+def test_the_search_of_an_older_build_becomes_that_of_now(root):
+    now = load_manifest(root)
+    older = dataclasses.replace(now, search=now.search | {"per_cluster": 32})
+    (root / NAME).write_text(older.render())
+    poses, vectors = made(9, 10.0, 300.0)
+    assert add_entries(root, poses, vectors).search == now.search
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda p, v: (p[:, :2], v), r"poses \(9, 2\)"),
         (lambda p, v: (p, v[:, :-1]), rf"descriptors \(9, {DIM - 1}\) .* \(N, {DIM}\) are needed"),
         (lambda p, v: (p[:-1], v), r"are no entries of this index"),
-        (lambda p, v: (p * np.nan, v), "a pose is not finite"),
+        (lambda p, v: (p * np.nan, v), r"pose \[nan, nan, nan\] of entry 0 is none"),
+        (
+            lambda p, v: (np.add(p, (6e4, 0, 0)), v),
+            "of entry 0 is none: x and y lie within 50000 m",
+        ),
+        (lambda p, v: (p * 1e30, v), "of entry 0 is none"),
+        (lambda p, v: (np.add(p, (0, 0, 150)), v), "yaw within 100 rad; leave it out"),
         (lambda p, v: (p, 2.0 * v), "not of unit length"),
         (lambda p, v: (p, v * np.nan), "not of unit length"),
     ],

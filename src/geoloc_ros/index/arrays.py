@@ -23,6 +23,19 @@ def to_bytes(array: npt.NDArray[Any]) -> bytes:
     return _header(array.dtype, array.shape) + array.tobytes()
 
 
+def no_array(dtype: str, shape: tuple[int | None, ...]) -> str:
+    """What a file holds that is not the array it should be."""
+    wanted = ", ".join("any" if length is None else str(length) for length in shape)
+    return f"no array of {dtype} ({wanted})"
+
+
+def most_bytes(dtype: str, shape: tuple[int | None, ...]) -> int:
+    """How long a file can be that holds an array of this shape, or one with fewer rows."""
+    kind = np.dtype(dtype)
+    known = tuple(length for length in shape if length is not None)
+    return len(_header(kind, known)) + kind.itemsize * math.prod(known)
+
+
 def from_bytes(content: bytearray, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
     """The array that a file holds; it shares the memory of the bytes.
 
@@ -41,8 +54,7 @@ def from_bytes(content: bytearray, dtype: str, shape: tuple[int | None, ...]) ->
     count = max(len(content) - begin, 0) // max(row, 1) if first < 0 else first
     found = (count, *others)
     if content[:begin] != _header(kind, found) or len(content) - begin != count * row:
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(f"no array of {dtype} ({wanted})")
+        raise ValueError(no_array(dtype, shape))
     return np.frombuffer(content, dtype=kind, offset=begin).reshape(found)
 
 

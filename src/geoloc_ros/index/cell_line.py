@@ -33,6 +33,7 @@ from geoloc_ros.index.shelf import Shelf, shelve
 BATCH = 16
 #: Crops a thread cuts before it encodes them: in turn, each would push the other out of the cache.
 CUT = 64
+_UNIT = 0.01  # a descriptor's length is no farther from 1
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
 _Indices = npt.NDArray[np.int64]
@@ -175,6 +176,14 @@ class CellLine:
             raise IndexBuildError(
                 f"the encoder makes descriptors of length {found.shape[1]}, its model card says "
                 f"{dim}; export the model again"
+            )
+        off = np.flatnonzero(~(np.abs(np.linalg.norm(found, axis=1) - 1.0) < _UNIT))
+        if len(off):
+            x_m, y_m, yaw_rad = anchors[chosen[shown][off[0]]]
+            raise IndexBuildError(
+                f"the encoder makes no unit vector of the crop at x {x_m:.1f} m, y {y_m:.1f} m, "
+                f"yaw {yaw_rad:.2f} rad; look at the imagery there, and check the model with "
+                "'geoloc model info'"
             )
         self._tick(len(chosen))
         return chosen[shown], found

@@ -11,9 +11,12 @@ from typing import Any
 
 from geoloc_ros.index.manifest import Manifest
 from geoloc_ros.index.records import ShardRecord
+from geoloc_ros.index.search import SEARCHES
 
 #: Cells of two indexes are the same places only if these agree.
 PLANE = ("origin", "datum")
+#: Numbers that the search of a shard was built with; a shard says itself all that finding needs.
+SEARCH_NUMBERS = tuple(f"search.{name}" for kind in SEARCHES.values() for name in kind.PARAMETERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def header_difference(
     Args:
         old: one.
         new: the other.
-        leave_out: names at the top level that may differ.
+        leave_out: names that may differ.
     """
     left, right = (
         {
@@ -107,6 +110,7 @@ def header_difference(
             for key, content in _header(manifest).items()
             if key not in leave_out
             for name, value in _flat(key, content)
+            if name not in leave_out
         }
         for manifest in (old, new)
     )

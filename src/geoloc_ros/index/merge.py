@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError, shown
 from geoloc_ros.index.assembly import Assembly
-from geoloc_ros.index.diff import header_difference
+from geoloc_ros.index.diff import SEARCH_NUMBERS, header_difference
 from geoloc_ros.index.manifest import ImageryRecord, Manifest, load_manifest
 from geoloc_ros.index.quadtree import Cell, upwards
 from geoloc_ros.index.records import FileRecord, ShardRecord, check_file
@@ -121,7 +121,7 @@ def check_same_build(one: Manifest, other: Manifest, name: str, other_name: str)
     Raises:
         IndexMismatchError: says all that differs.
     """
-    differs = header_difference(one, other, leave_out=_FREE)
+    differs = header_difference(one, other, leave_out=(*_FREE, *SEARCH_NUMBERS))
     if differs:
         what = ", ".join(f"{field.name} ({_short(field.old)}, {_short(field.new)})"
                          for field in differs)  # fmt: skip

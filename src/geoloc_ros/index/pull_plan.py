@@ -15,7 +15,7 @@ import numpy as np
 
 from geoloc_ros.errors import IndexBuildError, IndexError_, IndexPullError
 from geoloc_ros.index.assembly import beginning, fetched
-from geoloc_ros.index.diff import PLANE, header_difference
+from geoloc_ros.index.diff import PLANE, SEARCH_NUMBERS, header_difference
 from geoloc_ros.index.manifest import NAME, Manifest, load_manifest
 from geoloc_ros.index.merge import check_same_build
 from geoloc_ros.index.records import FileRecord, ShardRecord
@@ -222,7 +222,7 @@ def _keepable(
     source: Source, whole: Manifest, old: Manifest, gone: list[ShardRecord]
 ) -> list[ShardRecord]:
     """Shards that only the old index has, if they may stay beside those of the source."""
-    differs = header_difference(old, whole, leave_out=("updates",))
+    differs = header_difference(old, whole, leave_out=("updates", *SEARCH_NUMBERS))
     if gone and differs:
         cells = ", ".join(str(shard.cell) for shard in gone[:5])
         names = ", ".join(field.name for field in differs)

@@ -132,8 +132,10 @@ class Residency:
             self._expected = self._ahead.submit(self._read_expected, wanted)
 
     def _read_expected(self, numbers: list[int]) -> None:
-        for number in reversed(numbers):  # the most urgent is used last, and so kept longest
+        for number in numbers:
             self.shard(number)
+        for number in reversed(numbers):  # the most urgent is used last, and so kept longest
+            self._of_held(number)
 
     def _of_held(self, number: int) -> Shard | None:
         with self._lock:
@@ -148,7 +150,9 @@ class Residency:
         try:
             return read(number)
         except IndexCorruptError as error:
-            self.damaged[number] = error
+            # without what led to it, which would hold the bytes that were read
+            error.__cause__ = error.__context__ = None
+            self.damaged[number] = error.with_traceback(None)
             _LOG.error("%s; the vehicle cannot be found there", error)
             return None
 

@@ -39,17 +39,17 @@ def _quantised(query: Float32Array, scale: Float32Array) -> tuple[Int16Array, fl
     dim = len(query)
     peak = squared = 0.0
     for i in range(dim):
-        value = abs(float(query[i]) * float(scale[i]))
+        value = abs(np.float64(query[i]) * np.float64(scale[i]))
         peak = max(peak, value)
         squared += value * value
     numbers = np.zeros(dim, dtype=np.int16)
     if not 0.0 < peak < np.inf:
         return numbers, 0.0
-    # no sum may leave 32 bits, whatever the codes (Cauchy and Schwarz)
-    most = _MOST / (_LARGEST * math.sqrt(dim))
+    # no sum may leave 32 bits, whatever the codes (Cauchy and Schwarz); numbers are rounded
+    most = _MOST / (_LARGEST * math.sqrt(dim)) - 0.5 * math.sqrt(dim)
     per_unit = min(32767.0 / peak, most / math.sqrt(squared))
     for i in range(dim):
-        numbers[i] = round(float(query[i]) * float(scale[i]) * per_unit)
+        numbers[i] = round(np.float64(query[i]) * np.float64(scale[i]) * per_unit)
     return numbers, 1.0 / per_unit
 
 

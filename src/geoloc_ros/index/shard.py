@@ -47,6 +47,8 @@ from geoloc_ros.index.records import (
 from geoloc_ros.index.search import DEFAULT_SEARCH, SEARCHES, Search
 
 _UNIT = 0.05  # a stored descriptor's length is no farther from 1
+MOST_YAW_RAD = 100.0
+_MOST_LINKS = 255  # of an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class _Reader:
     def _check_poses(self, offsets: Float32Array) -> None:
         side = side_m(self._record.cell)
         inside = (offsets[:, :2] >= 0.0) & (offsets[:, :2] < side)
-        if not inside.all() or not (np.abs(offsets[:, 2]) < 100.0).all():
+        if not inside.all() or not (np.abs(offsets[:, 2]) < MOST_YAW_RAD).all():
             raise self._wrong(POSES, f"poses that are not finite or not in its cell of {side:g} m")
 
     def _codes(self) -> Codes:
@@ -247,8 +249,16 @@ class _Reader:
         return Descriptions(answers, rows)
 
     def _array(self, part: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-        """The array of a file, whose bytes are verified; a first length of None may be any."""
-        content = read_file(self._record.path(self._root, part), self._record.files[part])
+        """The array of a file, whose bytes are verified; a first length of None may be any.
+
+        How long it can be follows from the number of entries: no more is ever read.
+        """
+        file, (first, *others) = self._record.files[part], shape
+        if first is None:
+            first = self._record.count * (1 if others else _MOST_LINKS) + 1
+        if file.bytes > arrays.most_bytes(dtype, (first, *others)):
+            raise self._wrong(part, arrays.no_array(dtype, shape))
+        content = read_file(self._record.path(self._root, part), file)
         try:
             return arrays.from_bytes(content, dtype, shape)
         except ValueError as error:

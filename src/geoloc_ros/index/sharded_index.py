@@ -197,6 +197,7 @@ class ShardedIndex:
             IndexMismatchError: the descriptor is not a finite vector of the index's length.
         """
         query, parts = self._checked(descriptor), []
+        k = min(k, len(self))
         if k > 0:
             for batch in self.residency.batches(range(len(self._bounds))):
                 places, rows, similarity = search_together([shard for _, shard in batch], query, k)
@@ -229,9 +230,9 @@ class ShardedIndex:
         self, query: Float32Array, k: int, number: int, shard: Shard, rows: _Ids | None
     ) -> _Part:
         """The k most similar of a shard's rows, of all if none are named, in no order."""
-        similarity = shard.codes.similarity(query, rows)
+        similarity, k = shard.codes.similarity(query, rows), max(k, 0)
         if len(similarity) > 4 * k:
-            top = np.argpartition(-similarity, k)[: max(k, 0)]
+            top = np.argpartition(-similarity, k)[:k]
             similarity = similarity[top]
             rows = top if rows is None else rows[top]
         elif rows is None:

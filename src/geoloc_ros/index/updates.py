@@ -23,10 +23,11 @@ import numpy.typing as npt
 from geoloc_ros import durable
 from geoloc_ros.datatypes import Float32Array, FloatArray, Mask
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
+from geoloc_ros.geo.wgs84 import MAX_RANGE_M
 from geoloc_ros.index import quadtree
 from geoloc_ros.index import shard as shards
 from geoloc_ros.index.descriptions import ByteArray, RowArray
-from geoloc_ros.index.manifest import NAME, NEW, Manifest, load_manifest
+from geoloc_ros.index.manifest import NAME, NEW, Manifest, load_manifest, parse, search_record
 from geoloc_ros.index.quadtree import Cell
 from geoloc_ros.index.records import ShardRecord, is_part
 
@@ -209,8 +210,17 @@ def _check(poses: FloatArray, descriptors: Float32Array, manifest: Manifest) -> 
             f"index; (N, 3) and (N, {manifest.dim}) are needed"
         )
     lengths = np.linalg.norm(descriptors, axis=1)
-    if not np.isfinite(poses).all() or not (np.abs(lengths - 1.0) < 1e-3).all():
-        raise IndexMismatchError("a pose is not finite, or a descriptor is not of unit length")
+    if not (np.abs(lengths - 1.0) < 1e-3).all():
+        raise IndexMismatchError("a descriptor is not of unit length; normalise them")
+    off = np.flatnonzero(
+        ~(np.abs(poses) < (MAX_RANGE_M, MAX_RANGE_M, shards.MOST_YAW_RAD)).all(axis=1)
+    )
+    if len(off):
+        raise IndexMismatchError(
+            f"pose {poses[off[0]].tolist()} of entry {off[0]} is none: x and y lie within "
+            f"{MAX_RANGE_M:g} m of the origin, yaw within {shards.MOST_YAW_RAD:g} rad; "
+            "leave it out"
+        )
 
 
 def _entries(root: Path, record: ShardRecord, manifest: Manifest) -> _Entries:
@@ -252,9 +262,16 @@ def _rewritten(root: Path, old: Manifest, changed: dict[Cell, _Entries]) -> Mani
     if not records:
         raise IndexBuildError(f"nothing would be left of {root}; remove the folder instead")
     records.sort(key=lambda record: record.cell)
-    new = dataclasses.replace(old, shards=tuple(records), updates=old.updates + 1)
+    new = dataclasses.replace(
+        old,
+        shards=tuple(records),
+        updates=old.updates + 1,
+        search=search_record(str(old.search["kind"])),  # as cells are written now
+    )
+    text = new.render()
+    parse(text, root / NEW)  # before it takes the place of one that can be read
     durable.sync(root / "shards")
-    durable.write_bytes(root / NEW, new.render().encode())
+    durable.write_bytes(root / NEW, text.encode())
     (root / NEW).replace(root / NAME)
     durable.sync(root)
     return new

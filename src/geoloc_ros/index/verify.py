@@ -13,11 +13,11 @@ import numpy as np
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexCorruptError, IndexError_
 from geoloc_ros.index.manifest import NAME, Manifest, check_model, load_manifest
-from geoloc_ros.index.shard import Shard, open_shard
+from geoloc_ros.index.shard import Shard, open_shard, search_together
 from geoloc_ros.index.updates import superseded
 
 _QUERIES, _NEAREST = 200, 10
-_ASKED = 16  # shards
+_SEARCHED = 250_000  # entries, about
 _RECALL_LIMIT = 0.95
 
 
@@ -74,48 +74,44 @@ def verify_index(path: Path, package: ModelPackage | None = None) -> Verificatio
 
 
 def _read(path: Path, manifest: Manifest) -> tuple[list[str], float]:
-    """Read every shard once, and ask some of them, spread evenly.
+    """Read every shard once, and search in those of a part of the index, spread evenly.
 
     Args:
         path: the index directory.
         manifest: its manifest.
 
     Returns:
-        What is damaged, and the share of the ten entries most similar to disturbed ones that
-        searches of shards find; NaN if anything is damaged.
+        What is damaged, and the share of the ten entries most similar to disturbed ones that a
+        search finds; NaN if anything is damaged.
     """
-    rng, hits, wanted = np.random.default_rng(0), 0, 0
-    step = math.ceil(len(manifest.shards) / _ASKED)
-    count = sum(record.count for record in manifest.shards[::step])
-    damage = []
+    step = math.ceil(manifest.count / _SEARCHED)
+    damage, some = [], []
     for number, record in enumerate(manifest.shards):
         try:
             shard = open_shard(path, record, manifest)
         except IndexCorruptError as error:
             damage.append(str(error))
             continue
-        if number % step == 0 and not damage:
-            found, of = _found(shard, math.ceil(_QUERIES * record.count / count), rng)
-            hits, wanted = hits + found, wanted + of
-    return damage, float("nan") if damage else hits / wanted
+        if number % step == 0:
+            some.append(shard)
+    return damage, float("nan") if damage else _recall(some)
 
 
-def _found(shard: Shard, count: int, rng: np.random.Generator) -> tuple[int, int]:
-    """How many of the ten entries most similar to disturbed ones a search finds, and of how many.
-
-    Args:
-        shard: a cell.
-        count: how many entries are disturbed.
-        rng: draws them.
-    """
-    picked = shard.decode(rng.integers(0, len(shard.codes), count))
-    disturbed = picked + 0.5 / np.sqrt(picked.shape[1]) * rng.normal(size=picked.shape)
-    disturbed /= np.linalg.norm(disturbed, axis=1, keepdims=True)
-    hits, k = 0, min(_NEAREST, len(shard.codes))
-    for query in disturbed.astype(np.float32):
-        exact = np.argsort(-shard.codes.similarity(query), kind="stable")[:k]
-        hits += len(np.intersect1d(exact, shard.search(query, k)[0]))
-    return hits, k * count
+def _recall(parts: list[Shard]) -> float:
+    """Share of the ten entries most similar to disturbed ones that a search of shards finds."""
+    rng = np.random.default_rng(0)
+    begins = np.append(0, np.cumsum([len(shard.codes) for shard in parts]))
+    hits, k = 0, min(_NEAREST, int(begins[-1]))
+    for chosen in rng.integers(0, begins[-1], _QUERIES):
+        number = int(np.searchsorted(begins, chosen, side="right")) - 1
+        picked = parts[number].decode(np.array([chosen - begins[number]]))[0]
+        disturbed = picked + 0.5 / np.sqrt(len(picked)) * rng.normal(size=len(picked))
+        query = np.asarray(disturbed / np.linalg.norm(disturbed), dtype=np.float32)
+        similarity = np.concatenate([shard.codes.similarity(query) for shard in parts])
+        exact = np.argsort(-similarity, kind="stable")[:k]
+        places, rows, _ = search_together(parts, query, k)
+        hits += len(np.intersect1d(exact, begins[places] + rows))
+    return hits / (k * _QUERIES)
 
 
 def _strays(path: Path, manifest: Manifest) -> list[str]:
