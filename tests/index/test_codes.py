@@ -122,6 +122,6 @@ def test_products_are_those_of_the_whole_numbers():
     assert np.allclose(codes.similarity(query), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize(("dim", "storage"), [(128, "int12"), (511, "int12"), (1024, "int8")])
+@pytest.mark.parametrize(("dim", "storage"), [(128, "int12"), (511, "int12"), (512, "int8")])
 def test_long_descriptors_need_fewer_bits(dim, storage):
     assert default_storage(dim) == storage

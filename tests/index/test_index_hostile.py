@@ -15,6 +15,7 @@ from made_place import DIM, build, make_package
 
 from geoloc_ros.encoders.package import QuerySpec
 from geoloc_ros.errors import IndexCorruptError, IndexMismatchError
+from geoloc_ros.index import clusters
 from geoloc_ros.index.arrays import to_bytes
 from geoloc_ros.index.manifest import NAME, load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
@@ -183,6 +184,8 @@ def forge(root, part, change):
         (("search", "per_cluster"), "many"),
         (("search",), []),
         (("search",), {"kind": "hnsw"}),
+        (("search",), {"kind": "clusters"}),
+        (("search",), {"kind": "clusters", "per_cluster": 20, "rounds": 5, "more": 1}),
         (("imagery", "gsd_m"), "0.5"),
         (("imagery", "source"), []),
         (("shards", 0, "bounds_m", 0), float("nan")),
@@ -356,6 +359,14 @@ def test_the_bytes_that_are_verified_are_the_ones_that_are_used(copy, monkeypatc
     for path in list(opened):
         path.write_bytes(b"\0" * path.stat().st_size)
     assert np.array_equal(shard.decode(), before)
+
+
+def test_a_search_that_finds_too_little_is_told_of(built, monkeypatch):
+    monkeypatch.setattr(clusters, "_PROBES", 1)
+    monkeypatch.setattr(clusters, "_SHARE", 0.0)
+    found = verify_index(built)
+    assert found.recall < 0.95
+    assert "of the ten nearest entries" in " ".join(found.problems)
 
 
 def test_hnsw_links_are_checked(tmp_path):

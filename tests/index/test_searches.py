@@ -48,6 +48,22 @@ def test_recall_against_brute_force(many):
     assert hits >= 0.97 * 2000
 
 
+def test_recall_of_a_search_in_many_small_shards_that_have_no_structure():
+    vectors = unit(np.random.default_rng(4).normal(size=(40_000, 24)))
+    orders, parts = [], []
+    for begin in range(0, len(vectors), 2500):
+        order, arrays = SEARCHES["clusters"].build(vectors[begin : begin + 2500])
+        codes = Codes.encode(vectors[begin + order], "int12")
+        orders.append(begin + order)
+        parts.append((codes, SEARCHES["clusters"].load(arrays, codes)))
+    queries, hits = views(vectors, 100), 0
+    for query, exact in zip(queries, nearest(vectors, queries, 10), strict=True):
+        numbers, rows, _ = SEARCHES["clusters"].find(parts, query, 10)
+        found = [orders[number][row] for number, row in zip(numbers, rows, strict=True)]
+        hits += len(np.intersect1d(found, exact))
+    assert hits >= 0.92 * 1000
+
+
 def test_the_same_question_has_the_same_answer_in_any_thread(many):
     codes, finder, vectors = many
     queries = views(vectors, 40, seed=3)
