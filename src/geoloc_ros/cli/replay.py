@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run a recorded drive: estimates, result table, report",
         description="Run a rosbag1 or rosbag2 (db3, mcap) recording through the same code as the "
         "live node. No ROS needed. Same bag, configuration and seed give the same bytes in "
-        "estimates.parquet.",
+        "estimates.parquet, where the index fits in search.memory_budget_mb.",
         epilog="Topics are found by their type; where several fit, they are listed to paste back. "
         "Truth is read for scoring only and never reaches the estimates.",
     )
