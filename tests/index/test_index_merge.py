@@ -68,6 +68,14 @@ def test_districts_become_the_city(built, part_of, tmp_path):
     assert len(ShardedIndex.open(out)) == load_manifest(built).count
 
 
+def test_districts_may_be_built_with_other_numbers_of_their_search(built, part_of, tmp_path):
+    older = search_record("clusters") | {"per_cluster": 32}
+    out = tmp_path / "city.index"
+    merge_indexes([part_of(EAST), part_of(WEST, search=older)], out, progress=False)
+    assert verify_index(out).sound
+    assert len(ShardedIndex.open(out)) == load_manifest(built).count
+
+
 def test_what_both_have_is_there_once(built, part_of, tmp_path):
     out = tmp_path / "city.index"
     done = merge_indexes([part_of(EAST), part_of(SOUTH), part_of(WEST)], out, progress=False)
