@@ -108,9 +108,10 @@ class Residency:
             held = [(number, self._held[number]) for number in numbers if number in self._held]
             for number, _ in held:
                 self._held.move_to_end(number)
+        together = {number for number, _ in held}
         if held:
             yield held
-        together = {number for number, _ in held}
+        held = []  # what is pushed out from now on is not kept alive
         for found in self.scan(number for number in numbers if number not in together):
             yield [found]
 
