@@ -11,6 +11,7 @@ from geoloc_ros.errors import ImageryError, IndexBuildError
 from geoloc_ros.imagery import windows
 from geoloc_ros.imagery.ortho import OrthoImage
 from geoloc_ros.imagery.windows import OrthoWindows, open_ground
+from geoloc_ros.index.cell_line import CellLine
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.sharded_index import ShardedIndex
 
@@ -60,4 +61,13 @@ def test_imagery_that_is_damaged_ends_the_build_with_a_word(path, reads, tmp_pat
         file.truncate(path.stat().st_size // 2)
     with pytest.raises((ImageryError, IndexBuildError), match=r"a\.tif"):
         build(tmp_path / "index", picture=ground, policy=POLICY, workers=2)
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.15, np.nan])
+def test_descriptors_that_are_no_unit_vectors_end_the_build(factor, monkeypatch, tmp_path):
+    encoded = CellLine._encoded
+    monkeypatch.setattr(CellLine, "_encoded", lambda self, images: factor * encoded(self, images))
+    with pytest.raises(IndexBuildError, match=r"no unit vector of the crop at x .* m, y .* m"):
+        build(tmp_path / "index", policy=POLICY)
     assert not (tmp_path / "index").exists()
