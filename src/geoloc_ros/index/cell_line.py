@@ -24,6 +24,7 @@ from geoloc_ros.encoders.base import ReferenceEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.errors import IndexBuildError
 from geoloc_ros.imagery.windows import Cutter, Imagery, cutter_of
+from geoloc_ros.index.codes import not_of_unit_length
 from geoloc_ros.index.quadtree import Cell
 from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.shelf import Shelf, shelve
@@ -33,7 +34,6 @@ from geoloc_ros.index.shelf import Shelf, shelve
 BATCH = 16
 #: Crops a thread cuts before it encodes them: in turn, each would push the other out of the cache.
 CUT = 64
-_UNIT = 0.01  # a descriptor's length is no farther from 1
 MIN_VALID_SHARE = 0.6  # crops that show less imagery than this are not indexed
 
 _Indices = npt.NDArray[np.int64]
@@ -177,7 +177,7 @@ class CellLine:
                 f"the encoder makes descriptors of length {found.shape[1]}, its model card says "
                 f"{dim}; export the model again"
             )
-        off = np.flatnonzero(~(np.abs(np.linalg.norm(found, axis=1) - 1.0) < _UNIT))
+        off = not_of_unit_length(found)
         if len(off):
             x_m, y_m, yaw_rad = anchors[chosen[shown][off[0]]]
             raise IndexBuildError(

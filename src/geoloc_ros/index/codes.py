@@ -29,6 +29,13 @@ _LEVELS = 127
 _FINER = 16  # fine steps in a step
 _CONTENDERS, _FEWEST = 4, 32  # for each entry wanted, and at least
 _BLOCK = 8192  # vectors that are made float32 at a time
+_UNIT = 0.01  # the length of a vector to store is no farther from 1
+
+
+def not_of_unit_length(descriptors: Float32Array) -> Rows:
+    """Which vectors (N, D) are none to be stored (n,): rounding apart, their length is not 1."""
+    lengths = np.linalg.norm(descriptors, axis=1)
+    return np.flatnonzero(~(np.abs(lengths - 1.0) < _UNIT))
 
 
 class Codes:

@@ -26,6 +26,7 @@ from geoloc_ros.errors import IndexBuildError, IndexMismatchError
 from geoloc_ros.geo.wgs84 import MAX_RANGE_M
 from geoloc_ros.index import quadtree
 from geoloc_ros.index import shard as shards
+from geoloc_ros.index.codes import not_of_unit_length
 from geoloc_ros.index.descriptions import ByteArray, RowArray
 from geoloc_ros.index.manifest import NAME, NEW, Manifest, load_manifest, parse, search_record
 from geoloc_ros.index.quadtree import Cell
@@ -209,9 +210,12 @@ def _check(poses: FloatArray, descriptors: Float32Array, manifest: Manifest) -> 
             f"poses {poses.shape} and descriptors {descriptors.shape} are no entries of this "
             f"index; (N, 3) and (N, {manifest.dim}) are needed"
         )
-    lengths = np.linalg.norm(descriptors, axis=1)
-    if not (np.abs(lengths - 1.0) < 1e-3).all():
-        raise IndexMismatchError("a descriptor is not of unit length; normalise them")
+    off = not_of_unit_length(descriptors)
+    if len(off):
+        length = np.linalg.norm(descriptors[off[0]])
+        raise IndexMismatchError(
+            f"descriptor {off[0]} is not of unit length but {length:g} long; normalise them"
+        )
     off = np.flatnonzero(
         ~(np.abs(poses) < (MAX_RANGE_M, MAX_RANGE_M, shards.MOST_YAW_RAD)).all(axis=1)
     )
