@@ -296,6 +296,8 @@ BLOCKS = {
     "index_grown": index_docs.grown,
     "vlm_worth": vlm_docs.worth,
     "vlm_ablation": vlm_docs.ablation,
+    "vlm_prior": vlm_docs.prior_curve,
+    "vlm_harm": vlm_docs.harm,
     "vlm_steadiness": vlm_docs.steadiness,
     "build_rates": lambda: _scale_block(scale_cost.rates),
     "scale_facts": scale_cost.facts,

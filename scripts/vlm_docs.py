@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+UNRECORDED = "No run is recorded yet: `bench/vlm.py` makes one."
 WORDS = {
     "rerank_gain_same": "gain of R@1 by reranking, other drives through towns it has learnt from",
     "rerank_gain_cross": "the same in towns and styles it has never seen",
-    "shuffled_gain": "gain with the answers of other views, in towns it has learnt from",
+    "shuffled_gain": "gain with the answers of other views, in whichever of both it is larger",
     "prior_town_points": "right town, percentage points more with the geographic prior",
     "prior_street_points": "right street, likewise",
     "harmless_delta_m": "a drive's median error with wrong, late or dead models, m more",
@@ -27,11 +28,16 @@ def _recorded(name: str) -> dict[str, Any] | None:
     return found
 
 
+def _part(name: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = (_recorded("vlm.json") or {}).get("parts", {}).get(name)
+    return found
+
+
 def worth() -> str:
     """What was wanted of the model on board, and what was reached."""
     found = _recorded("vlm.json")
     if found is None:
-        return "No run is recorded yet: `bench/vlm.py` makes one."
+        return UNRECORDED
     lines = ["| figure | wanted | reached |", "|---|---|---|"]
     for name, words in WORDS.items():
         reached = f"{found[name]:.3g}" if name in found else "not measured yet"
@@ -39,11 +45,54 @@ def worth() -> str:
     return "\n".join(lines)
 
 
+def prior_curve() -> str:
+    """What a geographic prior is worth, from one that is always right to one that misleads."""
+    found = _part("prior")
+    if found is None:
+        return UNRECORDED
+    lines = [
+        "| region said | right | believed | right town | right street | right town of 5 frames |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = [("none", "", "", found["figures"]["none"])]
+    rows += [_prior_row(row) for row in found["curve"]]
+    said = f"{100 * found['hit_rate']:.0f} %", f"{100 * found['reliability']:.0f} %"
+    rows.append((found["answers"], *said, found["figures"]["both"]))
+    for name, right, believed, figures in rows:
+        cells = [f"{100 * figures[key]:.1f} %" for key in ("town", "street", "drive_town")]
+        lines.append(f"| {' | '.join([name, right, believed, *cells])} |")
+    return "\n".join(lines)
+
+
+def _prior_row(row: dict[str, Any]) -> tuple[str, str, str, dict[str, float]]:
+    """A place on the curve: who answers, how often right, how far believed, and its figures."""
+    if row["rate"] == "worst":
+        return "the most misleading one", "0 %", "100 %", row["both"]
+    name = f"simulated, {row['trust']}"
+    return name, f"{100 * row['rate']:.0f} %", f"{100 * row['reliability']:.0f} %", row["both"]
+
+
+def harm() -> str:
+    """How far each kind of bad model moves localization, over drives."""
+    found = _part("harmless")
+    if found is None:
+        return UNRECORDED
+    lines = [
+        "| model | median error, m | 95 % error, m | availability | confidently wrong |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, row in found["moved"].items():
+        if kind != "none":
+            cells = [f"{moved:+.4f} ± {error:.4f}" for moved, error in row.values()]
+            lines.append(f"| {kind.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def ablation() -> str:
     """What each way to fuse image and language is worth."""
-    found = (_recorded("vlm.json") or {}).get("parts", {}).get("rerank")
+    found = _part("rerank")
     if found is None:
-        return "No run is recorded yet: `bench/vlm.py` makes one."
+        return UNRECORDED
     lines = [
         "| | R@1 | after | gain | answers of other views | R@1, new towns | after | gain |",
         "|---|---|---|---|---|---|---|---|",
