@@ -10,6 +10,7 @@ are ordered (x, y, yaw) in m and rad, stamps are integer nanoseconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -186,11 +187,16 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A disc of the local plane to which a search is restricted."""
+    """A disc of the local plane to which a search is restricted; a negative radius holds nothing."""
 
     x_m: float
     y_m: float
     radius_m: float
+
+    @property
+    def reach_m2(self) -> float:
+        """The square of the radius, with the radius's sign."""
+        return math.copysign(self.radius_m**2, self.radius_m)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,9 @@ def test_filtered_search_equals_filtered_brute_force(scattered, monkeypatch, lim
 @pytest.mark.parametrize("limit", [0, 10**6])
 def test_filter_with_nothing_allowed(scattered, monkeypatch, limit):
     monkeypatch.setattr(sharded_index, "EXACT_LIMIT", limit)
-    for region in (Region(9e4, 0.0, 10.0), Region(500.0, 500.0, 0.0), Region(np.nan, 0.0, 1.0)):
+    here, elsewhere, nowhere = (500.0, 500.0), (9e4, 0.0), (np.nan, 0.0)
+    for place, radius_m in ((elsewhere, 10.0), (here, 0.0), (here, -350.0), (nowhere, 1.0)):
+        region = Region(*place, radius_m)
         found = scattered.search(queries(scattered, 1)[0], 10, region)
         assert len(found) == 0
         assert found.poses.shape == (0, 3)

@@ -357,7 +357,7 @@ class ShardedIndex:
     def _touching(self, region: Region) -> list[int]:
         at = np.array([region.x_m, region.y_m])
         gap = np.maximum(np.maximum(self._bounds[:, :2] - at, at - self._bounds[:, 2:]), 0.0)
-        near: list[int] = np.flatnonzero((gap**2).sum(axis=1) <= region.radius_m**2).tolist()
+        near: list[int] = np.flatnonzero((gap**2).sum(axis=1) <= region.reach_m2).tolist()
         return near
 
     def _checked(self, descriptor: Float32Array) -> Float32Array:
@@ -376,7 +376,7 @@ def _inside(shard: Shard, region: Region) -> _Ids:
     west, south = corner_m(shard.record.cell)
     dx = shard.offsets[:, 0] - np.float32(region.x_m - west)
     dy = shard.offsets[:, 1] - np.float32(region.y_m - south)
-    return np.flatnonzero(dx * dx + dy * dy <= region.radius_m**2)
+    return np.flatnonzero(dx * dx + dy * dy <= region.reach_m2)
 
 
 def _ranked(parts: Sequence[_Part], k: int) -> Candidates:
