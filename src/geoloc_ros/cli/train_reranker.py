@@ -29,6 +29,15 @@ examples:
   geoloc train reranker --vlm vlm-tiny --out models/reranker
   geoloc train reranker --truth 0.8 --out /tmp/at80
 """
+DEFAULTS = {
+    "encoder": "perspective",
+    "towns": 36,
+    "views": 200,
+    "validation_towns": 6,
+    "first_seed": 1100,
+    "epochs": 30,
+    "seed": 1,
+}
 BOUNDS = {
     "towns": (1, 10_000),
     "validation_towns": (1, 1000),
@@ -57,17 +66,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--truth", type=float, metavar="SHARE", help="the truth, right in this share of answers"
     )
     add("--out", required=True, type=Path, metavar="MODEL", help="model directory to write")
-    add("--encoder", default="perspective", help="encoder package (default: perspective)")
-    add("--towns", type=int, default=36, metavar="N", help="training towns (%(default)s)")
-    add("--views", type=int, default=200, metavar="N", help="views of each town (%(default)s)")
-    add("--validation-towns", type=int, default=6, metavar="N", help="other towns (%(default)s)")
-    add("--first-seed", type=int, default=1100, metavar="SEED",
+    add("--encoder", help="encoder package (%(default)s)")
+    add("--towns", type=int, metavar="N", help="training towns (%(default)s)")
+    add("--views", type=int, metavar="N", help="views of each town (%(default)s)")
+    add("--validation-towns", type=int, metavar="N", help="other towns (%(default)s)")
+    add("--first-seed", type=int, metavar="SEED",
         help="seed of the first training town; better none the encoder learnt from; 2000.. "
              "validate, 900000.. are refused (%(default)s)")  # fmt: skip
     add("--leave-out", nargs="*", metavar="STYLE",
         help="styles no training town has (default: uk_terrace es_coast jp_dense)")  # fmt: skip
-    add("--epochs", type=int, default=30, metavar="N", help="of each training (%(default)s)")
-    add("--seed", type=int, default=1, help="of weights and order (%(default)s)")
+    add("--epochs", type=int, metavar="N", help="of each training (%(default)s)")
+    add("--seed", type=int, help="of weights and order (%(default)s)")
     add("--data", type=Path, default=Path("out/train/reranker/towns"), metavar="DIR",
         help="rendered towns, made where missing (%(default)s)")  # fmt: skip
     add("--work", type=Path, default=Path("out/train/reranker/run"), metavar="DIR",
@@ -76,7 +85,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--workers", type=int, default=2, metavar="N",
         help="processes that render and describe (%(default)s)")  # fmt: skip
     add("--resume", action="store_true", help="continue from the checkpoints in --work")
-    parser.set_defaults(run=_reranker)
+    parser.set_defaults(run=_reranker, **DEFAULTS)
 
 
 def _reranker(arguments: argparse.Namespace) -> int:
@@ -131,11 +140,7 @@ def _command(arguments: argparse.Namespace) -> str:
     else:
         who = f"--vlm {Path(arguments.vlm).name}"
     parts = [f"geoloc train reranker {who} --out models/reranker"]
-    defaults = {
-        "encoder": "perspective", "towns": 36, "views": 200, "validation_towns": 6,
-        "first_seed": 1100, "epochs": 30, "seed": 1,
-    }  # fmt: skip
-    parts += changed(arguments, defaults)
+    parts += changed(arguments, DEFAULTS)
     if arguments.leave_out is not None:
         parts.append(" ".join(["--leave-out", *arguments.leave_out]))
     return " ".join(parts)
