@@ -187,7 +187,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A disc of the local plane to which a search is restricted; a negative radius holds nothing."""
+    """A disc of the local plane to which a search is restricted; one below 0 m is empty."""
 
     x_m: float
     y_m: float
