@@ -5,7 +5,7 @@
 
 Per seed one short drive through a small held-out town, with a cold start and a camera that is
 covered for 150 m; the worlds are those of bench/heldout.py and are made if they are not there.
-Every drive is replayed without a model, then once per kind of model:
+Every drive is replayed without a model, then with each kind of model, from three random seeds:
 
   right        the truth, in a region that is right
   wrong        every answer wrong, and the region too
@@ -16,12 +16,13 @@ Every drive is replayed without a model, then once per kind of model:
   unparseable  nothing that can be read
   dead         the process ends at every question
 
-and, as the measure of noise, without a model from other random seeds. Answers carry a probability
-of 0.95; the region is believed as that of a model that is always right. Drives whose figures are
-in WORK already, found with the same encoder, reranker and settings, are not driven again.
+Answers carry a probability of 0.95; the region is believed as that of a model that is always
+right. Drives whose figures are in WORK already, found with the same encoder, reranker and
+settings, are not driven again.
 
 `harmless_delta_m`: the largest, over the kinds but the first, of the mean difference of a drive's
-median error with the model and without.
+median error with the model and without, the random seed being the same. `noise_m`: the standard
+error that such a mean has by chance alone, from how far the seeds without a model lie apart.
 
 Example:
   python bench/vlm_harmless.py --seeds $(seq 900101 900106) --json harmless.json
@@ -73,8 +74,11 @@ KEYS = ("median_m", "p95_m", "availability", "confidently_wrong")
 SURE = 0.95
 LATE_S = 30.0
 ASTRAY_M = 300.0
-NOISE_SEEDS = (1, 2)
+RANDOM_SEEDS = (0, 1, 2)
 WANTED_M = 0.05
+
+Figures = dict[str, float]
+DriveFigures = dict[str, list[Figures]]  # by kind of model, one for each random seed
 
 
 class Pretender:
@@ -178,25 +182,23 @@ class Harm:
         """What the figures hang on, in a few letters."""
         name = self.config.search.reranker
         files = find_reranker(name).files if name else {}
-        text = repr((self.package.encoder_sha256, sorted(files.items()), self.config))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        made = (self.package.encoder_sha256, sorted(files.items()), self.config, RANDOM_SEEDS)
+        return hashlib.sha256(repr(made).encode()).hexdigest()[:12]
 
-    def drive(self, seed: int) -> dict[str, dict[str, float]]:
-        """Figures of a drive by kind of model, `NONE` and those of other random seeds included."""
+    def drive(self, seed: int) -> DriveFigures:
+        """Figures of a drive, without a model and with each kind."""
         world = self.heldout.covered_world(seed)
         index = self.heldout.covered_index(seed)
         here = self.work / str(seed)
         know_pictures(world, load_manifest(index).frame, here)
-        found = {NONE: self._replayed(here, world, index, NONE)}
-        for other in NOISE_SEEDS:
-            found[f"seed {other}"] = self._replayed(here, world, index, NONE, other)
-        for kind in KINDS:
-            found[kind] = self._replayed(here, world, index, kind)
-        return found
+        return {
+            kind: [self._replayed(here, world, index, kind, seed) for seed in RANDOM_SEEDS]
+            for kind in (NONE, *KINDS)
+        }
 
     def _replayed(
-        self, here: Path, world: Path, index: Path, kind: str, random_seed: int = 0
-    ) -> dict[str, float]:
+        self, here: Path, world: Path, index: Path, kind: str, random_seed: int
+    ) -> Figures:
         vlm = dataclasses.replace(
             self.config.vlm,
             model="" if kind == NONE else kind,
@@ -223,41 +225,45 @@ class Harm:
         }
 
 
-def summary(drives: dict[int, dict[str, dict[str, float]]]) -> dict[str, Any]:
+def summary(drives: dict[int, DriveFigures]) -> dict[str, Any]:
     """Per kind and figure: mean over the drives of its difference to no model, and its error.
 
     The error is the standard error of that mean, from the spread over the drives.
     """
-    kinds = next(iter(drives.values()))
     table: dict[str, dict[str, list[float]]] = {}
-    for kind in kinds:
+    for kind in KINDS:
         table[kind] = {}
         for key in KEYS:
-            moved = np.array([found[kind][key] - found[NONE][key] for found in drives.values()])
+            moved = (_values(drives, kind, key) - _values(drives, NONE, key)).mean(axis=1)
             spread = moved.std(ddof=1) / np.sqrt(len(moved)) if len(moved) > 1 else np.nan
             table[kind][key] = [float(moved.mean()), float(spread)]
-    bad = [kind for kind in KINDS if kind != RIGHT]
-    noise = [abs(table[kind]["median_m"][0]) for kind in kinds if kind.startswith("seed")]
+    without = _values(drives, NONE, "median_m")
+    of_a_difference = 2.0 * without.var(axis=1, ddof=1).mean()
     return {
-        "harmless_delta_m": max(table[kind]["median_m"][0] for kind in bad),
-        "noise_m": max(noise),
+        "harmless_delta_m": max(table[kind]["median_m"][0] for kind in KINDS if kind != RIGHT),
+        "noise_m": float(np.sqrt(of_a_difference / without.size)),
+        "without": {key: float(_values(drives, NONE, key).mean()) for key in KEYS},
         "moved": table,
     }
 
 
-def print_table(drives: dict[int, dict[str, dict[str, float]]], found: dict[str, Any]) -> None:
+def _values(drives: dict[int, DriveFigures], kind: str, key: str) -> FloatArray:
+    """A figure over drives and random seeds (N, S)."""
+    return np.array([[each[key] for each in found[kind]] for found in drives.values()])
+
+
+def print_table(drives: int, found: dict[str, Any]) -> None:
     """Print what no model gives, and what each kind moves."""
-    print(f"{len(drives)} drives; mean without a model, then mean differences to it (its error)")
-    base = {key: np.mean([d[NONE][key] for d in drives.values()]) for key in KEYS}
+    print(f"{drives} drives, {len(RANDOM_SEEDS)} random seeds each")
+    print("mean without a model, then mean differences to it (their standard errors)")
     print(f"{'':12}" + "".join(f"{key:>22}" for key in KEYS))
-    print(f"{NONE:12}" + "".join(f"{base[key]:22.4f}" for key in KEYS))
+    print(f"{NONE:12}" + "".join(f"{found['without'][key]:22.4f}" for key in KEYS))
     for kind, row in found["moved"].items():
-        if kind != NONE:
-            cells = (f"{row[key][0]:+.4f} ({row[key][1]:.4f})" for key in KEYS)
-            print(f"{kind:12}" + "".join(f"{cell:>22}" for cell in cells))
+        cells = (f"{row[key][0]:+.4f} ({row[key][1]:.4f})" for key in KEYS)
+        print(f"{kind:12}" + "".join(f"{cell:>22}" for cell in cells))
     print(
         f"harmless_delta_m {found['harmless_delta_m']:+.4f}, wanted <= {WANTED_M:g}; "
-        f"other random seeds move it by up to {found['noise_m']:.4f}"
+        f"chance alone moves a mean by {found['noise_m']:.4f} (one sigma)"
     )
 
 
@@ -293,20 +299,20 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     found = summary(drives)
-    print_table(drives, found)
+    print_table(len(drives), found)
     if options.json:
         write_json(options.json, {"seeds": options.seeds, **found, "drives": drives})
     return 0
 
 
-def drive_once(bench: Harm, seed: int, vlm: str | None) -> dict[str, dict[str, float]]:
+def drive_once(bench: Harm, seed: int, vlm: str | None) -> DriveFigures:
     """Figures of a drive, now or before; its tiles are described if there is a model."""
     kept = bench.work / str(seed) / f"figures_{bench.identity}.json"
     if not kept.exists():
         if vlm:
             describe(bench.heldout, seed, vlm)
         write_json(kept, bench.drive(seed))
-    found: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8"))
+    found: DriveFigures = json.loads(kept.read_text(encoding="utf-8"))
     return found
 
 

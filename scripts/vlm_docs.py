@@ -81,10 +81,13 @@ def harm() -> str:
         "| model | median error, m | 95 % error, m | availability | confidently wrong |",
         "|---|---|---|---|---|",
     ]
+    cells = (f"{value:.4f}" for value in found["without"].values())
+    lines.append(f"| none | {' | '.join(cells)} |")
     for kind, row in found["moved"].items():
-        if kind != "none":
-            cells = [f"{moved:+.4f} ± {error:.4f}" for moved, error in row.values()]
-            lines.append(f"| {kind.replace('_', ' ')} | {' | '.join(cells)} |")
+        cells = (f"{moved:+.4f} ± {error:.4f}" for moved, error in row.values())
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    chance = f"{found['noise_m']:.3f} m (one sigma)"
+    lines += ["", f"By chance alone such a mean of median errors is off by {chance}."]
     return "\n".join(lines)
 
 
