@@ -146,6 +146,25 @@ def test_an_interrupted_run_goes_on(copy, tmp_path):
     assert manifest == load_manifest(whole)
 
 
+def test_what_is_described_alike_is_kept(copy):
+    first = describe(copy)
+    again = Describer()
+    assert describe(copy, again) == first
+    assert again.seen == 0
+    assert verify_index(copy).sound
+
+
+def test_cells_with_a_silent_entry_are_asked_about_again(copy):
+    def mute(batches):
+        yield from (np.zeros((len(crops), OPTIONS), np.float32) for crops in batches)
+
+    silent = describe(copy, mute)
+    again = Describer()
+    assert describe(copy, again) != silent
+    assert again.seen > 0
+    assert ShardedIndex.open(copy).descriptions(np.array([0])).any()
+
+
 def test_describing_again_replaces(copy):
     first = describe(copy)
     second = describe(copy, vlm_sha256="e" * 64)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from made_place import DIM, build
 from pulling import content
-from test_index_describe import describe
+from test_index_describe import Describer, describe
 
 from geoloc_ros import durable
 from geoloc_ros.errors import IndexBuildError, IndexMismatchError
@@ -178,6 +178,16 @@ def test_descriptions_stay_with_their_entries(root):
     assert not found[~known].any()
     assert np.array_equal(found[known], said[near.argmin(axis=1)[known]])
     assert verify_index(root).sound
+
+
+def test_only_cells_with_new_entries_are_described_again(root):
+    describe(root, first := Describer())
+    new, vectors = made(20, 10.0, 300.0)
+    add_entries(root, new, vectors)
+    describe(root, again := Describer())
+    assert 0 < again.seen < first.seen
+    index = ShardedIndex.open(root)
+    assert index.descriptions(index.entries()[0]).any(axis=1).all()
 
 
 def test_the_search_of_an_older_build_becomes_that_of_now(root):

@@ -28,7 +28,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "as the index cuts it, and keep the probabilities of all answers in the index, a byte "
         "each. Entries that lie close together share one description. An interrupted run goes on "
         "when the same command is run again; the index is replaced only when all its tiles are "
-        "described. The descriptions serve the reranker.",
+        "described. A cell of the index that the same model has described alike is kept, unless "
+        "entries were added to it since. The descriptions serve the reranker.",
     )
     parser.add_argument("index", type=Path, help="index directory")
     parser.add_argument(

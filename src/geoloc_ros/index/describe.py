@@ -58,6 +58,15 @@ class _Job:
     parts: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Cell:
+    """A cell of the old index: its record, its entries, and whether all are described alike."""
+
+    record: ShardRecord
+    poses: FloatArray
+    described: bool
+
+
 def describe_index(
     root: Path,
     ortho: Imagery,
@@ -66,7 +75,10 @@ def describe_index(
     describe: Describe,
     progress: bool = True,
 ) -> Manifest:
-    """Let a vision-language model describe an index's tiles; earlier descriptions are replaced.
+    """Let a vision-language model describe an index's tiles; other descriptions are replaced.
+
+    Cells that are described like this already are kept, unless nothing was said of an entry there,
+    as after `geoloc index update`.
 
     Args:
         root: the index directory; it stays as it is until all its tiles are described.
@@ -88,10 +100,10 @@ def describe_index(
     old = load_manifest(root)
     _check(old, ortho, package, root)
     bare = dataclasses.replace(old, shards=(), descriptions=record)
-    poses = _poses(root, old)
+    cells = _cells(root, old, record)
     try:
-        with Workplace(root, bare, np.concatenate(poses)) as place:
-            size = sum(len(part) for part in poses) * (record.options + 4)
+        with Workplace(root, bare, np.concatenate([cell.poses for cell in cells])) as place:
+            size = sum(len(cell.poses) for cell in cells) * (record.options + 4)
             place.need_space(size)
             job = _Job(
                 root,
@@ -101,7 +113,7 @@ def describe_index(
                 record,
                 dataclasses.replace(old, descriptions=None).parts,
             )
-            return place.finish(_shards(job, old, poses, progress))
+            return place.finish(_shards(job, cells, progress))
     except OSError as error:
         raise IndexBuildError(
             f"cannot describe {root}: {error}; mend that and run the same command again: finished "
@@ -120,37 +132,50 @@ def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> 
         )
 
 
-def _poses(root: Path, manifest: Manifest) -> list[FloatArray]:
-    """Poses of each cell's entries, every byte of the cell verified."""
-    return [shards.open_shard(root, record, manifest).poses for record in manifest.shards]
+def _cells(root: Path, manifest: Manifest, wanted: DescriptionRecord) -> list[_Cell]:
+    """All cells, every byte of theirs verified."""
+    cells = []
+    for record in manifest.shards:
+        shard = shards.open_shard(root, record, manifest)
+        spoken_of = shard.said is not None and bool((shard.said.rows >= 0).all())
+        alike = manifest.descriptions == wanted
+        cells.append(_Cell(record, shard.poses, described=alike and spoken_of))
+    return cells
 
 
-def _shards(
-    job: _Job, old: Manifest, poses: list[FloatArray], progress: bool
-) -> list[ShardRecord]:
+def _shards(job: _Job, cells: list[_Cell], progress: bool) -> list[ShardRecord]:
     """Records of all cells, each described or found described."""
     limits = job.record.within_m, job.record.within_deg
-    speakers = [representatives(part, *limits) for part in poses]
+    speakers = [representatives(cell.poses, *limits) for cell in cells]
     total = sum(len(np.unique(part)) for part in speakers)
     records = []
     with tqdm(total=total, desc="describe", unit="tile", disable=not progress) as bar:
-        for known, part, speaker in zip(old.shards, poses, speakers, strict=True):
-            done = job.place.finished(known.cell)
+        for cell, speaker in zip(cells, speakers, strict=True):
+            done = job.place.finished(cell.record.cell) or _kept(job, cell)
             if done is None:
-                done = _one(job, known, part, speaker, bar)
+                done = _one(job, cell, speaker, bar)
             else:
                 bar.update(len(np.unique(speaker)))
             records.append(done)
     return records
 
 
-def _one(
-    job: _Job, known: ShardRecord, poses: FloatArray, speaker: RowArray, bar: tqdm
-) -> ShardRecord:
+def _kept(job: _Job, cell: _Cell) -> ShardRecord | None:
+    """The record of a cell that needs no new descriptions, its files shared."""
+    if not cell.described:
+        return None
+    for part in cell.record.files:
+        _share(cell.record.path(job.old, part), cell.record.path(job.place.root, part))
+    job.place.keep(cell.record)
+    return cell.record
+
+
+def _one(job: _Job, cell: _Cell, speaker: RowArray, bar: tqdm) -> ShardRecord:
     """Describe one cell and write its files."""
+    known = cell.record
     chosen, rows = np.unique(speaker, return_inverse=True)
     found = [np.zeros((0, job.record.options), np.uint8)]
-    for said in job.describe(_crops(job.cutter, poses[chosen])):
+    for said in job.describe(_crops(job.cutter, cell.poses[chosen])):
         found.append(_checked(said, job.record.options))
         bar.update(len(said))
     answers = np.concatenate(found)
