@@ -77,7 +77,7 @@ ASTRAY_M = 300.0
 RANDOM_SEEDS = (0, 1, 2)
 WANTED_M = 0.05
 
-Figures = dict[str, float]
+Figures = dict[str, float | None]
 DriveFigures = dict[str, list[Figures]]  # by kind of model, one for each random seed
 
 
@@ -234,11 +234,13 @@ def summary(drives: dict[int, DriveFigures]) -> dict[str, Any]:
     for kind in KINDS:
         table[kind] = {}
         for key in KEYS:
-            moved = (_values(drives, kind, key) - _values(drives, NONE, key)).mean(axis=1)
-            spread = moved.std(ddof=1) / np.sqrt(len(moved)) if len(moved) > 1 else np.nan
+            moved = _moved(_values(drives, kind, key), _values(drives, NONE, key)).mean(axis=1)
+            known = len(moved) > 1 and np.isfinite(moved).all()
+            spread = moved.std(ddof=1) / np.sqrt(len(moved)) if known else np.nan
             table[kind][key] = [float(moved.mean()), float(spread)]
     without = _values(drives, NONE, "median_m")
-    of_a_difference = 2.0 * without.var(axis=1, ddof=1).mean()
+    found = without[np.isfinite(without).all(axis=1)]
+    of_a_difference = 2.0 * found.var(axis=1, ddof=1).mean() if len(found) else np.nan
     return {
         "harmless_delta_m": max(table[kind]["median_m"][0] for kind in KINDS if kind != RIGHT),
         "noise_m": float(np.sqrt(of_a_difference / without.size)),
@@ -248,8 +250,15 @@ def summary(drives: dict[int, DriveFigures]) -> dict[str, Any]:
 
 
 def _values(drives: dict[int, DriveFigures], kind: str, key: str) -> FloatArray:
-    """A figure over drives and random seeds (N, S)."""
-    return np.array([[each[key] for each in found[kind]] for found in drives.values()])
+    """A figure over drives and random seeds (N, S); an error is infinite if nothing was held."""
+    rows = [[each[key] for each in found[kind]] for found in drives.values()]
+    return np.array([[np.inf if value is None else value for value in row] for row in rows])
+
+
+def _moved(values: FloatArray, without: FloatArray) -> FloatArray:
+    """Difference of two figures, none where both are infinite."""
+    both = np.isinf(values) & np.isinf(without)
+    return np.where(both, 0.0, np.where(both, 0.0, values) - np.where(both, 0.0, without))
 
 
 def print_table(drives: int, found: dict[str, Any]) -> None:

@@ -44,8 +44,11 @@ def main() -> int:
     add("--seeds", type=int, nargs="+", required=True, help="towns of `cross`, 900000 and up")
     add("--reranker", default="reranker", help="package (%(default)s)")
     add("--variants", type=Path, help="folder of all variants, for the ablation table")
-    add("--vlm", help="who answers; default: the truth, as wrong as the reranker was trained with")
-    add("--truth", type=float, help="accuracy of the truth")
+    answers = parser.add_mutually_exclusive_group(required=True)
+    answers.add_argument("--vlm", metavar="MODEL", help="who answers")
+    answers.add_argument(
+        "--truth", type=float, metavar="SHARE", help="the truth, right in this share of answers"
+    )
     add("--same", type=int, default=6, metavar="N", help="training towns (%(default)s)")
     add("--views", type=int, default=200, metavar="N", help="views of each town (%(default)s)")
     add("--work", type=Path, default=Path("out/bench/rerank"), help="folder (%(default)s)")
@@ -97,8 +100,6 @@ def _world(arguments: argparse.Namespace, drive: int) -> WorldConfig:
 def _source(arguments: argparse.Namespace, encoder: ModelPackage) -> AnswerSource:
     questions = load_questions()
     if arguments.vlm is None:
-        if arguments.truth is None:
-            raise SystemExit("name who answers: --vlm MODEL, or --truth SHARE")
         return TruthSource(questions, arguments.truth, _world(arguments, 0).size_m)
     return ModelSource(
         arguments.vlm, *identity_of(arguments.vlm), questions, encoder.reference,
