@@ -19,6 +19,7 @@ from geoloc_ros.bags.recording import Recording
 from geoloc_ros.cameras.views import make_views
 from geoloc_ros.config import Config
 from geoloc_ros.datatypes import Float32Array, FloatArray, Image
+from geoloc_ros.digest import digest
 from geoloc_ros.encoders.onnx_backend import OnnxEncoder
 from geoloc_ros.encoders.package import ModelPackage
 from geoloc_ros.evaluation import columns
@@ -86,43 +87,47 @@ class Towns:
 
     def make(self) -> None:
         """World, index and descriptors of every town."""
-        for seed, style in zip(self.seeds, self.styles, strict=True):
-            world = self.work / str(seed) / "world"
+        for seed in self.seeds:
+            world = self.folder(seed) / "world"
             if not (world / "scene.json").exists():
                 shutil.rmtree(world, ignore_errors=True)
-                spec = dataclasses.replace(self._spec, seed=seed, style=style)
-                make_world(world, spec, workers=1)
+                make_world(world, self._spec_of(seed), workers=1)
             index_world(world, self.package, self.index(seed), self._policy)
+
+    def _spec_of(self, seed: int) -> WorldSpec:
+        return dataclasses.replace(
+            self._spec, seed=seed, style=self.styles[self.seeds.index(seed)]
+        )
+
+    def folder(self, seed: int) -> Path:
+        """Where a town lies, with all that was made of it."""
+        return self.work / f"{seed}_{digest(repr(self._spec_of(seed)))[:8]}"
 
     def index(self, seed: int) -> Path:
         """Where a town's index lies."""
-        return self.work / str(seed) / f"index_{self._policy.spacing_m:g}"
+        return self.folder(seed) / f"index_{self._policy.spacing_m:g}"
 
     def frames(self, card: VlmPackage | None) -> list[Frames]:
         """The drives' frames; a model is asked about each once."""
         encoder = OnnxEncoder(self.package, threads=1)
         vlm = LlamaVlm(card, n_threads=1) if card else None
-        name = (
-            f"{card.name}_{card.text.sha256[:8]}_{card.mmproj.sha256[:8]}" if card else "unasked"
-        )
+        asked = card.sha256[:12] if card else "unasked"
+        name = f"frames_{self.package.encoder_sha256[:12]}_{asked}.npz"
         found = []
         for seed in self.seeds:
-            kept = self.work / str(seed) / f"frames_{name}.npz"
+            kept = self.folder(seed) / name
             if not kept.exists():
                 np.savez(kept, **self._frames(seed, encoder, vlm))
             with np.load(kept) as held:
                 kept_rows = _apart(held["poses"])
-                found.append(
-                    Frames(
-                        *(held[name][kept_rows] for name in ("descriptors", "poses", "regions"))
-                    )
-                )
+                parts = ("descriptors", "poses", "regions")
+                found.append(Frames(*(held[part][kept_rows] for part in parts)))
         return found
 
     def _frames(self, seed: int, encoder: OnnxEncoder, vlm: LlamaVlm | None) -> dict[str, Any]:
         plane = load_manifest(self.index(seed)).frame
         descriptors, stamps, regions = [], [], []
-        with BagReader(self.work / str(seed) / "world" / "drive_00") as reader:
+        with BagReader(self.folder(seed) / "world" / "drive_00") as reader:
             recording = Recording(reader, Config().input)
             views = make_views(recording.camera, recording.T_base_camera, self.package)
             truth = columns.truth_from(*recording.truth(TRUTH, plane))
@@ -166,7 +171,7 @@ class Judge:
 
     def __init__(self, towns: Towns, manifests: Sequence[Manifest]) -> None:
         self._roads = [
-            read_roads(towns.work / str(seed) / "world" / "roads.geojson", manifest.frame)
+            read_roads(towns.folder(seed) / "world" / "roads.geojson", manifest.frame)
             for seed, manifest in zip(towns.seeds, manifests, strict=True)
         ]
 
