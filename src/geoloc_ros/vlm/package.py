@@ -104,9 +104,15 @@ class VlmPackage:
 
     @property
     def sha256(self) -> str:
-        """Identity of what it answers: its files, how it is asked, and temperatures."""
-        parts = [self.text.sha256, self.mmproj.sha256, self.asked_by, self.temperature]
-        return digest(parts)
+        """Identity of what it answers: its files, what they are shown, how they are asked."""
+        files = [self.text.sha256, self.mmproj.sha256]
+        shown_as = [self.image_size, self.image_fit, self.image_tokens]
+        return digest([files, shown_as, self.template, self.asked_by, self.temperature])
+
+    @property
+    def author(self) -> tuple[str, str]:
+        """Name with version, and `sha256`: whose answers they are."""
+        return f"{self.name} {self.version}", self.sha256
 
     def save(self) -> None:
         """Write `model.json`; the two files are already there."""
