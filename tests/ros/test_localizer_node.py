@@ -137,6 +137,37 @@ def test_a_pose_from_somebody_shortens_the_search_and_a_service_forgets_it(stage
     assert again > first
 
 
+def test_what_is_said_of_the_future_is_not_believed_but_an_operator_is(stage) -> None:
+    from geoloc_msgs.msg import GeoPrior, GeoPriorComponent
+    from geometry_msgs.msg import PoseWithCovarianceStamped
+    from harness import wait_until
+
+    from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
+
+    vehicle = stage.vehicle
+    priors = vehicle.create_publisher(GeoPrior, "prior", 10)
+    poses = vehicle.create_publisher(PoseWithCovarianceStamped, "initialpose", 1)
+    stage.up()
+    vehicle.drive(range(3))
+    belief = stage.localizer.live._tracker.localizer.belief
+    assert wait_until(lambda: priors.get_subscription_count() and poses.get_subscription_count())
+    origin = stage.localizer.plane.origin
+    place = {"latitude": origin.lat_deg, "longitude": origin.lon_deg, "share": 0.5}
+    wide = np.diag([2500.0, 2500.0, 9.0]).ravel()
+    for source, ahead_s in (("of before the clock went back", 5), ("of now", 0)):
+        said = GeoPrior(header=header(vehicle.now_ns + ahead_s * 10**9, "map"), source=source)
+        said.components = [GeoPriorComponent(covariance=wide, **place)]
+        priors.publish(said)
+    hint = PoseWithCovarianceStamped(header=header(vehicle.now_ns + 5 * 10**9, "map"))
+    hint.pose.pose = planar_pose(stage.made.poses[2])
+    hint.pose.covariance = covariance_6x6(np.diag([4.0, 4.0, 0.03]))
+    poses.publish(hint)
+    assert wait_until(lambda: len(belief._priors) == 2)
+    known = {old.prior.source: old.prior.stamp_ns for old in belief._priors}
+    assert set(known) == {"of now", "initialpose 1"}
+    assert max(known.values()) <= vehicle.now_ns
+
+
 def test_the_pose_is_kept_over_a_restart(stage) -> None:
     stage.up()
     statuses = stage.vehicle.drive(range(60))

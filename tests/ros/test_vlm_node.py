@@ -117,6 +117,63 @@ def test_without_an_answerer_it_does_not_configure_and_says_why(stage, vlm) -> N
     up(vlm)
 
 
+@pytest.mark.parametrize(
+    ("parameter", "value", "said"),
+    [
+        ("camera", "front,rear", "no name for a topic"),
+        ("camera", "front cam", "no name for a topic"),
+        ("answerer", "a" * 300, "no vlm package can be read"),
+    ],
+)
+def test_what_cannot_be_configured_is_told(stage, vlm, parameter, value, said) -> None:
+    from rclpy.parameter import Parameter
+
+    right = vlm.get_parameter(parameter).value
+    vlm.set_parameters([Parameter(parameter, value=value)])
+    vlm.trigger_configure()
+    assert said in vlm._fault
+    assert vlm._reports()[0].message == vlm._fault
+    vlm.set_parameters([Parameter(parameter, value=right)])
+    up(vlm)
+    assert not vlm._fault
+
+
+def test_an_answer_from_before_the_clock_went_back_is_kept_to_itself(stage, vlm) -> None:
+    from harness import wait_until
+
+    up(vlm)
+    assert wait_until(lambda: stage.vehicle.image.get_subscription_count())
+    show(stage, vlm, 20, OK)
+    os.kill(vlm.process.pid, signal.SIGSTOP)
+    late = stage.vehicle.ticks[30]
+    stage.vehicle.tick_clock(late.stamp_ns)
+    stage.vehicle.send_image(late.stamp_ns, late.jpeg)
+    time.sleep(0.3)  # now somebody thinks about it
+    stage.vehicle.tick_clock(stage.vehicle.ticks[0].stamp_ns)
+    assert wait_until(lambda: vlm.get_clock().now().nanoseconds < late.stamp_ns)
+    os.kill(vlm.process.pid, signal.SIGCONT)
+    assert wait_until(lambda: sum(vlm.outcomes.values()) == 2)
+    show(stage, vlm, 1, OK)
+    assert late.stamp_ns not in stamps(vlm)
+
+
+def test_the_launch_file_leaves_the_image_transport_to_the_parameters() -> None:
+    from launch.actions import DeclareLaunchArgument
+
+    from geoloc_ros.ros import launching
+    from launch import LaunchContext
+
+    for given, wanted in (({}, []), ({"image_transport": "raw"}, ["raw"])):
+        context = LaunchContext()
+        for action in launching.declared(use_vlm="true", params_file="v.yaml", **given):
+            assert isinstance(action, DeclareLaunchArgument)
+            action.execute(context)
+        node = launching.nodes(context)[1]
+        set_here = next(name for name in node._Node__parameters if isinstance(name, dict))
+        found = [value.value for key, value in set_here.items() if "transport" in str(key)]
+        assert found == wanted
+
+
 def test_a_model_that_keeps_dying_is_left_alone_and_not_spoken_of_with_every_frame(
     stage, vlm
 ) -> None:

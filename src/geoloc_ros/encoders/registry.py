@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geoloc_ros.encoders.package import ModelPackage, load_package, read_card
-from geoloc_ros.errors import ModelError
+from geoloc_ros.errors import ModelError, first_line
 
 #: directories with model packages, besides the ones that are always searched; like PATH
 VARIABLE = "GEOLOC_MODELS"
@@ -51,8 +51,13 @@ def find_folder(name: str, kind: str) -> Path:
     Raises:
         ModelError: there is none.
     """
-    if (Path(name) / "model.json").is_file():
-        return Path(name)
+    try:
+        if (Path(name) / "model.json").is_file():
+            return Path(name)
+    except OSError as error:
+        raise ModelError(
+            f"no {kind} package can be read at {name!r}: {first_line(error)}"
+        ) from error
     found = list(_packages(kind))
     for path in found:
         if path.name == name:

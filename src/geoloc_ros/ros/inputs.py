@@ -27,6 +27,7 @@ from geoloc_ros.errors import ConfigError, GeolocError
 from geoloc_ros.ros import conversions, interfaces
 from geoloc_ros.ros.live import Live
 from geoloc_ros.ros.node_config import LocalizerConfig
+from geoloc_ros.ros.time_window import check_prior, is_ahead
 from geoloc_ros.vlm.answerer import Outcome
 
 _LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -55,11 +56,20 @@ def camera_names(cameras: str) -> list[str]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"cameras is {cameras!r}; {name} is given twice")
-        if name and not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"cameras is {cameras!r}; {name!r} is no name for a topic: letters, digits, _"
-            )
+        check_camera(name)
     return names
+
+
+def check_camera(name: str) -> None:
+    """See that a camera's name can be that of topics; empty is one, too.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if name and not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"a camera is named {name!r}, which is no name for a topic: letters, digits, _"
+        )
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -177,12 +187,17 @@ class Inputs:
                 self.foreign_tf_ns = self._now_ns()
 
     def _initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        stamp_ns = messages.stamp_ns(message, self._now_ns())
+        now_ns = self._now_ns()
+        stamp_ns = messages.stamp_ns(message, now_ns)
+        if is_ahead(self._config, stamp_ns, now_ns):
+            stamp_ns = now_ns  # an operator speaks of now, whatever the clock of his screen
         found = conversions.initial_pose(message, self._config.map_frame)
         self._live.initial_pose(stamp_ns, *found)
 
     def _prior(self, message: Any) -> None:  # noqa: ANN401
-        stamp_ns = messages.stamp_ns(message, self._now_ns())
+        now_ns = self._now_ns()
+        stamp_ns = messages.stamp_ns(message, now_ns)
+        check_prior(self._config, stamp_ns, now_ns)
         self._live.prior(interfaces.prior_of(message, stamp_ns, self._live.plane))
 
     def _scene(self, message: Any) -> None:  # noqa: ANN401

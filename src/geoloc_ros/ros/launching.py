@@ -86,7 +86,7 @@ def nodes(context: LaunchContext, **forced: bool) -> list[LifecycleNode]:
     autostart = forced.get("autostart", flag(context, "autostart"))
     found = [_node(context, "geoloc_localizer", parameters, remappings, autostart)]
     if "geoloc_vlm" in node_names(context):
-        transport = {"image_transport": parameters.get("image_transport", "raw")}
+        transport = {k: v for k, v in parameters.items() if k == "image_transport"}
         found.append(_node(context, "geoloc_vlm", transport, remappings[:3], autostart))
     return found
 

@@ -38,7 +38,7 @@ from geoloc_ros.ros.outputs import Outputs
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.saved_pose import SavedPose
 from geoloc_ros.ros.services import Services
-from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
+from geoloc_ros.ros.transitions import attempted, refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -146,17 +146,13 @@ class Localizer(LifecycleNode):
     ) -> TransitionCallbackReturn:
         """Do something; an error is logged with its reason and undone, the process lives on."""
         try:
-            attempt()
+            fault = attempted(self, what, attempt)
         except Interrupted:
             self.get_logger().warning(f"{what}: interrupted")
-        except GeolocError as error:
-            self.progress = f"cannot {what}: {error}"
-            self.get_logger().error(self.progress)
-        except Exception:  # noqa: BLE001 - a fault of ours must not end the process either
-            self.progress = f"cannot {what}: an error of the program, see the log"
-            self.get_logger().error(f"cannot {what}:\n{traceback.format_exc()}")
         else:
-            return SUCCESS
+            if not fault:
+                return SUCCESS
+            self.progress = fault
         undo()
         return FAILURE
 

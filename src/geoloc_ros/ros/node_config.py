@@ -114,7 +114,10 @@ class LocalizerConfig(Checked):
         2.0, "older images are refused; 0: none is, s", ge=0.0, le=3600.0
     )
     max_image_lead_s: float = param(
-        0.5, "images from further in the future are refused; 0: none is, s", ge=0.0, le=3600.0
+        0.5,
+        "images and priors from further in the future are refused; 0: none is, s",
+        ge=0.0,
+        le=3600.0,
     )
     stale_after_s: float = param(
         1.0, "without a usable image for so long, LOCALISED becomes DEGRADED, s", ge=0.1, le=60.0

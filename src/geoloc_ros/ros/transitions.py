@@ -4,10 +4,37 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+from geoloc_ros.errors import GeolocError
+
+
+def attempted(node: LifecycleNode, what: str, act: Callable[[], None]) -> str:
+    """Do what a transition needs; an error is logged with its reason, the process lives on.
+
+    Args:
+        node: that logs.
+        what: the transition, as a verb.
+        act: does it.
+
+    Returns:
+        Why it failed, empty if it did not.
+    """
+    try:
+        act()
+    except GeolocError as error:
+        fault = f"cannot {what}: {error}"
+        node.get_logger().error(fault)
+        return fault
+    except Exception:  # noqa: BLE001 - a fault of ours must not end the process either
+        node.get_logger().error(f"cannot {what}:\n{traceback.format_exc()}")
+        return f"cannot {what}: an error of the program, see the log"
+    return ""
 
 
 def start_by_itself(node: LifecycleNode) -> None:

@@ -18,17 +18,17 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from geoloc_ros import messages
-from geoloc_ros.errors import ConfigError, GeolocError, ImageDecodeError
+from geoloc_ros.errors import ConfigError, ImageDecodeError
 from geoloc_ros.ros import interfaces
 from geoloc_ros.ros.bond import BondToManager
 from geoloc_ros.ros.conversions import NS
 from geoloc_ros.ros.diagnostics import ERROR, WARN, Diagnostics, Report
-from geoloc_ros.ros.inputs import image_topic, sensor_data
+from geoloc_ros.ros.inputs import check_camera, image_topic, sensor_data
 from geoloc_ros.ros.logs import forward_logs, run
 from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.scenes import Author, author_of
-from geoloc_ros.ros.transitions import refuse_impossible, start_by_itself
+from geoloc_ros.ros.transitions import attempted, refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
 from geoloc_ros.vlm.answerer import Outcome
 from geoloc_ros.vlm.guesses import SOURCE, covariance
@@ -71,25 +71,32 @@ class Vlm(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the answerer's process."""
         del state
-        self._fault = ""
-        try:
-            self.config = self._own.read()
-            if interfaces.geoloc_msgs is None:
-                raise ConfigError("geoloc_msgs is not built; the node has nothing to publish")
-            self._author = author_of(self.config.answerer)
-        except GeolocError as error:
-            self._fault = f"cannot configure: {error}"
-            self.get_logger().error(self._fault)
-            return FAILURE
+        self._fault = attempted(self, "configure", self._configure)
+        if self._fault:
+            self._forget()
+        return FAILURE if self._fault else SUCCESS
+
+    def _configure(self) -> None:
+        self.config = self._own.read()
+        check_camera(self.config.camera)
+        if interfaces.geoloc_msgs is None:
+            raise ConfigError("geoloc_msgs is not built; the node has nothing to publish")
+        self._author = author_of(self.config.answerer)
         create = self.create_lifecycle_publisher
         self._scene = create(interfaces.geoloc_msgs.SceneDescription, "~/scene", 10)
         self._prior = create(interfaces.geoloc_msgs.GeoPrior, "~/prior", 10)
         self.process = AnswererProcess(self.config.answerer, self.config.worker)
         self.process.start()
-        return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Look at the camera."""
+        self._fault = attempted(self, "activate", self._activate)
+        if self._fault:
+            self._silence()
+            return FAILURE
+        return super().on_activate(state)
+
+    def _activate(self) -> None:
         topic, kind = image_topic(self.config.camera, self.config.image_transport)
         self._worker = Worker(self._work, self._failed, "geoloc vlm")
         self._subscription = self.create_subscription(
@@ -100,7 +107,6 @@ class Vlm(LifecycleNode):
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
         self._bond.hold()
-        return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Look away."""
@@ -180,6 +186,8 @@ class Vlm(LifecycleNode):
         worker = self._worker
         if worker is None or worker.ending:
             return False
+        if self.get_clock().now().nanoseconds < now_ns:
+            return True  # the clock was set back: it is about another time
         if asked.why:
             self.get_logger().warning(asked.why, throttle_duration_sec=5.0)
         self._publish(message.header, asked)
