@@ -11,6 +11,7 @@ from made_place import build, make_package, make_picture
 from geoloc_ros.errors import IndexBuildError, IndexCorruptError, IndexMismatchError
 from geoloc_ros.geo.se2 import wrap_angle
 from geoloc_ros.imagery.ortho import OrthoImage
+from geoloc_ros.index import describe as index_describe
 from geoloc_ros.index.build import is_current
 from geoloc_ros.index.describe import describe_index
 from geoloc_ros.index.descriptions import (
@@ -58,6 +59,12 @@ class Describer:
                 raise KeyboardInterrupt
             self.seen += len(crops)
             yield colours(crops)
+
+
+def half_mute(batches):
+    """Of every other batch nothing is said."""
+    for number, crops in enumerate(batches):
+        yield np.zeros((len(crops), OPTIONS), np.float32) if number % 2 else colours(crops)
 
 
 @pytest.fixture
@@ -155,14 +162,29 @@ def test_what_is_described_alike_is_kept(copy):
 
 
 def test_cells_with_a_silent_entry_are_asked_about_again(copy):
-    def mute(batches):
-        yield from (np.zeros((len(crops), OPTIONS), np.float32) for crops in batches)
-
-    silent = describe(copy, mute)
+    silent = describe(copy, half_mute)
     again = Describer()
     assert describe(copy, again) != silent
     assert again.seen > 0
-    assert ShardedIndex.open(copy).descriptions(np.array([0])).any()
+    index = ShardedIndex.open(copy)
+    assert index.descriptions(np.arange(len(index))).any(axis=1).all()
+
+
+def test_a_model_that_says_nothing_replaces_nothing(copy, monkeypatch):
+    seen = []
+
+    def mute(batches):
+        for crops in batches:
+            seen.extend(crops)
+            yield np.zeros((len(crops), OPTIONS), np.float32)
+
+    good = describe(copy)
+    for most in (256, 10**6, 10**6):  # given up early, at the end, and with all cells finished
+        monkeypatch.setattr(index_describe, "MOST_SILENT", most)
+        with pytest.raises(IndexBuildError, match="nothing usable of any tile; the index is left"):
+            describe(copy, mute, vlm_sha256="e" * 64)
+        assert most > 256 or len(seen) == 256
+    assert load_manifest(copy) == good
 
 
 def test_describing_again_replaces(copy):
@@ -174,11 +196,7 @@ def test_describing_again_replaces(copy):
 
 
 def test_tiles_of_which_nothing_was_said_are_known(copy):
-    def mute(batches):
-        for number, crops in enumerate(batches):
-            yield np.zeros((len(crops), OPTIONS), np.float32) if number % 2 else colours(crops)
-
-    describe(copy, mute)
+    describe(copy, half_mute)
     index = ShardedIndex.open(copy)
     silent = ~index.descriptions(np.arange(len(index))).any(axis=1)
     assert 0.2 < silent.mean() < 0.8

@@ -14,7 +14,7 @@ from geoloc_ros.encoders.registry import find_model_by_sha
 from geoloc_ros.errors import ConfigError
 from geoloc_ros.index.descriptions import DESCRIBED_PARTS, ROWS, DescriptionRecord
 from geoloc_ros.index.manifest import Manifest, load_manifest
-from geoloc_ros.vlm.answerer import identity_of
+from geoloc_ros.vlm.answerer import asked_of, identity_of
 
 WITHIN_M, WITHIN_DEG = 4.0, 15.0
 
@@ -66,6 +66,11 @@ def _describe(arguments: argparse.Namespace) -> int:
         )
     if not 0.0 <= arguments.within <= 100.0:
         raise ConfigError(f"--within is {arguments.within} m; it must lie in [0, 100] m")
+    if asked_of(arguments.vlm) is None:
+        raise ConfigError(
+            f"--vlm is {arguments.vlm!r}, a stand-in that answers none of the questions; name a "
+            "model, e.g. vlm-tiny"
+        )
     manifest = load_manifest(arguments.index)
     package = find_model_by_sha(manifest.encoder_sha256)
     ortho = open_ground(arguments.imagery, manifest.imagery.gsd_m, manifest.frame)

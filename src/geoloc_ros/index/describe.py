@@ -42,6 +42,9 @@ from geoloc_ros.index.workplace import Workplace, check_out
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy
 BATCH = 8
 
+#: tiles after which a model that has said nothing of any is given up
+MOST_SILENT = 256
+
 #: batches of crops (n, S, S, 3) -> batches of descriptions (n, T), in the same order
 Describe = Callable[[Iterable[Image]], Iterator[Float32Array]]
 
@@ -94,7 +97,8 @@ def describe_index(
     Raises:
         IndexCorruptError: the index is damaged.
         IndexMismatchError: another model, or other imagery.
-        IndexBuildError: disk full, or another command is writing there.
+        IndexBuildError: disk full, another command is writing there, or nothing was said of any
+            tile.
     """
     root = check_out(root)
     old = load_manifest(root)
@@ -109,11 +113,13 @@ def describe_index(
                 root,
                 place,
                 cutter_of(ortho, package.reference, fill_rgb(package)),
-                describe,
+                _outspoken(describe),
                 record,
                 dataclasses.replace(old, descriptions=None).parts,
             )
-            return place.finish(_shards(job, cells, progress))
+            records = _shards(job, cells, progress)
+            _check_heard(any(_is_heard(place, record) for record in records))
+            return place.finish(records)
     except OSError as error:
         raise IndexBuildError(
             f"cannot describe {root}: {error}; mend that and run the same command again: finished "
@@ -191,6 +197,34 @@ def _one(job: _Job, cell: _Cell, speaker: RowArray, bar: tqdm) -> ShardRecord:
     record = dataclasses.replace(known, files=files)
     job.place.keep(record)
     return record
+
+
+def _outspoken(describe: Describe) -> Describe:
+    """The same, but a model that says nothing of the first tiles is given up."""
+    asked, heard = 0, False
+
+    def outspoken(crops: Iterable[Image]) -> Iterator[Float32Array]:
+        nonlocal asked, heard
+        for said in describe(crops):
+            asked, heard = asked + len(said), heard or bool(np.any(said))
+            if asked >= MOST_SILENT:
+                _check_heard(heard)
+            yield said
+
+    return outspoken
+
+
+def _is_heard(place: Workplace, record: ShardRecord) -> bool:
+    rows = np.load(record.path(place.root, ROWS), allow_pickle=False)
+    return bool((rows >= 0).any())
+
+
+def _check_heard(heard: bool) -> None:
+    if not heard:
+        raise IndexBuildError(
+            "the model said nothing usable of any tile; the index is left as it was. 'geoloc vlm "
+            "describe CROP --view satellite' shows what the model answers"
+        )
 
 
 def _crops(cutter: Cutter, poses: FloatArray) -> Iterator[Image]:

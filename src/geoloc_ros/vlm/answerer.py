@@ -148,14 +148,17 @@ def check_answerer(name: str) -> tuple[str, str]:
 
     Raises:
         ConfigError: there is none, or what it needs is not installed.
-        ModelError: its files are missing or altered.
+        ModelError: its files are missing or altered, or it answers other questions.
     """
-    found = identity_of(name)
-    if name not in MAKERS:
-        from geoloc_ros.vlm.llama_library import check_installed
+    if name in MAKERS:
+        return identity_of(name)
+    from geoloc_ros.vlm.llama_library import check_installed
+    from geoloc_ros.vlm.package import load_vlm
 
-        check_installed()
-    return found
+    package = load_vlm(_folder(name))
+    package.check_questions(load_questions())
+    check_installed()
+    return package.author
 
 
 def asked_of(name: str) -> QuestionSet | None:
@@ -174,8 +177,7 @@ def identity_of(name: str) -> tuple[str, str]:
         return name, hashlib.sha256(name.encode()).hexdigest()
     from geoloc_ros.vlm.package import load_vlm
 
-    package = load_vlm(_folder(name))
-    return f"{package.name} {package.version}", package.sha256
+    return load_vlm(_folder(name)).author
 
 
 def _folder(name: str) -> Path:

@@ -8,11 +8,12 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
 from geoloc_ros.datatypes import Float32Array, Image
-from geoloc_ros.errors import GeolocError, first_line
+from geoloc_ros.errors import GeolocError, ModelError, first_line
 from geoloc_ros.vlm.answerer import Answerer, check_answerer, make_answerer
 from geoloc_ros.vlm.questions import QuestionSet
 from geoloc_ros.vlm.vectors import vector
@@ -21,8 +22,8 @@ from geoloc_ros.workers import mapped, pooled
 _LOG = logging.getLogger(__name__)
 AHEAD = 3  # batches that wait for each process
 
-#: of a process that describes: its model and what it asks
-_HERE: dict[str, tuple[Answerer, QuestionSet]] = {}
+#: of a process that describes: name of its model and what it asks
+_HERE: dict[str, tuple[str, QuestionSet]] = {}
 
 
 @contextlib.contextmanager
@@ -40,22 +41,39 @@ def describer(
     Yields:
         Batches (n, H, W, 3) -> batches (n, T); a picture whose answers could not be read is a row
         of zeros.
+
+    Raises:
+        ConfigError, ModelError: there is no such model, it cannot be used, or a process was ended.
     """
-    check_answerer(model)  # says here what is wrong with it, not in every process
-    with pooled(workers, functools.partial(_begin, model, questions)) as pool:
+    check_answerer(model)  # says what is wrong before a process starts
+    try:
+        with pooled(workers, functools.partial(_begin, model, questions)) as pool:
 
-        def describe(batches: Iterable[Image]) -> Iterator[Float32Array]:
-            return mapped(_describe, ((batch, view) for batch in batches), pool, AHEAD * workers)
+            def describe(batches: Iterable[Image]) -> Iterator[Float32Array]:
+                calls = ((batch, view) for batch in batches)
+                return mapped(_describe, calls, pool, AHEAD * workers)
 
-        yield describe
+            yield describe
+    except BrokenProcessPool as error:
+        raise ModelError(
+            f"a process that asked {model} has been ended, by the kernel where memory ran out or "
+            f"by llama.cpp; what is finished is kept. 'geoloc vlm check {model}' says what one "
+            f"process needs, here are {workers}: run the same command again with fewer --workers"
+        ) from error
 
 
 def _begin(model: str, questions: QuestionSet) -> None:
-    _HERE["model"] = make_answerer(model, n_threads=1), questions  # processes share the cores
+    _HERE["model"] = model, questions
+
+
+@functools.cache
+def _answerer() -> Answerer:
+    model, _ = _HERE["model"]
+    return make_answerer(model, n_threads=1)  # processes share the cores
 
 
 def _describe(batch: Image, view: str) -> Float32Array:
-    answerer, questions = _HERE["model"]
+    answerer, (_, questions) = _answerer(), _HERE["model"]
     return np.stack([_one(answerer, questions, picture, view) for picture in batch])
 
 
