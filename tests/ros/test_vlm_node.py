@@ -169,8 +169,8 @@ def test_the_launch_file_leaves_the_image_transport_to_the_parameters() -> None:
             assert isinstance(action, DeclareLaunchArgument)
             action.execute(context)
         node = launching.nodes(context)[1]
-        set_here = next(name for name in node._Node__parameters if isinstance(name, dict))
-        found = [value.value for key, value in set_here.items() if "transport" in str(key)]
+        values = next(part for part in node._Node__parameters if isinstance(part, dict))
+        found = [v.value for key, v in values.items() if key[0].text == "image_transport"]
         assert found == wanted
 
 

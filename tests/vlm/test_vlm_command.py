@@ -3,6 +3,7 @@
 """`geoloc vlm` on a random tiny model."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tiny_vlm import make_tiny
 from geoloc_ros.cli.main import main
 from geoloc_ros.errors import ModelError
 from geoloc_ros.vlm import trial
-from geoloc_ros.vlm.package import VlmPackage
+from geoloc_ros.vlm.package import VlmPackage, load_vlm
 from geoloc_ros.vlm.questions import load_questions
 
 
@@ -59,6 +60,24 @@ def test_check_says_what_a_model_can_do(
     assert json.loads(capsys.readouterr().out)["looks"] is True
 
 
+def test_two_files_of_a_cache_of_links_become_a_package(
+    package: VlmPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = tmp_path / "snapshots" / "abc"
+    here.mkdir(parents=True)
+    for number, name in enumerate((package.text_path, package.mmproj_path)):
+        blob = tmp_path / "blobs" / str(number)
+        blob.parent.mkdir(exist_ok=True)
+        shutil.copy(name, blob)
+        (here / name.name).symlink_to(blob)
+    text = str(here / package.text_path.name)
+    assert main(["vlm", "check", text, "--threads", "1", "--pack", "mine", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["packed"] == str(here / "model.json")
+    assert said["threads"] == 1
+    assert load_vlm(here).name == "mine"
+
+
 def test_check_refuses_with_the_reason(
     package: VlmPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,7 +86,9 @@ def test_check_refuses_with_the_reason(
     assert main(["vlm", "check", str(half), "--mmproj", str(package.mmproj_path)]) == 2
     assert "is cut off" in capsys.readouterr().err
     assert main(["vlm", "check", str(package.text_path), "--pack", "mine"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "is there already" in capsys.readouterr().err  # said before the model is tried
+    assert main(["vlm", "check", str(package.text_path), "--pack", " "]) == 2
+    assert "--pack is empty" in capsys.readouterr().err
     shy = make_tiny(tmp_path / "shy", eager=False)
     assert main(["vlm", "check", str(shy.root), "--threads", "1"]) == 2
     assert "questions was answered with a letter" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,33 @@ def root(original: VlmPackage, tmp_path: Path) -> Path:
 
 def test_a_package_reads_as_it_was_written(original: VlmPackage, root: Path) -> None:
     assert load_vlm(root) == dataclasses.replace(original, root=root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_size": 128},
+        {"image_fit": "at_most"},
+        {"image_tokens": 9},
+        {"template": "chat"},
+        {"asked_by": "name"},
+        {"temperature": {"ground": {"trees_left": 2.0}}},
+    ],
+)
+def test_all_that_decides_the_answers_makes_the_identity(
+    original: VlmPackage, change: dict[str, Any]
+) -> None:
+    assert dataclasses.replace(original, **change).sha256 != original.sha256
+    assert dataclasses.replace(original, name="other", licence="").sha256 == original.sha256
+
+
+def test_a_model_that_was_exchanged_does_not_answer_for_the_old_one(root: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    was = load_vlm(root)
+    make_answerer(str(root), 1, sha256=was.sha256)
+    dataclasses.replace(was, temperature={"ground": {"trees_left": 2.0}}).save()
+    with pytest.raises(ModelError, match="holds another model by now"):
+        make_answerer(str(root), 1, sha256=was.sha256)
 
 
 def test_it_is_found_by_name_and_never_taken_for_an_encoder(
@@ -83,7 +111,10 @@ def test_an_altered_or_missing_file_is_refused(root: Path) -> None:
         (lambda c: c.update(schema=2), "not of schema 1"),
         (lambda c: c.update(extra=1), "incomplete or has unknown keys"),
         (lambda c: c.pop("files"), "incomplete or has unknown keys"),
-        (lambda c: c["files"]["text"].update(name="../text.gguf"), "name without folders"),
+        (
+            lambda c: c["files"]["text"].update(name="../text.gguf"),
+            "1 to 200, and no folder",
+        ),
         (lambda c: c["files"]["text"].update(bytes="1"), "make no sense"),
         (lambda c: c.update(image_size=5), "image_size is 5; it must lie in 16..8192"),
         (lambda c: c.update(template="poem"), "template is 'poem'; choose from plain, chat"),

@@ -86,7 +86,8 @@ def _add_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--pack",
         metavar="NAME",
-        help="if it can be used, write model.json beside the two files: a package of this name",
+        help="if it can be used, write model.json beside the two files, with this name in it: a "
+        "package, found by its folder",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_check)
@@ -140,9 +141,12 @@ def _check_threads(arguments: argparse.Namespace) -> None:
 
 def _describe(arguments: argparse.Namespace) -> int:
     from geoloc_ros.imagery.files import read_rgb
+    from geoloc_ros.vlm.consistency import check_repeats
 
-    if arguments.repeats is not None and arguments.paraphrased:
-        raise ConfigError("--repeats asks in other words by itself; leave --paraphrased out")
+    if arguments.repeats is not None:
+        check_repeats(arguments.repeats)
+        if arguments.paraphrased:
+            raise ConfigError("--repeats asks in other words by itself; leave --paraphrased out")
     rgb = read_rgb(arguments.image)
     vlm = load(arguments)
     try:
@@ -195,24 +199,29 @@ def answer_table(said: Repeated, questions: QuestionSet) -> str:
 
 def _check(arguments: argparse.Namespace) -> int:
     from geoloc_ros.vlm.llama_library import check_installed
-    from geoloc_ros.vlm.opening import open_vlm, pack
+    from geoloc_ros.vlm.opening import check_packable, open_vlm, pack
     from geoloc_ros.vlm.trial import try_apart
 
     _check_threads(arguments)
     check_installed()
     package = open_vlm(arguments.model, arguments.mmproj)
-    if arguments.pack and not arguments.model.endswith(".gguf"):
-        raise ConfigError(f"{arguments.model} is a package already; leave --pack out")
+    if arguments.pack is not None:
+        if not arguments.pack.strip():
+            raise ConfigError("--pack is empty; it is the model's name, for people to read")
+        if not arguments.model.endswith(".gguf"):
+            raise ConfigError(f"{arguments.model} is a package already; leave --pack out")
+        check_packable(package)
     trial = try_apart(arguments.model, arguments.mmproj, arguments.threads)
+    folder = None if arguments.pack is None else pack(package, arguments.pack)
     if arguments.json:
-        print(json.dumps(asdict(trial), indent=2))
+        packed = {} if folder is None else {"packed": str(folder / "model.json")}
+        print(json.dumps(asdict(trial) | packed, indent=2))
     else:
         what = f"{package.text_path} ({package.architecture}, {_mb(package.text.bytes)})"
         eyes = f"{package.mmproj_path} ({package.projector}, {_mb(package.mmproj.bytes)})"
         print(f"model     {what}\nmmproj    {eyes}\n{_trial_table(trial, package.template)}")
-    if arguments.pack:
-        folder = pack(package, arguments.pack)
-        print(f"packed    {folder / 'model.json'}; name it as answerer: {folder}")
+        if folder is not None:
+            print(f"packed    {folder / 'model.json'}; name it as answerer: {folder}")
     return 0
 
 

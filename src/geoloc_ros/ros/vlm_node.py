@@ -9,6 +9,7 @@ is published carries the stamp of the frame it speaks about, however late it com
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from typing import Any
@@ -30,7 +31,7 @@ from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_paramet
 from geoloc_ros.ros.scenes import Author, author_of
 from geoloc_ros.ros.transitions import attempted, refuse_impossible, start_by_itself
 from geoloc_ros.ros.worker import Worker
-from geoloc_ros.vlm.answerer import Outcome
+from geoloc_ros.vlm.answerer import Outcome, make_answerer
 from geoloc_ros.vlm.guesses import SOURCE, covariance
 from geoloc_ros.vlm.process import AnswererProcess, Asked
 
@@ -85,7 +86,8 @@ class Vlm(LifecycleNode):
         create = self.create_lifecycle_publisher
         self._scene = create(interfaces.geoloc_msgs.SceneDescription, "~/scene", 10)
         self._prior = create(interfaces.geoloc_msgs.GeoPrior, "~/prior", 10)
-        self.process = AnswererProcess(self.config.answerer, self.config.worker)
+        make = functools.partial(make_answerer, sha256=self._author.vlm_sha256)
+        self.process = AnswererProcess(self.config.answerer, self.config.worker, make=make)
         self.process.start()
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -123,16 +123,17 @@ class Answerer(Protocol):
         """
 
 
-def make_answerer(name: str, n_threads: int | None = None) -> Answerer:
+def make_answerer(name: str, n_threads: int | None = None, sha256: str | None = None) -> Answerer:
     """The answerer of a name.
 
     Args:
         name: one of `MAKERS`, or a package of a vision-language model by name or directory.
         n_threads: threads of a model; None for the cores there are but one, at most four.
+        sha256: its identity, where it has been told to others; None for whichever it is.
 
     Raises:
         ConfigError: there is none, or what it needs is not installed.
-        ModelError: its files are missing or altered.
+        ModelError: its files are missing or altered, or it is another one by now.
     """
     if name in MAKERS:
         return MAKERS[name]()
@@ -140,7 +141,13 @@ def make_answerer(name: str, n_threads: int | None = None) -> Answerer:
     from geoloc_ros.vlm.llama import LlamaVlm
     from geoloc_ros.vlm.package import load_vlm
 
-    return LlamaVlm(load_vlm(folder), n_threads=n_threads)
+    package = load_vlm(folder)
+    if sha256 not in (None, package.sha256):
+        raise ModelError(
+            f"{folder} holds another model by now ({package.sha256[:12]}) than at the start "
+            f"({sha256:.12}); put that one back, or configure the node again"
+        )
+    return LlamaVlm(package, n_threads=n_threads)
 
 
 def check_answerer(name: str) -> tuple[str, str]:

@@ -76,6 +76,16 @@ class Repeated:
     agreement: dict[str, float]
 
 
+def check_repeats(repeats: int) -> None:
+    """See that a picture can be asked about so often.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not 2 <= repeats <= len(VARIANTS):
+        raise ConfigError(f"repeats is {repeats}; it must lie in 2..{len(VARIANTS)}")
+
+
 def ask_repeatedly(
     vlm: Paraphrasing, rgb: Image, view: str = "ground", repeats: int = len(VARIANTS)
 ) -> Repeated:
@@ -94,8 +104,7 @@ def ask_repeatedly(
         ModelError: the picture cannot be looked at.
         ValueError: no question got an answer in any repeat, or this is no picture.
     """
-    if not 2 <= repeats <= len(VARIANTS):
-        raise ConfigError(f"repeats is {repeats}; it must lie in 2..{len(VARIANTS)}")
+    check_repeats(repeats)
     said, silent = [], []
     for variant in VARIANTS[:repeats]:
         try:

@@ -98,6 +98,11 @@ class LlamaVlm:
             self._session.close()
             raise
 
+    @property
+    def n_threads(self) -> int:
+        """Threads it computes with."""
+        return self._session.n_threads
+
     def close(self) -> None:
         """Free the model; may be called twice."""
         self._session.close()

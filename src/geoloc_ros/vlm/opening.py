@@ -11,11 +11,13 @@ from geoloc_ros.errors import ModelError
 from geoloc_ros.vlm.gguf_header import PROJECTOR_ARCHITECTURE, read_header
 from geoloc_ros.vlm.package import (
     CARD,
+    PLAIN_NAME,
     SIDE_PX,
     ModelFile,
     VlmPackage,
     check_pair,
     find_vlm,
+    is_plain_name,
     model_file,
 )
 
@@ -43,14 +45,14 @@ def open_vlm(name: str, mmproj: Path | None = None) -> VlmPackage:
     eyes = read_header(mmproj or _mmproj_beside(path))
     check_pair(text, eyes)
     folder = path.parent.resolve()
-    beside = eyes.path.resolve().parent == folder
+    beside = eyes.path.parent.resolve() == folder
     return VlmPackage(
         root=folder,
         name=path.stem,
         version="1",
         text=ModelFile(name=path.name, sha256="", bytes=text.found_bytes),
         mmproj=ModelFile(
-            name=eyes.path.name if beside else str(eyes.path.resolve()),
+            name=eyes.path.name if beside else str(eyes.path.absolute()),
             sha256="",
             bytes=eyes.found_bytes,
         ),
@@ -68,13 +70,25 @@ def pack(package: VlmPackage, name: str) -> Path:
 
     Args:
         package: from `open_vlm`.
-        name: of the package.
+        name: of the package, for people; it is found by its folder's.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: the two files do not lie in one folder, or it is a package already.
+        ModelError: see `check_packable`.
+    """
+    check_packable(package)
+    text, mmproj = model_file(package.text_path), model_file(package.mmproj_path)
+    replace(package, name=name, text=text, mmproj=mmproj).save()
+    return package.root
+
+
+def check_packable(package: VlmPackage) -> None:
+    """See that two GGUF files can be made a package.
+
+    Raises:
+        ModelError: they do not lie in one folder, a name is too long, or it is a package already.
     """
     if (package.root / CARD).exists():
         raise ModelError(f"{package.root / CARD} is there already; move it away first")
@@ -82,9 +96,9 @@ def pack(package: VlmPackage, name: str) -> Path:
         raise ModelError(
             f"{package.mmproj.name} must lie beside {package.text_path} to be packed with it"
         )
-    text, mmproj = model_file(package.text_path), model_file(package.mmproj_path)
-    replace(package, name=name, text=text, mmproj=mmproj).save()
-    return package.root
+    for file in (package.text, package.mmproj):
+        if not is_plain_name(file.name):
+            raise ModelError(f"a file is named {file.name!r}; rename it: {PLAIN_NAME}")
 
 
 def _mmproj_beside(text: Path) -> Path:

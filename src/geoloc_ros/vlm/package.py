@@ -24,6 +24,8 @@ KIND, SCHEMA = "vlm", 1
 CARD = "model.json"
 #: a picture's longer side where nothing else is said
 SIDE_PX = 1024
+#: what a file's name must be
+PLAIN_NAME = "printable characters, 1 to 200, and no folder"
 Template = Literal["plain", "chat"]
 Fit = Literal["square", "at_most"]
 AskedBy = Literal["words", "name"]
@@ -36,7 +38,7 @@ class ModelFile:
     """A file of a package.
 
     Attributes:
-        name: without folders.
+        name: see `PLAIN_NAME`.
         sha256: of its bytes, in hex.
         bytes: its size.
     """
@@ -258,8 +260,8 @@ def _wrong(package: VlmPackage) -> str:
     if type(package.image_tokens) is not int or not 0 <= package.image_tokens <= 4096:
         return f"image_tokens is {shown(package.image_tokens)}; it must lie in 0..4096"
     for file in (package.text, package.mmproj):
-        if not isinstance(file.name, str) or not _plain_name(file.name):
-            return f"a file's name is {shown(file.name)}; it must be a name without folders"
+        if not isinstance(file.name, str) or not is_plain_name(file.name):
+            return f"a file's name is {shown(file.name)}; it must have {PLAIN_NAME}"
         if not isinstance(file.sha256, str) or type(file.bytes) is not int:
             return f"sha256 or bytes of {file.name} make no sense"
     for key in ("question_set", "scores", "training"):
@@ -271,7 +273,8 @@ def _wrong(package: VlmPackage) -> str:
     return ""
 
 
-def _plain_name(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
+    """Whether a file of a package may be called that, see `PLAIN_NAME`."""
     return name.isprintable() and 0 < len(name) <= 200 and Path(name).name == name
 
 

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Trial:
     unparseable: int
     looks: bool
     peak_mb: float
-    threads: int | None
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,20 @@ def _try_here(package: VlmPackage, n_threads: int | None) -> dict[str, Any]:
         questions=vlm.size.questions,
         unparseable=sum(answer.answer == UNPARSEABLE for answer in first.answers),
         looks=difference(first, second) > 1e-3,
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-        threads=n_threads,
+        peak_mb=_peak_mb(),
+        threads=vlm.n_threads,
     )
     vlm.close()
     return asdict(trial)
+
+
+def _peak_mb() -> float:
+    """Most memory this process had; the kernel's other figure counts its parent's as well."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 1024.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
 
 
 def bench(vlm: LlamaVlm, rgb: Image, repeats: int) -> Bench:
