@@ -41,7 +41,8 @@ def _first_run(training: dict[str, Any]) -> str:
         return ""
     return (
         f", begun with the weights of a run of {first.get('epochs')} epochs, seed "
-        f"{first.get('seed')} (`geoloc train vlm --epochs {first.get('epochs')} --work FIRST`)"
+        f"{first.get('seed')} (`geoloc train vlm --epochs {first.get('epochs')} --work FIRST "
+        "--out FIRST/model`)"
     )
 
 
