@@ -112,7 +112,8 @@ class Towns:
         encoder = OnnxEncoder(self.package, threads=1)
         vlm = LlamaVlm(card, n_threads=1) if card else None
         asked = card.sha256[:12] if card else "unasked"
-        name = f"frames_{self.package.encoder_sha256[:12]}_{asked}.npz"
+        looked = digest([self.package.encoder_sha256, self.package.preprocessing_sha256])
+        name = f"frames_{looked[:12]}_{asked}.npz"
         found = []
         for seed in self.seeds:
             kept = self.folder(seed) / name

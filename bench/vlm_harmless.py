@@ -228,37 +228,42 @@ class Harm:
 def summary(drives: dict[int, DriveFigures]) -> dict[str, Any]:
     """Per kind and figure: mean over the drives of its difference to no model, and its error.
 
-    The error is the standard error of that mean, from the spread over the drives.
+    The error is the standard error of that mean, from the spread over the drives. Replays that
+    never held a place have no error of position: those without a model are left out, and one with
+    a model counts as infinitely worse.
     """
     table: dict[str, dict[str, list[float]]] = {}
     for kind in KINDS:
         table[kind] = {}
         for key in KEYS:
-            moved = _moved(_values(drives, kind, key), _values(drives, NONE, key)).mean(axis=1)
+            moved = _moved(_values(drives, kind, key), _values(drives, NONE, key))
             known = len(moved) > 1 and np.isfinite(moved).all()
             spread = moved.std(ddof=1) / np.sqrt(len(moved)) if known else np.nan
             table[kind][key] = [float(moved.mean()), float(spread)]
     without = _values(drives, NONE, "median_m")
-    found = without[np.isfinite(without).all(axis=1)]
-    of_a_difference = 2.0 * found.var(axis=1, ddof=1).mean() if len(found) else np.nan
+    of_a_difference = 2.0 * np.nanmean(np.nanvar(without, axis=1, ddof=1))
     return {
-        "harmless_delta_m": max(table[kind]["median_m"][0] for kind in KINDS if kind != RIGHT),
-        "noise_m": float(np.sqrt(of_a_difference / without.size)),
-        "without": {key: float(_values(drives, NONE, key).mean()) for key in KEYS},
+        "harmless_delta_m": float(
+            np.max([table[kind]["median_m"][0] for kind in KINDS if kind != RIGHT])
+        ),
+        "noise_m": float(np.sqrt(of_a_difference / np.isfinite(without).sum())),
+        "without": {key: float(np.nanmean(_values(drives, NONE, key))) for key in KEYS},
         "moved": table,
     }
 
 
 def _values(drives: dict[int, DriveFigures], kind: str, key: str) -> FloatArray:
-    """A figure over drives and random seeds (N, S); an error is infinite if nothing was held."""
+    """A figure over drives and random seeds (N, S); NaN where a replay has none."""
     rows = [[each[key] for each in found[kind]] for found in drives.values()]
-    return np.array([[np.inf if value is None else value for value in row] for row in rows])
+    return np.array(rows, dtype=np.float64)
 
 
 def _moved(values: FloatArray, without: FloatArray) -> FloatArray:
-    """Difference of two figures, none where both are infinite."""
-    both = np.isinf(values) & np.isinf(without)
-    return np.where(both, 0.0, np.where(both, 0.0, values) - np.where(both, 0.0, without))
+    """Mean difference of each drive, of those that have a figure without a model."""
+    known = np.isfinite(without)
+    away = np.where(np.isnan(values), np.inf, values) - without
+    rows = [row[here].mean() for row, here in zip(away, known, strict=True) if here.any()]
+    return np.array(rows)
 
 
 def print_table(drives: int, found: dict[str, Any]) -> None:

@@ -141,6 +141,7 @@ def test_what_is_said_of_the_future_is_not_believed_but_an_operator_is(stage) ->
     from geoloc_msgs.msg import GeoPrior, GeoPriorComponent
     from geometry_msgs.msg import PoseWithCovarianceStamped
     from harness import wait_until
+    from rclpy.parameter import Parameter
 
     from geoloc_ros.ros.conversions import covariance_6x6, header, planar_pose
 
@@ -166,6 +167,10 @@ def test_what_is_said_of_the_future_is_not_believed_but_an_operator_is(stage) ->
     known = {old.prior.source: old.prior.stamp_ns for old in belief._priors}
     assert set(known) == {"of now", "initialpose 1"}
     assert max(known.values()) <= vehicle.now_ns
+    stage.localizer.set_parameters([Parameter("max_image_lead_s", value=0.0)])
+    said.header, said.source = header(vehicle.now_ns + 5 * 10**9, "map"), "of the future"
+    priors.publish(said)
+    assert wait_until(lambda: "of the future" in {old.prior.source for old in belief._priors})
 
 
 def test_the_pose_is_kept_over_a_restart(stage) -> None:

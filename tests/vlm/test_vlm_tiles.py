@@ -49,7 +49,7 @@ def test_a_process_that_is_killed_is_told_with_what_to_do():
                 process.kill()
             list(answers)
 
-    with pytest.raises(ModelError, match=r"asked rules has been ended.*fewer --workers"):
+    with pytest.raises(ModelError, match=r"asked rules has been ended.*end other programs"):
         kill_in_between()
 
 

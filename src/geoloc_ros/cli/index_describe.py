@@ -28,8 +28,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "as the index cuts it, and keep the probabilities of all answers in the index, a byte "
         "each. Entries that lie close together share one description. An interrupted run goes on "
         "when the same command is run again; the index is replaced only when all its tiles are "
-        "described. A cell of the index that the same model has described alike is kept, unless "
-        "entries were added to it since. The descriptions serve the reranker.",
+        "described. A cell of the index is kept if the same model has described it alike and said "
+        "something of every tile there; of those that an update has added it has not. The "
+        "descriptions serve the reranker.",
     )
     parser.add_argument("index", type=Path, help="index directory")
     parser.add_argument(
@@ -85,7 +86,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         within_m=arguments.within,
         within_deg=WITHIN_DEG,
     )
-    with describer(arguments.vlm, questions, arguments.workers) as describe:
+    with describer(arguments.vlm, questions, arguments.workers, sha256=digest) as describe:
         described = describe_index(
             arguments.index, ortho, package, record, describe, progress=not arguments.quiet
         )

@@ -10,6 +10,7 @@ where it stopped.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -39,10 +40,13 @@ from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
 from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.workplace import Workplace, check_out
 
+_LOG = logging.getLogger(__name__)
+_TRY_IT = "'geoloc vlm describe CROP --view satellite' shows what the model answers"
+
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy
 BATCH = 8
 
-#: tiles after which a model that has said nothing of any is given up
+#: tiles after which it is told that a model has said nothing of any
 MOST_SILENT = 256
 
 #: batches of crops (n, S, S, 3) -> batches of descriptions (n, T), in the same order
@@ -107,8 +111,8 @@ def describe_index(
     cells = _cells(root, old, record)
     try:
         with Workplace(root, bare, np.concatenate([cell.poses for cell in cells])) as place:
-            size = sum(len(cell.poses) for cell in cells) * (record.options + 4)
-            place.need_space(size)
+            asked = sum(len(cell.poses) for cell in cells if not cell.described)
+            place.need_space(asked * (record.options + 4))
             job = _Job(
                 root,
                 place,
@@ -157,13 +161,19 @@ def _shards(job: _Job, cells: list[_Cell], progress: bool) -> list[ShardRecord]:
     records = []
     with tqdm(total=total, desc="describe", unit="tile", disable=not progress) as bar:
         for cell, speaker in zip(cells, speakers, strict=True):
-            done = job.place.finished(cell.record.cell) or _kept(job, cell)
+            done = _finished(job, cell) or _kept(job, cell)
             if done is None:
                 done = _one(job, cell, speaker, bar)
             else:
                 bar.update(len(np.unique(speaker)))
             records.append(done)
     return records
+
+
+def _finished(job: _Job, cell: _Cell) -> ShardRecord | None:
+    """The record of a cell that an earlier run finished; silence is asked about again."""
+    done = job.place.finished(cell.record.cell)
+    return done if done is not None and _is_heard(job.place, done) else None
 
 
 def _kept(job: _Job, cell: _Cell) -> ShardRecord | None:
@@ -200,15 +210,15 @@ def _one(job: _Job, cell: _Cell, speaker: RowArray, bar: tqdm) -> ShardRecord:
 
 
 def _outspoken(describe: Describe) -> Describe:
-    """The same, but a model that says nothing of the first tiles is given up."""
+    """The same; it is told when a model says nothing of the first tiles."""
     asked, heard = 0, False
 
     def outspoken(crops: Iterable[Image]) -> Iterator[Float32Array]:
         nonlocal asked, heard
         for said in describe(crops):
-            asked, heard = asked + len(said), heard or bool(np.any(said))
-            if asked >= MOST_SILENT:
-                _check_heard(heard)
+            before, asked, heard = asked, asked + len(said), heard or bool(np.any(said))
+            if before < MOST_SILENT <= asked and not heard:
+                _LOG.warning("nothing usable was said of the first %d tiles; %s", asked, _TRY_IT)
             yield said
 
     return outspoken
@@ -222,8 +232,7 @@ def _is_heard(place: Workplace, record: ShardRecord) -> bool:
 def _check_heard(heard: bool) -> None:
     if not heard:
         raise IndexBuildError(
-            "the model said nothing usable of any tile; the index is left as it was. 'geoloc vlm "
-            "describe CROP --view satellite' shows what the model answers"
+            f"the model said nothing usable of any tile; the index is left as it was. {_TRY_IT}"
         )
 
 

@@ -78,6 +78,10 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 class Inputs:
     """The localizer's subscriptions.
 
+    Attributes:
+        config: parameters of the node; live ones may be replaced.
+        foreign_tf_ns: when a transform came that only this node may publish.
+
     Args:
         node: that listens.
         config: parameters of the node.
@@ -96,7 +100,7 @@ class Inputs:
         wake: Callable[[], None],
         is_foreign: Callable[[Any], bool],
     ) -> None:
-        self._node, self._config, self._live, self._wake = node, config, live, wake
+        self._node, self.config, self._live, self._wake = node, config, live, wake
         self._base_frame = base_frame
         self._is_foreign = is_foreign
         self._group = MutuallyExclusiveCallbackGroup()
@@ -109,7 +113,7 @@ class Inputs:
             raise
 
     def _listen(self) -> None:
-        config, live = self._config, self._live
+        config, live = self.config, self._live
         for camera in camera_names(config.cameras):
             self._camera(camera)
         self._subscribe(TFMessage, "/tf_static", live.transforms, _LATCHED)
@@ -134,7 +138,7 @@ class Inputs:
 
     def _camera(self, camera: str) -> None:
         self._live.cameras.expect(camera)
-        topic, kind = image_topic(camera, self._config.image_transport)
+        topic, kind = image_topic(camera, self.config.image_transport)
         info = f"{camera}/camera_info" if camera else "camera_info"
 
         def on_image(message: Any) -> None:  # noqa: ANN401
@@ -178,10 +182,10 @@ class Inputs:
         self._live.height(message, self._now_ns())
 
     def _transforms(self, message: TFMessage) -> None:
-        ends = (self._config.odom_frame, self._base_frame)
+        ends = (self.config.odom_frame, self._base_frame)
         for item in message.transforms:
             if (item.header.frame_id.lstrip("/"), item.child_frame_id.lstrip("/")) == ends:
-                if self._config.odometry_source == "tf":
+                if self.config.odometry_source == "tf":
                     self._live.odometry_transform(item, self._now_ns())
             elif self._is_foreign(item):
                 self.foreign_tf_ns = self._now_ns()
@@ -189,15 +193,15 @@ class Inputs:
     def _initial_pose(self, message: PoseWithCovarianceStamped) -> None:
         now_ns = self._now_ns()
         stamp_ns = messages.stamp_ns(message, now_ns)
-        if is_ahead(self._config, stamp_ns, now_ns):
+        if is_ahead(self.config, stamp_ns, now_ns):
             stamp_ns = now_ns  # an operator speaks of now, whatever the clock of his screen
-        found = conversions.initial_pose(message, self._config.map_frame)
+        found = conversions.initial_pose(message, self.config.map_frame)
         self._live.initial_pose(stamp_ns, *found)
 
     def _prior(self, message: Any) -> None:  # noqa: ANN401
         now_ns = self._now_ns()
         stamp_ns = messages.stamp_ns(message, now_ns)
-        check_prior(self._config, stamp_ns, now_ns)
+        check_prior(self.config, stamp_ns, now_ns)
         self._live.prior(interfaces.prior_of(message, stamp_ns, self._live.plane))
 
     def _scene(self, message: Any) -> None:  # noqa: ANN401

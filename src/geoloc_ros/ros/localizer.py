@@ -15,8 +15,7 @@ import traceback
 from collections.abc import Callable
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType, JumpThreshold
-from rclpy.duration import Duration
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -38,7 +37,12 @@ from geoloc_ros.ros.outputs import Outputs
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.saved_pose import SavedPose
 from geoloc_ros.ros.services import Services
-from geoloc_ros.ros.transitions import attempted, refuse_impossible, start_by_itself
+from geoloc_ros.ros.transitions import (
+    attempted,
+    on_clock_back,
+    refuse_impossible,
+    start_by_itself,
+)
 from geoloc_ros.ros.worker import Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -88,12 +92,7 @@ class Localizer(LifecycleNode):
             callback_group=MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        self._jumps = self.get_clock().create_jump_callback(
-            JumpThreshold(
-                min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
-            ),
-            post_callback=self._clock_jumped,
-        )
+        self._jumps = on_clock_back(self, self._clock_jumped)
         if self.node_config.autostart:
             start_by_itself(self)
 
@@ -331,6 +330,8 @@ class Localizer(LifecycleNode):
         self.config, self.node_config = config, node
         if self._outputs is not None:
             self._outputs.config = node
+        if self.inputs is not None:
+            self.inputs.config = node
         if self.live is not None:
             self.live.reconfigure(config, node)
             self._wake()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 geoloc_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a lifecycle node needs beside its transitions: a start of its own, and patience."""
+"""What a lifecycle node needs beside its transitions: a start of its own, patience, a clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from geoloc_ros.errors import GeolocError
@@ -35,6 +36,18 @@ def attempted(node: LifecycleNode, what: str, act: Callable[[], None]) -> str:
         node.get_logger().error(f"cannot {what}:\n{traceback.format_exc()}")
         return f"cannot {what}: an error of the program, see the log"
     return ""
+
+
+def on_clock_back(node: LifecycleNode, act: Callable[[object], None]) -> object:
+    """Do something whenever a node's clock has gone back or was changed.
+
+    Returns:
+        To be kept for as long as that is wanted.
+    """
+    back = JumpThreshold(
+        min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
+    )
+    return node.get_clock().create_jump_callback(back, post_callback=act)
 
 
 def start_by_itself(node: LifecycleNode) -> None:

@@ -29,7 +29,12 @@ from geoloc_ros.ros.logs import forward_logs, run
 from geoloc_ros.ros.node_config import READ_ONLY, VLM_FIXED, VlmConfig
 from geoloc_ros.ros.parameters import Parameters, refuse_unless, unknown_parameters
 from geoloc_ros.ros.scenes import Author, author_of
-from geoloc_ros.ros.transitions import attempted, refuse_impossible, start_by_itself
+from geoloc_ros.ros.transitions import (
+    attempted,
+    on_clock_back,
+    refuse_impossible,
+    start_by_itself,
+)
 from geoloc_ros.ros.worker import Worker
 from geoloc_ros.vlm.answerer import Outcome, make_answerer
 from geoloc_ros.vlm.guesses import SOURCE, covariance
@@ -51,6 +56,7 @@ class Vlm(LifecycleNode):
         self._last: Asked | None = None
         self._author: Author | None = None
         self._newest: Any = None
+        self._times = 0
         self._mailbox = threading.Lock()
         self._worker: Worker | None = None
         self._subscription: Any = None
@@ -64,6 +70,7 @@ class Vlm(LifecycleNode):
         refuse_impossible(self)
         self.add_on_set_parameters_callback(refuse_unless(self._take_parameters))
         self._diagnostics = Diagnostics(self, self.config.diagnostics_every_s, self._reports)
+        self._jumps = on_clock_back(self, self._clock_jumped)
         if self.config.autostart:
             start_by_itself(self)
 
@@ -167,9 +174,16 @@ class Vlm(LifecycleNode):
         if self._worker is not None:
             self._worker.wake()
 
+    def _clock_jumped(self, jump: object) -> None:
+        """The clock has gone back: what was seen before is of another time."""
+        del jump
+        with self._mailbox:
+            self._newest = None
+            self._times += 1
+
     def _work(self) -> bool:
         with self._mailbox:
-            message, self._newest = self._newest, None
+            message, self._newest, times = self._newest, None, self._times
         process = self.process
         if message is None or process is None:
             return False
@@ -188,11 +202,10 @@ class Vlm(LifecycleNode):
         worker = self._worker
         if worker is None or worker.ending:
             return False
-        if self.get_clock().now().nanoseconds < now_ns:
-            return True  # the clock was set back: it is about another time
         if asked.why:
             self.get_logger().warning(asked.why, throttle_duration_sec=5.0)
-        self._publish(message.header, asked)
+        if times == self._times:  # else it is about another time
+            self._publish(message.header, asked)
         worker.rest(max(self.config.pause_s, asked.retry_s))
         return True
 

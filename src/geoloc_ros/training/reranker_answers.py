@@ -195,7 +195,7 @@ class ModelSource:
         return np.concatenate(said)
 
     def _describer(self, view: str) -> AbstractContextManager[Describe]:
-        return describer(self._model, self._questions, self._workers, view)
+        return describer(self._model, self._questions, self._workers, view, self.sha256)
 
 
 def _views(shard: Shard, lists: Lists) -> Iterator[Image]:

@@ -145,7 +145,7 @@ def make_answerer(name: str, n_threads: int | None = None, sha256: str | None = 
     if sha256 not in (None, package.sha256):
         raise ModelError(
             f"{folder} holds another model by now ({package.sha256[:12]}) than at the start "
-            f"({sha256:.12}); put that one back, or configure the node again"
+            f"({sha256:.12}); put that one back, or start again"
         )
     return LlamaVlm(package, n_threads=n_threads)
 

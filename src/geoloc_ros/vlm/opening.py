@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def check_packable(package: VlmPackage) -> None:
     """See that two GGUF files can be made a package.
 
     Raises:
-        ModelError: they do not lie in one folder, a name is too long, or it is a package already.
+        ModelError: they do not lie in one folder, it is a package already or cannot be written,
+            or a name is too long.
     """
     if (package.root / CARD).exists():
         raise ModelError(f"{package.root / CARD} is there already; move it away first")
@@ -96,6 +98,8 @@ def check_packable(package: VlmPackage) -> None:
         raise ModelError(
             f"{package.mmproj.name} must lie beside {package.text_path} to be packed with it"
         )
+    if not os.access(package.root, os.W_OK):
+        raise ModelError(f"{package.root} cannot be written; copy the two files elsewhere first")
     for file in (package.text, package.mmproj):
         if not is_plain_name(file.name):
             raise ModelError(f"a file is named {file.name!r}; rename it: {PLAIN_NAME}")

@@ -22,13 +22,17 @@ from geoloc_ros.workers import mapped, pooled
 _LOG = logging.getLogger(__name__)
 AHEAD = 3  # batches that wait for each process
 
-#: of a process that describes: name of its model and what it asks
-_HERE: dict[str, tuple[str, QuestionSet]] = {}
+#: of a process that describes: name and identity of its model, and what it asks
+_HERE: dict[str, tuple[str, str, QuestionSet]] = {}
 
 
 @contextlib.contextmanager
 def describer(
-    model: str, questions: QuestionSet, workers: int, view: str = "satellite"
+    model: str,
+    questions: QuestionSet,
+    workers: int,
+    view: str = "satellite",
+    sha256: str | None = None,
 ) -> Iterator[Callable[[Iterable[Image]], Iterator[Float32Array]]]:
     """A function from batches of pictures to batches of descriptions, in their order.
 
@@ -37,6 +41,7 @@ def describer(
         questions: what is asked.
         workers: processes.
         view: `satellite` for crops, `ground` for camera views.
+        sha256: identity under which the answers will be kept, see `make_answerer`.
 
     Yields:
         Batches (n, H, W, 3) -> batches (n, T); a picture whose answers could not be read is a row
@@ -45,9 +50,9 @@ def describer(
     Raises:
         ConfigError, ModelError: there is no such model, it cannot be used, or a process was ended.
     """
-    check_answerer(model)  # says what is wrong before a process starts
+    _, here = check_answerer(model)  # says what is wrong before a process starts
     try:
-        with pooled(workers, functools.partial(_begin, model, questions)) as pool:
+        with pooled(workers, functools.partial(_begin, model, sha256 or here, questions)) as pool:
 
             def describe(batches: Iterable[Image]) -> Iterator[Float32Array]:
                 calls = ((batch, view) for batch in batches)
@@ -58,22 +63,26 @@ def describer(
         raise ModelError(
             f"a process that asked {model} has been ended, by the kernel where memory ran out or "
             f"by llama.cpp; what is finished is kept. 'geoloc vlm check {model}' says what one "
-            f"process needs, here are {workers}: run the same command again with fewer --workers"
+            f"process needs, --workers is {workers}: {_remedy(workers)} and run the command again"
         ) from error
 
 
-def _begin(model: str, questions: QuestionSet) -> None:
-    _HERE["model"] = model, questions
+def _remedy(workers: int) -> str:
+    return "lower it" if workers > 1 else "end other programs"
+
+
+def _begin(model: str, sha256: str, questions: QuestionSet) -> None:
+    _HERE["model"] = model, sha256, questions
 
 
 @functools.cache
 def _answerer() -> Answerer:
-    model, _ = _HERE["model"]
-    return make_answerer(model, n_threads=1)  # processes share the cores
+    model, sha256, _ = _HERE["model"]
+    return make_answerer(model, n_threads=1, sha256=sha256)  # processes share the cores
 
 
 def _describe(batch: Image, view: str) -> Float32Array:
-    answerer, (_, questions) = _answerer(), _HERE["model"]
+    answerer, (_, _, questions) = _answerer(), _HERE["model"]
     return np.stack([_one(answerer, questions, picture, view) for picture in batch])
 
 
