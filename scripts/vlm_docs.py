@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-UNRECORDED = "No run is recorded yet: `bench/vlm.py` makes one."
 WORDS = {
     "rerank_gain_same": "gain of R@1 by reranking, other drives through towns it has learnt from",
     "rerank_gain_cross": "the same in towns and styles it has never seen",
@@ -22,34 +21,28 @@ WORDS = {
 }
 
 
-def _recorded(name: str) -> dict[str, Any] | None:
-    path = RESULTS / name
-    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+def _recorded(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / name).read_text())
     return found
 
 
-def _part(name: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = (_recorded("vlm.json") or {}).get("parts", {}).get(name)
+def _part(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = _recorded("vlm.json")["parts"][name]
     return found
 
 
 def worth() -> str:
     """What was wanted of the model on board, and what was reached."""
     found = _recorded("vlm.json")
-    if found is None:
-        return UNRECORDED
     lines = ["| figure | wanted | reached |", "|---|---|---|"]
     for name, words in WORDS.items():
-        reached = f"{found[name]:.3g}" if name in found else "not measured yet"
-        lines.append(f"| {words} | {found['wanted'][name]} | {reached} |")
+        lines.append(f"| {words} | {found['wanted'][name]} | {found[name]:.3g} |")
     return "\n".join(lines)
 
 
 def prior_curve() -> str:
     """What a geographic prior is worth, from one that is always right to one that misleads."""
     found = _part("prior")
-    if found is None:
-        return UNRECORDED
     lines = [
         "| region said | right | believed | right town | right street | right town of 5 frames |",
         "|---|---|---|---|---|---|",
@@ -75,8 +68,6 @@ def _prior_row(row: dict[str, Any]) -> tuple[str, str, str, dict[str, float]]:
 def harm() -> str:
     """How far each kind of bad model moves localization, over drives."""
     found = _part("harmless")
-    if found is None:
-        return UNRECORDED
     lines = [
         "| model | median error, m | 95 % error, m | availability | confidently wrong |",
         "|---|---|---|---|---|",
@@ -94,8 +85,6 @@ def harm() -> str:
 def ablation() -> str:
     """What each way to fuse image and language is worth."""
     found = _part("rerank")
-    if found is None:
-        return UNRECORDED
     lines = [
         "| | R@1 | after | gain | answers of other views | R@1, new towns | after | gain |",
         "|---|---|---|---|---|---|---|---|",
@@ -114,8 +103,6 @@ def ablation() -> str:
 def steadiness() -> str:
     """Whether answers that stay when asked again are right."""
     found = _recorded("vlm_consistency.json")
-    if found is None:
-        return "No run is recorded yet: `bench/vlm_consistency.py` makes one."
     lines = [
         f"`{found['vlm']}`, {found['repeats']} repeats, towns "
         f"{', '.join(map(str, found['seeds']))}:",
