@@ -332,16 +332,17 @@ def test_roads_or_grid_must_be_chosen(place, tmp_path, capsys):
 def test_describe_asks_about_every_tile(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GEOLOC_MODELS", str(place))
     root = shutil.copytree(place / "index", tmp_path / "index")
-    arguments = (root, "--imagery", place / "imagery.tif", "--quiet", "--within", 30)
-    # the stand-in answers other questions than those of the list
-    assert run("describe", *arguments, "--vlm", "rules") == 0
-    text = capsys.readouterr().out
-    assert "by rules for 2391 poses" in text
-    assert "nothing could be said of 2391 poses" in text
-    assert run("info", root) == 0
-    assert "described   by rules" in capsys.readouterr().out
-    assert run("verify", root) == 0
-    for wrong in (("--vlm", "no_such"), ("--vlm", "rules", "--workers", 0),
-                  ("--vlm", "rules", "--within", -1)):  # fmt: skip
+    arguments = (root, "--imagery", place / "imagery.tif", "--quiet", "--within", 100)
+    with pytest.raises(ConfigError, match="a stand-in that answers none of the questions"):
+        run("describe", *arguments, "--vlm", "rules")
+    for wrong in (("--vlm", "no_such"), ("--vlm", "vlm-tiny", "--workers", 0),
+                  ("--vlm", "vlm-tiny", "--within", -1)):  # fmt: skip
         with pytest.raises((ConfigError, ModelError)):
             run("describe", *arguments[:3], *wrong)
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    for _ in range(2):  # the second time there is nothing to ask
+        assert run("describe", *arguments, "--vlm", "vlm-tiny") == 0
+        assert "by geoloc-vlm-tiny 0.1.0 for 2391 poses" in capsys.readouterr().out
+    assert run("info", root) == 0
+    assert "described   by geoloc-vlm-tiny" in capsys.readouterr().out
+    assert run("verify", root) == 0
