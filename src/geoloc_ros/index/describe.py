@@ -144,11 +144,10 @@ def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> 
 
 def _cells(root: Path, manifest: Manifest, wanted: DescriptionRecord) -> list[_Cell]:
     """All cells, every byte of theirs verified."""
-    cells = []
+    cells, alike = [], manifest.descriptions == wanted
     for record in manifest.shards:
         shard = shards.open_shard(root, record, manifest)
         spoken_of = shard.said is not None and bool((shard.said.rows >= 0).all())
-        alike = manifest.descriptions == wanted
         cells.append(_Cell(record, shard.poses, described=alike and spoken_of))
     return cells
 
