@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from geoloc_ros.evaluation.retrieval import Truth, search
 from geoloc_ros.evaluation.retrieval_metrics import recall_at
+from geoloc_ros.process_memory import peak_rss_mb
 from geoloc_ros.training.datasets.base import Related
 
 
@@ -44,7 +44,7 @@ def main() -> int:
     truth = Truth(
         Related([row] for row in range(args.count)), Related([] for _ in range(args.count)), {}
     )
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    before_mb = peak_rss_mb()
     begin, cpu = time.monotonic(), time.process_time()
     with tqdm(total=args.count, unit="query") as bar:
         found = search(query, reference, truth, tell=bar.update)
@@ -53,7 +53,7 @@ def main() -> int:
         "dim": args.dim,
         "wall_s": time.monotonic() - begin,
         "cpu_s": time.process_time() - cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+        "peak_mb": peak_rss_mb(),
         "peak_before_mb": before_mb,
         "recall_at_1": recall_at(found.rank, 1),
     }

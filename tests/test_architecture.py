@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "geoloc_ros"
 BASE = {"geo", "datatypes", "checked", "config", "errors", "workers", "compiled", "messages"}
-BASE |= {"stage_clock", "strict_yaml", "durable", "digest"}
+BASE |= {"stage_clock", "strict_yaml", "durable", "digest", "process_memory"}
 STAGES = {"cameras", "encoders", "filtering", "imagery", "index", "rerank", "vlm"}
 #: room -> rooms it may import besides itself and the base
 ALLOWED = {

@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import logging
 import platform
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -46,6 +45,7 @@ from geoloc_ros.geo.wgs84 import LocalFrame
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.sharded_index import ShardedIndex
 from geoloc_ros.pipeline import GeoLocalizer
+from geoloc_ros.process_memory import peak_rss_mb
 from geoloc_ros.rerank.language import reranker_for
 from geoloc_ros.stage_clock import StageClock
 from geoloc_ros.tracker import Tracked, Tracker
@@ -255,7 +255,7 @@ class Replay:
             "frames_dropped": records.unused,
             "bag_s": (max(stamps) - min(stamps)) / 1e9,
             "wall_s": wall_s,
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mb": peak_rss_mb(),
             "seed": self._config.random_seed,
             "encoder": package.encoder_sha256,
             "model": package.name,

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import numpy as np
 
 from geoloc_ros.datatypes import Image
 from geoloc_ros.errors import GeolocError, ModelError, first_line
+from geoloc_ros.process_memory import peak_rss_mb
 from geoloc_ros.vlm.answerer import UNPARSEABLE, Reply
 from geoloc_ros.vlm.llama import LlamaVlm
 from geoloc_ros.vlm.opening import open_vlm
@@ -117,20 +116,11 @@ def _try_here(package: VlmPackage, n_threads: int | None) -> dict[str, Any]:
         questions=vlm.size.questions,
         unparseable=sum(answer.answer == UNPARSEABLE for answer in first.answers),
         looks=difference(first, second) > 1e-3,
-        peak_mb=_peak_mb(),
+        peak_mb=peak_rss_mb(),
         threads=vlm.n_threads,
     )
     vlm.close()
     return asdict(trial)
-
-
-def _peak_mb() -> float:
-    """Most memory this process had; the kernel's other figure counts its parent's as well."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) / 1024.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
 
 
 def bench(vlm: LlamaVlm, rgb: Image, repeats: int) -> Bench:

@@ -1,0 +1,24 @@
+# SPDX-FileCopyrightText: 2026 geoloc_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""How much memory this process has needed."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+from pathlib import Path
+
+KB_PER_MB = 1024.0
+
+
+def peak_rss_mb() -> float:
+    """Most memory that was resident at once in this process, MB of 1024^2 bytes.
+
+    `ru_maxrss` starts at what the process that started this one had, so it only serves where
+    the kernel keeps no `VmHWM` (proc(5)).
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / KB_PER_MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB_PER_MB
