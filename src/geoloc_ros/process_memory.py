@@ -18,7 +18,7 @@ def peak_rss_mb() -> float:
     the kernel keeps no `VmHWM` (proc(5)).
     """
     with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
+        for line in Path("/proc/self/status").read_bytes().splitlines():  # a name may be any bytes
+            if line.startswith(b"VmHWM:"):
                 return float(line.split()[1]) / KB_PER_MB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB_PER_MB

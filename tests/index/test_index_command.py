@@ -340,9 +340,13 @@ def test_describe_asks_about_every_tile(place, tmp_path, capsys, monkeypatch):
         with pytest.raises((ConfigError, ModelError)):
             run("describe", *arguments[:3], *wrong)
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
-    for _ in range(2):  # the second time there is nothing to ask
+    for written in (True, False):  # the second time there is nothing to ask
+        known = {path.stat().st_ino for path in (root / "shards").glob("*answers*")}
         assert run("describe", *arguments, "--vlm", "vlm-tiny") == 0
         assert "by geoloc-vlm-tiny 0.1.0 for 2391 poses" in capsys.readouterr().out
+        now = {path.stat().st_ino for path in (root / "shards").glob("*answers*")}
+        assert now
+        assert (now != known) == written
     assert run("info", root) == 0
     assert "described   by geoloc-vlm-tiny" in capsys.readouterr().out
     assert run("verify", root) == 0

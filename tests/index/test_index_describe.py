@@ -24,6 +24,7 @@ from geoloc_ros.index.descriptions import (
 from geoloc_ros.index.manifest import load_manifest
 from geoloc_ros.index.policy import SamplingPolicy
 from geoloc_ros.index.sharded_index import ShardedIndex
+from geoloc_ros.index.updates import add_entries, remove_entries, replace_shard
 from geoloc_ros.index.verify import verify_index
 
 OPTIONS = 7
@@ -160,13 +161,83 @@ def test_what_is_described_alike_is_kept(copy):
     assert verify_index(copy).sound
 
 
-def test_cells_with_a_silent_entry_are_asked_about_again(copy):
-    silent = describe(copy, half_mute)
+def test_another_name_of_the_same_model_keeps_what_it_said(copy):
+    describe(copy)
     again = Describer()
-    assert describe(copy, again) != silent
-    assert again.seen > 0
+    renamed = describe(copy, again, vlm="mean-colours 2").descriptions
+    assert (again.seen, renamed.vlm) == (0, "mean-colours 2")
+
+
+def test_only_silent_entries_are_asked_about_again(copy):
+    asked = Describer()
+    describe(copy, lambda batches: half_mute(counted(asked, batches)))
+    before = said_of(copy)
+    again = Describer()
+    describe(copy, again)
+    assert 0 < again.seen < asked.seen
+    after, silent = said_of(copy), ~before.any(axis=1)
+    assert silent.any()
+    assert after[silent].any(axis=1).all()
+    assert (after[~silent] == before[~silent]).all()
+    assert verify_index(copy).sound
+
+
+def counted(describer, batches):
+    """The batches as they are; the describer notes how many crops there were."""
+    for crops in batches:
+        list(describer([crops]))
+        yield crops
+
+
+def said_of(root):
+    index = ShardedIndex.open(root)
+    return index.descriptions(np.arange(len(index)))
+
+
+def test_silence_about_new_entries_leaves_what_was_said_of_the_old(copy, caplog):
+    describe(copy)
+    old = ShardedIndex.open(copy)
+    poses = old.anchors(np.arange(3)) + np.array([0.5, 0.5, 0.1])
+    descriptors = np.eye(3, old.manifest.dim, dtype=np.float32)
+    add_entries(copy, poses, descriptors)
+    mute = lambda batches: (np.zeros((len(b), OPTIONS), np.float32) for b in batches)  # noqa: E731
+    describe(copy, mute)
+    assert "nothing usable was said of the 3 tiles asked about" in caplog.text
+    assert said_of(copy).any(axis=1).sum() == len(old)
+    healed = Describer()
+    describe(copy, healed)
+    assert healed.seen == 3
+    assert said_of(copy).any(axis=1).all()
+
+
+def test_an_index_is_not_changed_while_it_is_described(copy):
+    def describer(batches):
+        with pytest.raises(IndexBuildError, match="another command is changing"):
+            remove_entries(copy, lambda poses: np.arange(len(poses)) < 5)
+        yield from Describer()(batches)
+
+    count = load_manifest(copy).count
+    assert describe(copy, describer).count == count
+    assert remove_entries(copy, lambda poses: np.arange(len(poses)) < 5).count < count
+
+
+def test_a_cell_that_was_changed_after_an_interrupted_run_is_described_as_it_is_now(copy):
+    with pytest.raises(KeyboardInterrupt):
+        describe(copy, Describer(stop_after=900))
+    old = load_manifest(copy)
     index = ShardedIndex.open(copy)
-    assert index.descriptions(np.arange(len(index))).any(axis=1).all()
+    other = np.random.default_rng(4).normal(size=(len(index), old.dim))
+    other = (other / np.linalg.norm(other, axis=1, keepdims=True)).astype(np.float32)
+    start = 0
+    for shard in old.shards:  # the same poses with other descriptors
+        rows = np.arange(start, start + shard.count)
+        replace_shard(copy, shard.cell, index.anchors(rows), other[rows])
+        start += shard.count
+    changed = load_manifest(copy)
+    described = describe(copy)
+    for now, then in zip(described.shards, changed.shards, strict=True):
+        assert {part: now.files[part] for part in then.files} == then.files
+    assert verify_index(copy).sound
 
 
 def test_a_model_that_says_nothing_replaces_nothing(copy, caplog):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from geoloc_ros import durable
@@ -32,16 +33,20 @@ from geoloc_ros.index.descriptions import (
     ROWS,
     ByteArray,
     DescriptionRecord,
+    Descriptions,
     RowArray,
     quantise,
     representatives,
 )
 from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
 from geoloc_ros.index.records import ShardRecord
+from geoloc_ros.index.updates import changing
 from geoloc_ros.index.workplace import Workplace, check_out
 
 _LOG = logging.getLogger(__name__)
 _TRY_IT = "'geoloc vlm describe CROP --view satellite' shows what the model answers"
+
+IntArray = npt.NDArray[np.int64]
 
 #: tiles that one process is given at a time; small, so that progress shows and all stay busy
 BATCH = 8
@@ -67,11 +72,45 @@ class _Job:
 
 @dataclasses.dataclass(frozen=True)
 class _Cell:
-    """A cell of the old index: its record, its entries, and whether all are described alike."""
+    """A cell of the old index.
+
+    Attributes:
+        record: of its files.
+        poses: (N, 3) of its entries.
+        said: by the same model to the same questions.
+        asked: numbers of the entries of which that is nothing.
+        speaker: (asked,) which of them speaks for each.
+    """
 
     record: ShardRecord
     poses: FloatArray
-    described: bool
+    said: Descriptions
+    asked: IntArray
+    speaker: RowArray
+
+    @property
+    def tiles(self) -> int:
+        """How many are to be described."""
+        return len(np.unique(self.speaker))
+
+
+class _Listener:
+    """A describer whose silence is noticed."""
+
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
+        self.asked, self.heard = 0, False
+
+    def __call__(self, crops: Iterable[Image]) -> Iterator[Float32Array]:
+        """The same; it is told when a model says nothing of the first tiles."""
+        for said in self._describe(crops):
+            before, self.asked = self.asked, self.asked + len(said)
+            self.heard = self.heard or bool(np.any(said))
+            if before < MOST_SILENT <= self.asked and not self.heard:
+                _LOG.warning(
+                    "nothing usable was said of the first %d tiles; %s", self.asked, _TRY_IT
+                )
+            yield said
 
 
 def describe_index(
@@ -84,8 +123,8 @@ def describe_index(
 ) -> Manifest:
     """Let a vision-language model describe an index's tiles; other descriptions are replaced.
 
-    Cells that are described like this already are kept, unless nothing was said of an entry there,
-    as after `geoloc index update`.
+    Asked is about the entries of which the same model has said nothing yet, such as those that
+    `updates.add_entries` added; what it said of others is kept.
 
     Args:
         root: the index directory; it stays as it is until all its tiles are described.
@@ -101,34 +140,44 @@ def describe_index(
     Raises:
         IndexCorruptError: the index is damaged.
         IndexMismatchError: another model, or other imagery.
-        IndexBuildError: disk full, another command is writing there, or nothing was said of any
-            tile.
+        IndexBuildError: disk full, another command is writing or changing the index, or nothing
+            was said of any tile.
     """
     root = check_out(root)
-    old = load_manifest(root)
-    _check(old, ortho, package, root)
+    _check(load_manifest(root), ortho, package, root)
+    with changing(root) as old:
+        cutter = cutter_of(ortho, package.reference, fill_rgb(package))
+        try:
+            return _described(root, old, cutter, record, _Listener(describe), progress)
+        except OSError as error:
+            raise IndexBuildError(
+                f"cannot describe {root}: {error}; mend that and run the same command again: "
+                "finished cells are kept. The index is as it was"
+            ) from error
+
+
+def _described(
+    root: Path,
+    old: Manifest,
+    cutter: Cutter,
+    record: DescriptionRecord,
+    listener: _Listener,
+    progress: bool,
+) -> Manifest:
+    """The manifest of the index that has taken the place of the old one."""
     bare = dataclasses.replace(old, shards=(), descriptions=record)
+    parts = dataclasses.replace(old, descriptions=None).parts
     cells = _cells(root, old, record)
-    try:
-        with Workplace(root, bare, np.concatenate([cell.poses for cell in cells])) as place:
-            asked = sum(len(cell.poses) for cell in cells if not cell.described)
-            place.need_space(asked * (record.options + 4))
-            job = _Job(
-                root,
-                place,
-                cutter_of(ortho, package.reference, fill_rgb(package)),
-                _outspoken(describe),
-                record,
-                dataclasses.replace(old, descriptions=None).parts,
-            )
-            records = _shards(job, cells, progress)
-            _check_heard(any(_is_heard(place, record) for record in records))
-            return place.finish(records)
-    except OSError as error:
-        raise IndexBuildError(
-            f"cannot describe {root}: {error}; mend that and run the same command again: finished "
-            "cells are kept. The index is as it was"
-        ) from error
+    with Workplace(root, bare, np.concatenate([cell.poses for cell in cells])) as place:
+        place.need_space(sum(len(cell.asked) for cell in cells) * (record.options + 4))
+        records = _shards(_Job(root, place, cutter, listener, record, parts), cells, progress)
+        _check_heard(any(_is_heard(place, record) for record in records))
+        if listener.asked and not listener.heard:
+            _LOG.warning(
+                "nothing usable was said of the %d tiles asked about; what was said of others is "
+                "kept. %s", listener.asked, _TRY_IT,
+            )  # fmt: skip
+        return place.finish(records)
 
 
 def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> None:
@@ -144,27 +193,33 @@ def _check(old: Manifest, ortho: Imagery, package: ModelPackage, root: Path) -> 
 
 def _cells(root: Path, manifest: Manifest, wanted: DescriptionRecord) -> list[_Cell]:
     """All cells, every byte of theirs verified."""
-    cells, alike = [], manifest.descriptions == wanted
+    alike = wanted.is_alike(manifest.descriptions)
+    cells = []
     for record in manifest.shards:
         shard = shards.open_shard(root, record, manifest)
-        spoken_of = shard.said is not None and bool((shard.said.rows >= 0).all())
-        cells.append(_Cell(record, shard.poses, described=alike and spoken_of))
+        said = shard.said
+        if said is None or not alike:
+            nothing = np.zeros((0, wanted.options), np.uint8)
+            said = Descriptions(nothing, np.full(record.count, -1, np.int32))
+        asked = np.flatnonzero(said.rows < 0)
+        speaker = representatives(shard.poses[asked], wanted.within_m, wanted.within_deg)
+        cells.append(_Cell(record, shard.poses, said, asked, speaker))
     return cells
 
 
 def _shards(job: _Job, cells: list[_Cell], progress: bool) -> list[ShardRecord]:
     """Records of all cells, each described or found described."""
-    limits = job.record.within_m, job.record.within_deg
-    speakers = [representatives(cell.poses, *limits) for cell in cells]
-    total = sum(len(np.unique(part)) for part in speakers)
     records = []
+    total = sum(cell.tiles for cell in cells)
     with tqdm(total=total, desc="describe", unit="tile", disable=not progress) as bar:
-        for cell, speaker in zip(cells, speakers, strict=True):
-            done = _finished(job, cell) or _kept(job, cell)
-            if done is None:
-                done = _one(job, cell, speaker, bar)
+        for cell in cells:
+            done = _finished(job, cell)
+            if done is not None:
+                bar.update(cell.tiles)
+            elif not len(cell.asked):
+                done = _kept(job, cell)
             else:
-                bar.update(len(np.unique(speaker)))
+                done = _one(job, cell, bar)
             records.append(done)
     return records
 
@@ -172,55 +227,39 @@ def _shards(job: _Job, cells: list[_Cell], progress: bool) -> list[ShardRecord]:
 def _finished(job: _Job, cell: _Cell) -> ShardRecord | None:
     """The record of a cell that an earlier run finished; silence is asked about again."""
     done = job.place.finished(cell.record.cell)
-    return done if done is not None and _is_heard(job.place, done) else None
+    if done is None or any(done.files[part] != cell.record.files[part] for part in job.parts):
+        return None  # or the cell has been changed since
+    return done if _is_heard(job.place, done) else None
 
 
-def _kept(job: _Job, cell: _Cell) -> ShardRecord | None:
+def _kept(job: _Job, cell: _Cell) -> ShardRecord:
     """The record of a cell that needs no new descriptions, its files shared."""
-    if not cell.described:
-        return None
     for part in cell.record.files:
         _share(cell.record.path(job.old, part), cell.record.path(job.place.root, part))
     job.place.keep(cell.record)
     return cell.record
 
 
-def _one(job: _Job, cell: _Cell, speaker: RowArray, bar: tqdm) -> ShardRecord:
-    """Describe one cell and write its files."""
+def _one(job: _Job, cell: _Cell, bar: tqdm) -> ShardRecord:
+    """Describe what is not yet described of one cell and write its files."""
     known = cell.record
-    chosen, rows = np.unique(speaker, return_inverse=True)
+    chosen, spoken = np.unique(cell.speaker, return_inverse=True)
     found = [np.zeros((0, job.record.options), np.uint8)]
-    for said in job.describe(_crops(job.cutter, cell.poses[chosen])):
+    for said in job.describe(_crops(job.cutter, cell.poses[cell.asked[chosen]])):
         found.append(_checked(said, job.record.options))
         bar.update(len(said))
     answers = np.concatenate(found)
     if len(answers) != len(chosen):
         raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
-    silent = answers.max(axis=1) == 0
-    rows = np.where(silent[rows], -1, rows).astype(np.int32)
     files = {part: known.files[part] for part in job.parts}
     for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
-    for part, array in ((ANSWERS, answers), (ROWS, rows.reshape(-1))):
+    both = cell.said.with_new(cell.asked, answers, spoken.reshape(-1))
+    for part, array in ((ANSWERS, both.answers), (ROWS, both.rows)):
         files[part] = shards.write_part(job.place.root, known.cell, part, array)
     record = dataclasses.replace(known, files=files)
     job.place.keep(record)
     return record
-
-
-def _outspoken(describe: Describe) -> Describe:
-    """The same; it is told when a model says nothing of the first tiles."""
-    asked, heard = 0, False
-
-    def outspoken(crops: Iterable[Image]) -> Iterator[Float32Array]:
-        nonlocal asked, heard
-        for said in describe(crops):
-            before, asked, heard = asked, asked + len(said), heard or bool(np.any(said))
-            if before < MOST_SILENT <= asked and not heard:
-                _LOG.warning("nothing usable was said of the first %d tiles; %s", asked, _TRY_IT)
-            yield said
-
-    return outspoken
 
 
 def _is_heard(place: Workplace, record: ShardRecord) -> bool:

@@ -10,7 +10,7 @@ description of a representative that lies within a tolerance of position and hea
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,12 @@ class DescriptionRecord:
     vlm_sha256: str
     within_m: float
     within_deg: float
+
+    def is_alike(self, other: DescriptionRecord | None) -> bool:
+        """Whether another says the same of every tile: its names, for people, may differ."""
+        return other is not None and self == replace(
+            other, vlm=self.vlm, questions_version=self.questions_version
+        )
 
 
 def representatives(poses: FloatArray, within_m: float, within_deg: float) -> RowArray:
@@ -110,6 +116,22 @@ class Descriptions:
     def __len__(self) -> int:
         """How many tiles were described."""
         return len(self.answers)
+
+    def with_new(
+        self, entries: npt.NDArray[np.int64], answers: ByteArray, spoken: npt.NDArray[np.int64]
+    ) -> Descriptions:
+        """And what is newly said of some entries.
+
+        Args:
+            entries: (E,) their rows.
+            answers: (V, T) of tiles, zeros where the model said nothing.
+            spoken: (E,) which of these speaks for each.
+        """
+        heard = answers.any(axis=1)
+        number = np.where(heard, len(self.answers) + np.cumsum(heard) - 1, -1)
+        rows = self.rows.copy()
+        rows[entries] = number[spoken]
+        return Descriptions(np.concatenate([self.answers, answers[heard]]), rows)
 
     def of(self, rows: npt.NDArray[np.int64]) -> Float32Array:
         """Descriptions (n, T) of entries; zeros where the model said nothing of a tile."""

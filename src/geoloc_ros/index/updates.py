@@ -81,7 +81,7 @@ def replace_shard(
         IndexCorruptError: the index is damaged.
         IndexMismatchError: the descriptors are none of this index.
     """
-    with _changing(root) as old:
+    with changing(root) as old:
         _check(poses, descriptors, old)
         known = [record.cell for record in old.shards]
         if not quadtree.sound(cell) or (cell not in known and quadtree.overlap([*known, cell])):
@@ -109,7 +109,7 @@ def add_entries(root: Path, poses: FloatArray, descriptors: Float32Array) -> Man
         IndexCorruptError: the index is damaged.
         IndexMismatchError: the descriptors are none of this index.
     """
-    with _changing(root) as old:
+    with changing(root) as old:
         _check(poses, descriptors, old)
         records = {record.cell: record for record in old.shards}
         changed = {}
@@ -133,7 +133,7 @@ def remove_entries(root: Path, unwanted: Callable[[FloatArray], Mask]) -> Manife
         IndexBuildError: another update is running, or nothing would be left.
         IndexCorruptError: the index is damaged.
     """
-    with _changing(root) as old:
+    with changing(root) as old:
         changed = {}
         for record in old.shards:
             there = _entries(root, record, old)
@@ -156,7 +156,7 @@ def collect(root: Path) -> int:
         IndexCorruptError: there is no usable index.
     """
     freed = 0
-    with _changing(root) as manifest:
+    with changing(root) as manifest:
         for path in superseded(root, manifest):
             freed += path.stat().st_size
             path.unlink()
@@ -171,7 +171,7 @@ def superseded(root: Path, manifest: Manifest) -> list[Path]:
 
 
 @contextmanager
-def _changing(root: Path) -> Iterator[Manifest]:
+def changing(root: Path) -> Iterator[Manifest]:
     """Holds an index while it is changed; gives its manifest.
 
     Raises:
