@@ -279,6 +279,8 @@ def print_table(drives: int, found: dict[str, Any]) -> None:
         f"harmless_delta_m {found['harmless_delta_m']:+.4f}, wanted <= {WANTED_M:g}; "
         f"chance alone moves a mean by {found['noise_m']:.4f} (one sigma)"
     )
+    wronger = max(row["confidently_wrong"][0] for row in found["moved"].values())
+    print(f"confidently wrong: at most {100 * wronger:+.2f} % of the frames more, wanted none")
 
 
 def main() -> int:

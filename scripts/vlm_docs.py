@@ -79,7 +79,32 @@ def harm() -> str:
         lines.append(f"| {kind} | {' | '.join(cells)} |")
     chance = f"{found['noise_m']:.3f} m (one sigma)"
     lines += ["", f"By chance alone such a mean of median errors is off by {chance}."]
+    lines += ["", _wronger(found["drives"])]
     return "\n".join(lines)
+
+
+def _wronger(drives: dict[str, Any]) -> str:
+    """In how many replays a model made more frames confidently wrong, and the worst of them."""
+    replays = [
+        (row["confidently_wrong"] - without["confidently_wrong"], kind, seed, row, without)
+        for seed, drive in drives.items()
+        for kind, rows in drive.items()
+        if kind != "none"
+        for row, without in zip(rows, drive["none"], strict=True)
+    ]
+    worse = [replay for replay in replays if replay[0] > 0.0]
+    text = (
+        f"Of {len(replays)} replays with a model, {len(worse)} had more frames confidently wrong "
+        "than the same without."
+    )
+    if worse:
+        _, kind, seed, row, without = max(worse, key=lambda replay: replay[0])
+        text += (
+            f" The worst: `{kind}` on drive {seed}, with {100 * row['confidently_wrong']:.1f} % "
+            f"of its frames, its median error {row['median_m']:.2f} m against "
+            f"{without['median_m']:.2f} m without."
+        )
+    return text
 
 
 def ablation() -> str:

@@ -28,8 +28,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "as the index cuts it, and keep the probabilities of all answers in the index, a byte "
         "each. Entries that lie close together share one description. An interrupted run goes on "
         "when the same command is run again; the index is replaced only when all its tiles are "
-        "described. A cell of the index is kept if the same model has described it alike and said "
-        "something of every tile there; of those that an update has added it has not. The "
+        "described. Asked is about tiles of which the same model has said nothing yet, such as "
+        "those that an update has added: what it said of others is kept. The "
         "descriptions serve the reranker.",
     )
     parser.add_argument("index", type=Path, help="index directory")

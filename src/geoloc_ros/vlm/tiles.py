@@ -61,9 +61,10 @@ def describer(
             yield describe
     except BrokenProcessPool as error:
         raise ModelError(
-            f"a process that asked {model} has been ended, by the kernel where memory ran out or "
-            f"by llama.cpp; what is finished is kept. 'geoloc vlm check {model}' says what one "
-            f"process needs, --workers is {workers}: {_remedy(workers)} and run the command again"
+            f"a process that asked {model} has been ended: by the kernel where memory ran out, by "
+            "llama.cpp, or because it could not start, and then it has said why above; what is "
+            f"finished is kept. 'geoloc vlm check {model}' says what one process needs, --workers "
+            f"is {workers}: {_remedy(workers)} and run the command again"
         ) from error
 
 
