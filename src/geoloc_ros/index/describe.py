@@ -34,11 +34,10 @@ from geoloc_ros.index.descriptions import (
     ByteArray,
     DescriptionRecord,
     Descriptions,
-    RowArray,
     quantise,
     representatives,
 )
-from geoloc_ros.index.manifest import Manifest, check_model, load_manifest
+from geoloc_ros.index.manifest import Manifest, check_model
 from geoloc_ros.index.records import ShardRecord
 from geoloc_ros.index.updates import changing
 from geoloc_ros.index.workplace import Workplace, check_out
@@ -78,20 +77,17 @@ class _Cell:
         record: of its files.
         poses: (N, 3) of its entries.
         said: by the same model to the same questions.
-        asked: numbers of the entries of which that is nothing.
-        speaker: (asked,) which of them speaks for each.
+        asked: (A,) numbers of the entries of which that is nothing.
+        tiles: (T,) numbers of those of them that speak for all.
+        spoken: (A,) which of these tiles speaks for each.
     """
 
     record: ShardRecord
     poses: FloatArray
     said: Descriptions
     asked: IntArray
-    speaker: RowArray
-
-    @property
-    def tiles(self) -> int:
-        """How many are to be described."""
-        return len(np.unique(self.speaker))
+    tiles: IntArray
+    spoken: IntArray
 
 
 class _Listener:
@@ -144,8 +140,8 @@ def describe_index(
             was said of any tile.
     """
     root = check_out(root)
-    _check(load_manifest(root), ortho, package, root)
     with changing(root) as old:
+        _check(old, ortho, package, root)
         cutter = cutter_of(ortho, package.reference, fill_rgb(package))
         try:
             return _described(root, old, cutter, record, _Listener(describe), progress)
@@ -203,19 +199,20 @@ def _cells(root: Path, manifest: Manifest, wanted: DescriptionRecord) -> list[_C
             said = Descriptions(nothing, np.full(record.count, -1, np.int32))
         asked = np.flatnonzero(said.rows < 0)
         speaker = representatives(shard.poses[asked], wanted.within_m, wanted.within_deg)
-        cells.append(_Cell(record, shard.poses, said, asked, speaker))
+        chosen, spoken = np.unique(speaker, return_inverse=True)
+        cells.append(_Cell(record, shard.poses, said, asked, asked[chosen], spoken.reshape(-1)))
     return cells
 
 
 def _shards(job: _Job, cells: list[_Cell], progress: bool) -> list[ShardRecord]:
     """Records of all cells, each described or found described."""
     records = []
-    total = sum(cell.tiles for cell in cells)
+    total = sum(len(cell.tiles) for cell in cells)
     with tqdm(total=total, desc="describe", unit="tile", disable=not progress) as bar:
         for cell in cells:
             done = _finished(job, cell)
             if done is not None:
-                bar.update(cell.tiles)
+                bar.update(len(cell.tiles))
             elif not len(cell.asked):
                 done = _kept(job, cell)
             else:
@@ -243,18 +240,17 @@ def _kept(job: _Job, cell: _Cell) -> ShardRecord:
 def _one(job: _Job, cell: _Cell, bar: tqdm) -> ShardRecord:
     """Describe what is not yet described of one cell and write its files."""
     known = cell.record
-    chosen, spoken = np.unique(cell.speaker, return_inverse=True)
     found = [np.zeros((0, job.record.options), np.uint8)]
-    for said in job.describe(_crops(job.cutter, cell.poses[cell.asked[chosen]])):
+    for said in job.describe(_crops(job.cutter, cell.poses[cell.tiles])):
         found.append(_checked(said, job.record.options))
         bar.update(len(said))
     answers = np.concatenate(found)
-    if len(answers) != len(chosen):
-        raise IndexBuildError(f"{len(answers)} descriptions came back for {len(chosen)} tiles")
+    if len(answers) != len(cell.tiles):
+        raise IndexBuildError(f"{len(answers)} descriptions came back for {len(cell.tiles)} tiles")
     files = {part: known.files[part] for part in job.parts}
     for part in files:
         _share(known.path(job.old, part), known.path(job.place.root, part))
-    both = cell.said.with_new(cell.asked, answers, spoken.reshape(-1))
+    both = cell.said.with_new(cell.asked, answers, cell.spoken)
     for part, array in ((ANSWERS, both.answers), (ROWS, both.rows)):
         files[part] = shards.write_part(job.place.root, known.cell, part, array)
     record = dataclasses.replace(known, files=files)
