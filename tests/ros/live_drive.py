@@ -8,6 +8,7 @@ Filters that predict by the clock need one that runs; nothing here waits for an 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ RADIUS_M, SPEED = 65.0, STEP_M * NS / STEP_NS
 #: its odometry reads 2 % too far and turns 0.3 degrees per second too much
 SCALE, BIAS_RAD_S = 1.02, 0.005
 STEP_OF_CLOCK_NS = 20_000_000
+#: times real time
+RATE = 2.0
 
 
 def odometry(stamp_ns: int) -> np.ndarray:
@@ -74,29 +77,34 @@ class LiveVehicle(Vehicle):
         self._due: list[tuple[int, int, bytes]] = []
 
     def go(
-        self, numbers: range, late_s: float = 0.0, publish_tf: bool = True, rate: float = 2.0
-    ) -> None:
-        """Frame after frame at so many times real time; images arrive after they were taken."""
-        behind_ns = self.carried[-1][1]
-        first, last = (self.ticks[n].stamp_ns + behind_ns for n in (numbers[0], numbers[-1]))
-        begun = time.monotonic()
-        for now_ns in range(first, last + 1, STEP_OF_CLOCK_NS):
-            time.sleep(max(0.0, begun + (now_ns - first) / NS / rate - time.monotonic()))
-            self.tick_clock(now_ns)
-            self._move(now_ns, publish_tf)
-            number, rest = divmod(now_ns - behind_ns - START_NS, STEP_NS)
-            if rest == 0:
-                self.send_info(now_ns)
-                self.send_height(now_ns, HEIGHT_M)
-                arrives_ns = now_ns + int(late_s * NS)
-                self._due.append((arrives_ns, now_ns, self.ticks[number].jpeg))
-            while self._due and self._due[0][0] <= now_ns:
-                _, taken_ns, jpeg = self._due.pop(0)
-                self.send_image(taken_ns, jpeg)
+        self,
+        numbers: range,
+        late_s: float = 0.0,
+        publish_tf: bool = True,
+        until: Callable[[], object] = lambda: False,
+    ) -> range:
+        """Frame after frame at twice real time; images arrive after they were taken.
+
+        Where this process is held up, time is, too: hurrying after it would flood the others.
+
+        Returns:
+            Frames that are left when `until` comes true before one.
+        """
+        due = time.monotonic()
+        for number in numbers:
+            if until():
+                return range(number, numbers.stop)
+            frame_ns = self.ticks[number].stamp_ns + self.carried[-1][1]
+            self._due.append((frame_ns + int(late_s * NS), frame_ns, self.ticks[number].jpeg))
+            for now_ns in range(frame_ns, frame_ns + STEP_NS, STEP_OF_CLOCK_NS):
+                due = max(due + STEP_OF_CLOCK_NS / NS / RATE, time.monotonic())
+                time.sleep(max(0.0, due - time.monotonic()))
+                self._step(now_ns, publish_tf, takes=now_ns == frame_ns)
+        return range(0)
 
     def carry_back(self) -> None:
         """The vehicle is lifted to where it began; its odometry does not notice."""
-        next_ns = self.now_ns + STEP_NS
+        next_ns = self.now_ns + STEP_OF_CLOCK_NS
         self.carried.append((next_ns, next_ns - START_NS))
 
     def truth_at(self, stamp: int) -> np.ndarray:
@@ -139,6 +147,17 @@ class LiveVehicle(Vehicle):
             np.hypot(*(places - true[:, :2]).T),
             np.hypot(*(reckoned - true)[:, :2].T),
         )
+
+    def _step(self, now_ns: int, publish_tf: bool, takes: bool) -> None:
+        """What is published at one step of the clock; at some of them an image is taken."""
+        self.tick_clock(now_ns)
+        self._move(now_ns, publish_tf)
+        if takes:
+            self.send_info(now_ns)
+            self.send_height(now_ns, HEIGHT_M)
+        while self._due and self._due[0][0] <= now_ns:
+            _, taken_ns, jpeg = self._due.pop(0)
+            self.send_image(taken_ns, jpeg)
 
     def _move(self, now_ns: int, publish_tf: bool) -> None:
         pose = odometry(now_ns)

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -65,6 +66,32 @@ class Nav2Stack:
         assert self.vehicle.is_heard(60.0), self.command.text()
         self.vehicle.tick_clock(self.vehicle.now_ns)
         self.vehicle.send_mount()
+
+    def drive(self, numbers: range, until_heard_on: tuple[str, ...], **arguments: object) -> None:
+        """Drive; where the place is found time stands still until others listen, too.
+
+        How long a machine takes to start processes then changes nothing.
+
+        Args:
+            numbers: of the frames.
+            until_heard_on: topics that somebody beside the vehicle comes to listen to, one after
+                the other.
+            arguments: of `LiveVehicle.go`.
+        """
+        vehicle = self.vehicle
+        left = vehicle.go(numbers, until=lambda: vehicle.found, **arguments)
+        assert vehicle.found, f"no place was found: {vehicle.last()}\n{self.command.text()}"
+        for topic in until_heard_on:
+            there = wait_until(lambda t=topic: self._others_listen(t), 60.0)
+            assert there, f"nobody listens to {topic}\n{self.command.text()}"
+            left = vehicle.go(left, until=lambda: vehicle.fused, **arguments)
+        vehicle.go(left, **arguments)
+
+    def _others_listen(self, topic: str) -> bool:
+        """Whether somebody beside the vehicle does; the clock tells a standing time meanwhile."""
+        self.vehicle.tick_clock(self.vehicle.now_ns)
+        time.sleep(0.05)
+        return self.vehicle.count_subscribers(topic) > 1
 
     def call(self, kind: type, name: str, request: object, timeout_s: float = 30.0):
         """Call a service, whoever offers it."""

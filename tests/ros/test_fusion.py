@@ -8,6 +8,8 @@ import pytest
 #: images arrive so late: more than most encoders take
 LATE_S = 0.15
 MEDIAN_M = 3.0
+EKF_LISTENS = ("/geoloc_localizer/relocalised",)
+NAVSAT_LISTENS = ("/geoloc_localizer/fix",)
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_an_ekf_fuses_the_pose_and_follows_a_vehicle_carried_away(stack) -> None
 
     stack = stack(mode="pose")
     vehicle = stack.vehicle
-    vehicle.go(range(130), LATE_S)
+    stack.drive(range(130), EKF_LISTENS, late_s=LATE_S)
     assert wait_until(lambda: stack.heard("the vehicle is located")), stack.command.text()
     check_errors(stack, vehicle.errors(vehicle.fused))
     assert check_transforms(vehicle.transforms)["map", "odom"] > 50
@@ -92,7 +94,7 @@ def test_two_ekfs_and_navsat_transform_fuse_the_fix(stack) -> None:
     vehicle = stack.vehicle
     of_fixes = []
     vehicle.listen(Odometry, "/odometry/gps", of_fixes)
-    vehicle.go(range(110), LATE_S, publish_tf=False)
+    stack.drive(range(110), EKF_LISTENS + NAVSAT_LISTENS, late_s=LATE_S, publish_tf=False)
     check_errors(stack, vehicle.errors(vehicle.fused))
     assert set(check_transforms(vehicle.transforms)) == {("map", "odom"), ("odom", "base_link")}
     assert publishers(vehicle, "/tf") == {"vehicle", "ekf_local", "ekf_map"}
