@@ -47,6 +47,7 @@ from geoloc_ros.datatypes import Float32Array, FloatArray, Region
 from geoloc_ros.index.codes import default_storage
 from geoloc_ros.index.search import DEFAULT_SEARCH
 from geoloc_ros.index.shard import open_shard
+from geoloc_ros.process_memory import resident_bytes
 
 K, QUERIES, ENOUGH = 10, 1000, 0.99
 NEAR_M = 300.0
@@ -180,7 +181,7 @@ def measure(name: str, built: Path, budget_mb: float) -> Row:
     dim = queries.shape[1]
     system = make_system(name, len(poses), dim, budget_mb)
     system.prepare(dim)
-    before, started = _held_bytes(), time.perf_counter()
+    before, started = resident_bytes(), time.perf_counter()
     system.load(built, poses)
     opened_ms = 1e3 * (time.perf_counter() - started)
     points: list[Row] = []
@@ -196,7 +197,7 @@ def measure(name: str, built: Path, budget_mb: float) -> Row:
     row: Row = {
         **points[-1], "points": points, "open_ms": opened_ms,
         "disk_bytes": _disk_bytes(built) / len(poses),
-        "memory_bytes": (_held_bytes() - before) / len(poses),
+        "memory_bytes": (resident_bytes() - before) / len(poses),
     }  # fmt: skip
     if isinstance(system, Ours):
         row |= overhead(system, built, queries)
@@ -225,7 +226,7 @@ def measure_growth(built: Path, folder: Path, budget_mb: float) -> Row:
     poses = np.load(folder / "poses.npy", mmap_mode="r")
     ours = Ours(default_storage(queries.shape[1]), DEFAULT_SEARCH, budget_mb)
     ours.prepare(queries.shape[1])
-    before, started = _held_bytes(), time.perf_counter()
+    before, started = resident_bytes(), time.perf_counter()
     ours.load(built, np.zeros((1, 3)))
     opened_ms = 1e3 * (time.perf_counter() - started)
     index, rng = ours.index, np.random.default_rng(6)
@@ -251,7 +252,7 @@ def measure_growth(built: Path, folder: Path, budget_mb: float) -> Row:
         "near_ms": float(np.median(near_ms)),
         "field_ms": float(np.median(field_ms)),
         "everywhere_ms": float(np.median(all_ms)),
-        "memory_mb": (_held_bytes() - before) / 1e6,
+        "memory_mb": (resident_bytes() - before) / 1e6,
         "held_mb": index.residency.held_bytes / 1e6,
         "disk_mb": _disk_bytes(built) / 1e6,
         "in_memory": index.residency.fits,
@@ -345,12 +346,6 @@ def _apart(call: Callable[..., Any], *arguments: Any, threads: int = 1) -> Any: 
 def _installed(name: str) -> bool:
     library = name.split()[0]
     return library in ("ours", "exact") or importlib.util.find_spec(library) is not None
-
-
-def _held_bytes() -> int:
-    """Memory of this process, bytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _disk_bytes(folder: Path) -> int:

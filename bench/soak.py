@@ -31,6 +31,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from geoloc_ros.process_memory import resident_bytes
+
 MEMORY_GROWTH = 0.02
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -60,10 +62,8 @@ def end(process: subprocess.Popen) -> None:
 def sample(pid: int) -> dict[str, float]:
     """Memory in MB, threads, open files and CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    status = Path(f"/proc/{pid}/status").read_text()
-    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return {
-        "memory_mb": int(resident.split()[1]) / 1024,
+        "memory_mb": resident_bytes(pid) / 2**20,
         "threads": float(fields[17]),
         "files": float(len(list(Path(f"/proc/{pid}/fd").iterdir()))),
         "cpu_s": (int(fields[11]) + int(fields[12])) / TICK,

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from geoloc_ros.process_memory import peak_rss_mb
+from geoloc_ros.process_memory import peak_rss_mb, resident_bytes
 
 HELD_MB = 300
 
@@ -30,3 +30,25 @@ def test_peak_of_a_child_leaves_out_its_parents():
     )
     assert held[-1] == 1
     assert 0.0 < float(child.stdout) < HELD_MB
+
+
+def test_resident_follows_what_is_held():
+    before = resident_bytes()
+    held = np.ones(HELD_MB * 2**20, dtype=np.uint8)
+    assert resident_bytes() - before > 0.9 * held.size
+    del held
+    assert resident_bytes() - before < 0.5 * HELD_MB * 2**20
+
+
+def test_resident_is_that_of_the_process_asked_about():
+    held = np.ones(HELD_MB * 2**20, dtype=np.uint8)
+    code = "import numpy, sys; print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        child.stdout.readline()
+        assert held[-1] == 1
+        assert 2**20 < resident_bytes(child.pid) < held.size
+        child.stdin.close()
+        child.wait(60.0)
+    assert resident_bytes(child.pid) == 0
+    assert resident_bytes(0) == 0

@@ -4,28 +4,18 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import TracebackType
 
 from geoloc_ros.config import WorkerConfig
+from geoloc_ros.process_memory import resident_bytes
 from geoloc_ros.vlm.answerer import Outcome
 
 PERIOD_S = 0.05
-PAGE_MB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / 1e6
-
-
-def resident_mb(pid: int) -> float:
-    """Memory a process holds, MB; 0 where that cannot be known."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_MB
-    except (OSError, IndexError, ValueError):
-        return 0.0
 
 
 class Watchdog:
@@ -71,7 +61,7 @@ class Watchdog:
             left_s = end - time.monotonic()
             if self._over.wait(max(min(left_s, PERIOD_S) if self._memory_mb else left_s, 0.0)):
                 return
-            held_mb = resident_mb(self._pid) if self._memory_mb else 0.0
+            held_mb = resident_bytes(self._pid) / 1e6 if self._memory_mb else 0.0
             if held_mb > self._memory_mb:
                 self.verdict = (
                     Outcome.FAILED,
