@@ -115,7 +115,7 @@ def ablation() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in found["ablation"].items():
-        cells = [name.replace("_", ", ").replace("no, text", "no text")]
+        cells = [name.replace("no_text", "no text").replace("_", ", ")]
         for place in ("same", "cross"):
             before, after = (100 * row[f"{place}_{when}"] for when in ("before", "after"))
             cells += [f"{before:.1f} %", f"{after:.1f} %", f"{100 * row[f'{place}_gain']:+.1f} %"]
